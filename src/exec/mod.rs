@@ -1,0 +1,91 @@
+//! Execution: pads a batch, runs it, splits it back. One thread owns one session.
+//!
+//! Decides nothing about which rows share a batch. Knows payloads and the runtime, not callers.
+
+use crate::request::{Answer, InferRequest};
+use crate::types::{BatchId, WorkerId};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One batch to run.
+#[derive(Debug)]
+pub struct Job {
+    /// The batch's number.
+    pub batch: BatchId,
+    /// The length every row is padded to (where the model pads).
+    pub padded_len: u32,
+    /// The items, in batch order.
+    pub items: Vec<JobItem>,
+}
+
+/// One item of a batch: the `index`-th payload of a request.
+#[derive(Debug, Clone)]
+pub struct JobItem {
+    /// The request, shared with the driver, which keeps it for retries.
+    pub request: Arc<InferRequest>,
+    /// Which of its items.
+    pub index: usize,
+}
+
+/// What a worker tells the driver.
+#[derive(Debug)]
+pub enum WorkerEvent {
+    /// The session is made and warm; it accepts its first batch.
+    Ready {
+        /// Who.
+        worker: WorkerId,
+        /// Measured during warm-up.
+        samples: Vec<Sample>,
+    },
+    /// A batch ended; the worker accepts the next one (unless `DeviceLost`).
+    Done(JobDone),
+    /// The worker could not start or its thread ended.
+    Lost {
+        /// Who.
+        worker: WorkerId,
+        /// What happened, for the log.
+        message: String,
+    },
+}
+
+/// One measured run of the warm-up sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// Rows in the batch.
+    pub rows: u32,
+    /// Padded length.
+    pub len: u32,
+    /// Workers of the device that ran at the same time, this one included.
+    pub busy: u32,
+    /// How long the run took.
+    pub compute: Duration,
+}
+
+/// A batch that ended.
+#[derive(Debug)]
+pub struct JobDone {
+    /// Who ran it.
+    pub worker: WorkerId,
+    /// The batch's number.
+    pub batch: BatchId,
+    /// Padding and copying.
+    pub assemble: Duration,
+    /// The run, outputs split.
+    pub compute: Duration,
+    /// One answer an item, in the job's order.
+    pub result: Result<Vec<Answer>, Failure>,
+}
+
+/// Why a batch failed as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The model refused or failed on this input.
+    #[error("the model failed: {0}")]
+    Failed(String),
+    /// The device had no memory for this shape.
+    #[error("out of memory: {0}")]
+    OutOfMemory(String),
+    /// The device is gone.
+    #[error("device lost: {0}")]
+    DeviceLost(String),
+}

@@ -1,0 +1,85 @@
+//! The live table of models.
+
+use super::ModelSpec;
+use crate::text::Tokenizer;
+use crate::types::ModelId;
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// A model being served.
+#[derive(Debug)]
+pub struct Model {
+    /// Its number in this process.
+    pub id: ModelId,
+    /// The name callers use.
+    pub name: Arc<str>,
+    /// What its tensors mean.
+    pub spec: ModelSpec,
+    /// For text; `None` where the folder has no `tokenizer.json`.
+    pub tokenizer: Option<Tokenizer>,
+    /// Unix seconds of loading.
+    pub created: u64,
+    state: AtomicU8,
+}
+
+/// Where a model is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ModelState {
+    /// Sessions are being made or warmed.
+    Loading = 0,
+    /// It answers.
+    Ready = 1,
+    /// No worker is left that could answer.
+    Failed = 2,
+}
+
+impl Model {
+    /// Builds a model in state [`ModelState::Loading`].
+    #[must_use]
+    pub fn new(id: ModelId, name: &str, spec: ModelSpec, tokenizer: Option<Tokenizer>, created: u64) -> Self {
+        Self { id, name: name.into(), spec, tokenizer, created, state: AtomicU8::new(0) }
+    }
+
+    /// Where it is in its life.
+    #[must_use]
+    pub fn state(&self) -> ModelState {
+        match self.state.load(Ordering::Acquire) {
+            0 => ModelState::Loading,
+            1 => ModelState::Ready,
+            _ => ModelState::Failed,
+        }
+    }
+
+    /// Moves it to `state`.
+    pub fn set_state(&self, state: ModelState) {
+        self.state.store(state as u8, Ordering::Release);
+    }
+}
+
+/// The live table: read without locks, replaced whole.
+#[derive(Debug, Default)]
+pub struct Registry {
+    models: ArcSwap<Vec<Arc<Model>>>,
+}
+
+impl Registry {
+    /// Builds a table of these models.
+    #[must_use]
+    pub fn new(models: Vec<Arc<Model>>) -> Self {
+        Self { models: ArcSwap::from_pointee(models) }
+    }
+
+    /// All models, in the order of their configuration.
+    #[must_use]
+    pub fn list(&self) -> Arc<Vec<Arc<Model>>> {
+        self.models.load_full()
+    }
+
+    /// The model with this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Arc<Model>> {
+        self.models.load().iter().find(|m| &*m.name == name).cloned()
+    }
+}

@@ -1,0 +1,96 @@
+//! The words every room shares: identifiers, the core's own time, priorities and shape classes.
+//!
+//! Decides nothing. Knows nothing of clocks, tensors, HTTP or policies.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+/// An instant on the process's own monotonic clock, in nanoseconds since an arbitrary origin.
+///
+/// A plain number, because an `Instant` cannot be written to a golden file or a trace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// A time no event ever reaches.
+    pub const NEVER: Time = Time(u64::MAX);
+
+    /// The duration since `earlier`, zero if `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Time) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Builds a time from whole milliseconds after the origin.
+    #[must_use]
+    pub const fn from_millis(ms: u64) -> Time {
+        Time(ms * 1_000_000)
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Time;
+    fn add(self, d: Duration) -> Time {
+        Time(self.0.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Time {
+    type Output = Time;
+    fn sub(self, d: Duration) -> Time {
+        Time(self.0.saturating_sub(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub $inner);
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id!(
+    /// One caller's request, unique for the life of the process.
+    RequestId(u64)
+);
+id!(
+    /// One run of a model, unique for the life of the process.
+    BatchId(u64)
+);
+id!(
+    /// A model in the live table.
+    ModelId(u32)
+);
+id!(
+    /// One session of one model on one device.
+    WorkerId(u32)
+);
+id!(
+    /// A CPU or a GPU.
+    DeviceId(u32)
+);
+id!(
+    /// Everything about a row's shape but its batch and length dimensions, hashed.
+    ///
+    /// Rows of different classes never share a batch.
+    ShapeClass(u64)
+);
+
+/// A request's urgency level: 1 is the most urgent, 0 means "not given" (the middle level).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(pub u32);
+
+impl Priority {
+    /// The level in `1..=levels`: absent is the middle one, above the maximum clamps.
+    #[must_use]
+    pub fn level(self, levels: u32) -> u32 {
+        if self.0 == 0 { levels.div_ceil(2).max(1) } else { self.0.clamp(1, levels.max(1)) }
+    }
+}
