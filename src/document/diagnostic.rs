@@ -124,7 +124,7 @@ impl<'t> Lines<'t> {
         let start = self.starts.get(index).copied().unwrap_or(0);
         let rest = self.text.get(start..).unwrap_or_default();
         let line = rest.split('\n').next().unwrap_or_default().trim_end_matches('\r');
-        let until = at.end.clamp(from, start + line.len());
+        let until = at.end.min(start + line.len()).max(from);
         // A byte order mark is no column.
         let mark = if line.starts_with('\u{feff}') {
             '\u{feff}'.len_utf8()
@@ -191,10 +191,7 @@ fn push(shown: &mut String, letter: char) -> usize {
             shown.push_str(TAB);
             TAB.len()
         }
-        // Escape sequences and text that changes direction would fool a terminal.
-        c if c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-        {
+        c if c.is_control() || is_invisible(c) => {
             shown.push('\u{fffd}');
             1
         }
@@ -203,4 +200,10 @@ fn push(shown: &mut String, letter: char) -> usize {
             1
         }
     }
+}
+
+/// Whether a character takes no room or changes the direction of others: like escape sequences, such
+/// text could show a terminal something else than what the file holds.
+fn is_invisible(letter: char) -> bool {
+    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

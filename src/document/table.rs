@@ -61,6 +61,21 @@ impl<'d> Table<'d> {
             .map_or_else(|| self.at.clone(), toml::Spanned::span)
     }
 
+    /// Where the key itself stands, or its table where the key is absent.
+    #[must_use]
+    pub fn key_at(&self, key: &str) -> Span {
+        let entry = self.entries.and_then(|entries| entries.get_key_value(key));
+        entry.map_or_else(|| self.at.clone(), |(key, _)| key.span())
+    }
+
+    /// The key's value if it is a string. The key does not count as read.
+    #[must_use]
+    pub fn peek(&self, key: &str) -> Option<&'d str> {
+        self.entries
+            .and_then(|entries| entries.get(key))
+            .and_then(|found| found.get_ref().as_str())
+    }
+
     /// Records a fault of this key's value.
     pub fn fault(&self, key: &str, message: impl Into<String>, help: Option<String>) {
         self.document.fault(self.at(key), message, help);
@@ -77,7 +92,7 @@ impl<'d> Table<'d> {
 
     /// Refuses a key that the specification has and this version does not.
     pub fn not_yet_supported(&mut self, key: &str) {
-        self.known.push(key.to_owned());
+        self.know(key);
         let Some((name, value)) = self.entries.and_then(|entries| entries.get_key_value(key)) else {
             return;
         };
@@ -90,6 +105,20 @@ impl<'d> Table<'d> {
         let help = Some("remove it: a setting that does nothing is not accepted".to_owned());
         self.document
             .fault(name.span(), format!("{what} is not yet supported"), help);
+    }
+
+    /// Refuses a value that the specification has and this version does not; `supported` are those it has.
+    pub fn not_yet_supported_value(&mut self, key: &str, supported: &[&str]) {
+        self.know(key);
+        let Some(found) = self.entries.and_then(|entries| entries.get(key)) else {
+            return;
+        };
+        let message = format!("`{key}` as {} is not yet supported", value::describe(found.get_ref()));
+        self.document.fault(
+            found.span(),
+            message,
+            Some(format!("supported: {}", supported.join(", "))),
+        );
     }
 
     /// A whole number in `range`.
@@ -256,13 +285,19 @@ impl<'d> Table<'d> {
         read: impl FnOnce(&'d DeValue<'d>) -> Option<T>,
         hint: impl FnOnce(&'d DeValue<'d>) -> Option<&'static str>,
     ) -> Option<T> {
-        self.known.push(key.to_owned());
+        self.know(key);
         let found = self.entries?.get(key)?;
         let value = read(found.get_ref());
         if value.is_none() {
             self.mismatch(found, expected, hint(found.get_ref()));
         }
         value
+    }
+
+    fn know(&mut self, key: &str) {
+        if !self.known.iter().any(|known| known == key) {
+            self.known.push(key.to_owned());
+        }
     }
 
     fn mismatch(&self, found: &toml::Spanned<DeValue<'_>>, expected: &str, hint: Option<&str>) {
