@@ -1,4 +1,4 @@
-//! A validated policy. Past this point no field is checked again.
+//! A validated policy, and what each strategy defaults to. Past this point no field is checked again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,53 @@ pub enum Strategy {
     FixedSize,
 }
 
+impl Strategy {
+    /// All of them, in the order of the documentation.
+    pub const ALL: [Strategy; 5] = [
+        Self::Adaptive,
+        Self::Coalescing,
+        Self::LatencyOptimized,
+        Self::ThroughputOptimized,
+        Self::FixedSize,
+    ];
+
+    /// The name in policy files, logs and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Adaptive => "adaptive",
+            Self::Coalescing => "coalescing",
+            Self::LatencyOptimized => "latency_optimized",
+            Self::ThroughputOptimized => "throughput_optimized",
+            Self::FixedSize => "fixed_size",
+        }
+    }
+
+    /// The strategy with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|strategy| strategy.name() == name)
+    }
+
+    /// What `[batch]` defaults to.
+    #[must_use]
+    pub const fn batch_limits(self) -> BatchLimits {
+        let (rows, tokens, delay_ms) = match self {
+            Self::Adaptive => (64, 16_384, 5),
+            Self::Coalescing => (32, 8_192, 5),
+            Self::LatencyOptimized => (16, 8_192, 0),
+            Self::ThroughputOptimized => (128, 32_768, 20),
+            Self::FixedSize => (32, BatchLimits::NO_TOKEN_LIMIT, 10),
+        };
+        BatchLimits {
+            max_batch_size: rows,
+            max_batch_tokens: tokens,
+            max_queue_delay: Duration::from_millis(delay_ms),
+            preferred_batch_sizes: Vec::new(),
+        }
+    }
+}
+
 /// One policy file, validated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
@@ -35,17 +82,45 @@ pub struct Policy {
     pub queue: QueueLimits,
 }
 
+impl Policy {
+    /// The policy of an empty file with this strategy.
+    #[must_use]
+    pub fn preset(name: &str, strategy: Strategy) -> Self {
+        Self {
+            name: name.into(),
+            strategy,
+            dynamic_batching: true,
+            batch: strategy.batch_limits(),
+            slo: Slo {
+                target: None,
+                deadline: None,
+                on_predicted_miss: OnPredictedMiss::Reject,
+            },
+            queue: QueueLimits {
+                max_rows: 4_096,
+                max_bytes: 64 << 20,
+                priority_levels: 3,
+            },
+        }
+    }
+}
+
 /// Limits of one batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchLimits {
     /// Most rows, ≥ 1.
     pub max_batch_size: u32,
-    /// Most padded tokens (longest × rows), ≥ 1; `u32::MAX` is none.
+    /// Most padded tokens (longest × rows), ≥ 1; [`BatchLimits::NO_TOKEN_LIMIT`] is none.
     pub max_batch_tokens: u32,
     /// Longest a row may be held back to fill its batch.
     pub max_queue_delay: Duration,
     /// Sizes at which a waiting segment is released early, ascending.
     pub preferred_batch_sizes: Vec<u32>,
+}
+
+impl BatchLimits {
+    /// The `max_batch_tokens` that never binds.
+    pub const NO_TOKEN_LIMIT: u32 = u32::MAX;
 }
 
 /// Latency goals.
@@ -77,20 +152,4 @@ pub struct QueueLimits {
     pub max_bytes: u64,
     /// Priority levels, ≥ 1.
     pub priority_levels: u32,
-}
-
-/// All policies of a folder, swapped as a whole.
-#[derive(Debug, Clone)]
-pub struct PolicySet {
-    /// Counts swaps, from 1.
-    pub generation: u64,
-    policies: Vec<Arc<Policy>>,
-}
-
-impl PolicySet {
-    /// The policies, in file-name order.
-    #[must_use]
-    pub fn policies(&self) -> &[Arc<Policy>] {
-        &self.policies
-    }
 }

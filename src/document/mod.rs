@@ -1,0 +1,175 @@
+//! Configuration text: TOML in, typed values out, every fault shown at its place.
+//!
+//! Decides how a value may be spelled (durations, byte sizes, names) and how a fault is told: file,
+//! line, column, the line itself, what is allowed. Does not know which keys exist: policies, the
+//! configuration and model folders each bring their own. Pure: text comes in as a string.
+//!
+//! One [`Document`] is parsed, its [`Table`]s are read, and [`Document::finish`] hands out the result
+//! or *all* faults. A table that goes out of scope reports the keys nobody asked for, so an unknown
+//! key cannot be forgotten: the document is only given back once its tables are gone.
+//!
+//! ```
+//! use inferneo::document::Document;
+//!
+//! let document = Document::parse("example.toml", "threads = 4\n");
+//! let threads = document.root().integer("threads", 1..=64).unwrap_or(1);
+//! assert_eq!(document.finish(threads), Ok(4));
+//! ```
+
+mod diagnostic;
+mod table;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use diagnostic::{Diagnostic, Place, Span};
+pub use table::{Located, Table};
+pub use value::{nearest, quote};
+
+use diagnostic::Lines;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use toml::de::DeTable;
+
+/// Largest text that is read, in bytes; no configuration written by people comes near.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// Most faults shown of one text.
+const MAX_FAULTS: usize = 100;
+
+/// A parsed text, and the faults found in it so far.
+#[derive(Debug)]
+pub struct Document<'t> {
+    file: String,
+    text: &'t str,
+    root: DeTable<'t>,
+    syntax: Vec<Fault>,
+    faults: RefCell<Vec<Fault>>,
+}
+
+/// A fault before its line is looked up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Fault {
+    start: usize,
+    end: usize,
+    message: String,
+    help: Option<String>,
+}
+
+impl<'t> Document<'t> {
+    /// Parses TOML. What does not parse is a fault, and the rest is still read.
+    #[must_use]
+    pub fn parse(file: impl Into<String>, text: &'t str) -> Self {
+        let file = file.into();
+        if text.len() > MAX_BYTES {
+            let fault = Fault {
+                start: 0,
+                end: 0,
+                message: format!("the file holds {} bytes", text.len()),
+                help: Some(format!("at most {MAX_BYTES} bytes")),
+            };
+            return Self {
+                file,
+                text,
+                root: DeTable::new(),
+                syntax: vec![fault],
+                faults: RefCell::default(),
+            };
+        }
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let syntax = errors.iter().map(|error| Fault::of_syntax(error, text)).collect();
+        Self {
+            file,
+            text,
+            root: root.into_inner(),
+            syntax,
+            faults: RefCell::default(),
+        }
+    }
+
+    /// The outermost table.
+    #[must_use]
+    pub fn root(&self) -> Table<'_> {
+        Table::new(self, "", 0..0, Some(&self.root))
+    }
+
+    /// Whether the text is TOML throughout. If not, an absent key may only be a lost one.
+    #[must_use]
+    pub fn well_formed(&self) -> bool {
+        self.syntax.is_empty()
+    }
+
+    /// Records a fault at `at`; `help` says what is allowed.
+    pub fn fault(&self, at: Span, message: impl Into<String>, help: Option<String>) {
+        self.faults.borrow_mut().push(Fault {
+            start: at.start,
+            end: at.end,
+            message: message.into(),
+            help,
+        });
+    }
+
+    /// Hands out `value`, which was read from this document, if there was no fault.
+    ///
+    /// # Errors
+    /// All faults, in the order of the text, and at most a hundred of them.
+    pub fn finish<T>(self, value: T) -> Result<T, Vec<Diagnostic>> {
+        let faults = self.into_diagnostics();
+        if faults.is_empty() { Ok(value) } else { Err(faults) }
+    }
+
+    fn into_diagnostics(self) -> Vec<Diagnostic> {
+        let lines = Lines::of(self.text);
+        // What was recovered from a broken line is a guess: only the syntax fault is worth telling.
+        let broken: BTreeSet<usize> = self.syntax.iter().map(|fault| lines.index(fault.start)).collect();
+        let mut faults = self.faults.into_inner();
+        faults.retain(|fault| !broken.contains(&lines.index(fault.start)));
+        faults.extend(self.syntax);
+        faults.sort();
+        faults.dedup();
+        let more = faults.len().saturating_sub(MAX_FAULTS);
+        faults.truncate(MAX_FAULTS);
+        let show = |fault: Fault| Diagnostic {
+            file: self.file.clone(),
+            place: Some(lines.place(fault.start..fault.end)),
+            message: fault.message,
+            help: fault.help,
+        };
+        let mut shown: Vec<Diagnostic> = faults.into_iter().map(show).collect();
+        if more > 0 {
+            shown.push(Diagnostic::whole(
+                &self.file,
+                format!("{more} more faults are not shown"),
+                None,
+            ));
+        }
+        shown
+    }
+}
+
+impl Fault {
+    fn of_syntax(error: &toml::de::Error, text: &str) -> Self {
+        let at = error.span().unwrap_or(text.len()..text.len());
+        let duplicate = error.message().starts_with("duplicate key");
+        Self {
+            start: at.start,
+            end: at.end,
+            message: error.message().to_owned(),
+            help: duplicate.then(|| "a key or table is given once".to_owned()),
+        }
+    }
+}
+
+/// Reads bytes as text.
+///
+/// # Errors
+/// The place of the first byte that is not UTF-8.
+pub fn decode(file: &str, bytes: Vec<u8>) -> Result<String, Diagnostic> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes());
+        let help = Some("TOML is written in UTF-8".to_owned());
+        Diagnostic::at(file, &text, good..good + 1, "this byte is not UTF-8", help)
+    })
+}

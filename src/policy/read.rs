@@ -1,0 +1,210 @@
+//! One policy file: which keys there are, what they may hold, which of them go together.
+
+use super::pattern::Pattern;
+use super::{BatchLimits, OnPredictedMiss, Policy, QueueLimits, Slo, Source, Strategy};
+use crate::document::{Diagnostic, Document, Located, Span, Table};
+use std::time::Duration;
+
+/// Most rows of one batch.
+const MOST_ROWS: u32 = 65_536;
+/// Most tokens of one batch, and most rows of one queue.
+const MOST: u32 = 1_000_000_000;
+/// Most levels of priority.
+const MOST_LEVELS: u32 = 64;
+/// Longest name of a model or a tenant, in bytes.
+const LONGEST_NAME: usize = 256;
+/// The shortest goal that means something.
+const SHORTEST_GOAL: Duration = Duration::from_micros(1);
+
+/// The requests a file is for.
+#[derive(Debug, Clone)]
+pub(super) struct Rule {
+    /// Names and globs, or any model.
+    pub(super) models: Option<Vec<Pattern>>,
+    /// Names and globs, or any tenant.
+    pub(super) tenants: Option<Vec<Pattern>>,
+    /// Where the file says so.
+    pub(super) at: Span,
+}
+
+/// Reads one file.
+pub(super) fn read(source: &Source) -> Result<(Policy, Rule), Vec<Diagnostic>> {
+    let stem = stem(&source.name).map_err(|fault| vec![fault])?;
+    let document = Document::parse(&source.name, &source.text);
+    let read = policy(stem, &document);
+    document.finish(read)
+}
+
+/// The policy's name, which goes into headers and metrics.
+fn stem(file: &str) -> Result<&str, Diagnostic> {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    let stem = name.strip_suffix(".toml").unwrap_or(name);
+    let plain = |letter: u8| letter.is_ascii_alphanumeric() || b"._-".contains(&letter);
+    if !stem.is_empty() && stem.len() <= LONGEST_NAME && stem.bytes().all(plain) {
+        return Ok(stem);
+    }
+    let help = "letters, digits, '.', '_' and '-': the file's stem names the policy in headers and metrics";
+    Err(Diagnostic::whole(
+        file,
+        "this file name cannot name a policy",
+        Some(help.to_owned()),
+    ))
+}
+
+fn policy(name: &str, document: &Document<'_>) -> (Policy, Rule) {
+    let mut root = document.root();
+    root.integer("schema", 1..=1);
+    let strategy = strategy(&mut root);
+    let mut policy = Policy::preset(name, strategy.unwrap_or(Strategy::Adaptive));
+    policy.dynamic_batching = root.boolean("dynamic_batching").unwrap_or(policy.dynamic_batching);
+    let rule = rule(&mut root);
+    let mut batch = root.table("batch");
+    let mut queue = root.table("queue");
+    policy.slo = slo(root.table("slo"), &policy.slo);
+    let sizes = batch_limits(&mut batch, &mut policy.batch);
+    let rows = queue_limits(&mut queue, &mut policy.queue);
+    reuse(root.table("reuse"));
+    root.not_yet_supported("tenancy");
+    root.not_yet_supported("custom");
+    // A limit that could not be read must not be held against the others.
+    if strategy.is_some() && document.well_formed() {
+        if sizes.max_is_known {
+            check_sizes(document, &sizes.preferred, policy.batch.max_batch_size);
+        }
+        if sizes.max_is_known && rows {
+            check_fixed_size_fits(&policy, &batch, &queue);
+        }
+    }
+    (policy, rule)
+}
+
+/// The strategy, or `None` after a fault.
+fn strategy(root: &mut Table<'_>) -> Option<Strategy> {
+    let choices = Strategy::ALL.map(|strategy| (strategy.name(), strategy));
+    if root.peek("strategy") == Some("custom") {
+        root.not_yet_supported_value("strategy", &Strategy::ALL.map(Strategy::name));
+        return None;
+    }
+    let chosen = root.choice("strategy", &choices);
+    if root.has("strategy") {
+        chosen
+    } else {
+        Some(Strategy::Adaptive)
+    }
+}
+
+fn rule(root: &mut Table<'_>) -> Rule {
+    let at = root.key_at("match");
+    let mut table = root.table("match");
+    Rule {
+        models: patterns(&mut table, "models"),
+        tenants: patterns(&mut table, "tenants"),
+        at,
+    }
+}
+
+fn patterns(table: &mut Table<'_>, key: &str) -> Option<Vec<Pattern>> {
+    let expected = "a list of names, in which * stands for any characters and ? for one";
+    let fits = |name: &str| !name.is_empty() && name.len() <= LONGEST_NAME && !name.contains(|c: char| c.is_control());
+    let names = table.strings(key, expected, fits)?;
+    if names.is_empty() {
+        table.fault(
+            key,
+            "an empty list matches nothing",
+            Some(format!("{expected}; without `{key}`, any")),
+        );
+    }
+    Some(names.iter().map(|name| Pattern::new(&name.value)).collect())
+}
+
+/// What `[batch]` says that is checked against other keys.
+struct Sizes {
+    /// Whether `max_batch_size` is absent or was read.
+    max_is_known: bool,
+    preferred: Vec<Located<u32>>,
+}
+
+fn batch_limits(table: &mut Table<'_>, limits: &mut BatchLimits) -> Sizes {
+    let size = table.u32("max_batch_size", 1..=MOST_ROWS);
+    limits.max_batch_size = size.unwrap_or(limits.max_batch_size);
+    if let Some(tokens) = table.u32_or_none("max_batch_tokens", 1..=MOST) {
+        limits.max_batch_tokens = tokens.unwrap_or(BatchLimits::NO_TOKEN_LIMIT);
+    }
+    limits.max_queue_delay = table
+        .duration("max_queue_delay", Duration::ZERO)
+        .unwrap_or(limits.max_queue_delay);
+    let preferred = table
+        .integers("preferred_batch_sizes", 1..=MOST_ROWS)
+        .unwrap_or_default();
+    limits.preferred_batch_sizes = preferred.iter().map(|size| size.value).collect();
+    limits.preferred_batch_sizes.sort_unstable();
+    limits.preferred_batch_sizes.dedup();
+    Sizes {
+        max_is_known: size.is_some() || !table.has("max_batch_size"),
+        preferred,
+    }
+}
+
+fn slo(mut table: Table<'_>, defaults: &Slo) -> Slo {
+    let choices = [("reject", OnPredictedMiss::Reject), ("serve", OnPredictedMiss::Serve)];
+    Slo {
+        target: table
+            .duration_or_none("target", SHORTEST_GOAL)
+            .unwrap_or(defaults.target),
+        deadline: table
+            .duration_or_none("deadline", SHORTEST_GOAL)
+            .unwrap_or(defaults.deadline),
+        on_predicted_miss: table
+            .choice("on_predicted_miss", &choices)
+            .unwrap_or(defaults.on_predicted_miss),
+    }
+}
+
+/// Answers whether `max_rows` is absent or was read.
+fn queue_limits(table: &mut Table<'_>, limits: &mut QueueLimits) -> bool {
+    let rows = table.u32("max_rows", 1..=MOST);
+    limits.max_rows = rows.unwrap_or(limits.max_rows);
+    limits.max_bytes = table.bytes("max_bytes").unwrap_or(limits.max_bytes);
+    limits.priority_levels = table
+        .u32("priority_levels", 1..=MOST_LEVELS)
+        .unwrap_or(limits.priority_levels);
+    rows.is_some() || !table.has("max_rows")
+}
+
+fn reuse(mut table: Table<'_>) {
+    if table.boolean("identical") == Some(true) {
+        table.not_yet_supported_value("identical", &["false"]);
+    }
+}
+
+fn check_sizes(document: &Document<'_>, preferred: &[Located<u32>], max: u32) {
+    for (position, size) in preferred.iter().enumerate() {
+        if size.value > max {
+            let message = format!(
+                "a batch of {} rows is more than max_batch_size, which is {max}",
+                size.value
+            );
+            document.fault(size.at.clone(), message, Some(format!("sizes from 1 to {max}")));
+        } else if preferred[..position].iter().any(|earlier| earlier.value == size.value) {
+            document.fault(
+                size.at.clone(),
+                format!("{} is listed twice", size.value),
+                Some("each size once".into()),
+            );
+        }
+    }
+}
+
+/// A queue that cannot hold one full batch would make every batch of `fixed_size` wait for its delay.
+fn check_fixed_size_fits(policy: &Policy, batch: &Table<'_>, queue: &Table<'_>) {
+    let (size, rows) = (policy.batch.max_batch_size, policy.queue.max_rows);
+    if policy.strategy != Strategy::FixedSize || size <= rows {
+        return;
+    }
+    let message = format!("fixed_size could never fill a batch: queue.max_rows is {rows}, max_batch_size {size}");
+    let help = Some("max_rows at least as large as max_batch_size".to_owned());
+    match queue.has("max_rows") {
+        true => queue.fault("max_rows", message, help),
+        false => batch.fault("max_batch_size", message, help),
+    }
+}

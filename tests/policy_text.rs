@@ -1,0 +1,171 @@
+//! The shipped policy files compile and say what they do, and no text breaks the compiler.
+
+use inferneo::document::Diagnostic;
+use inferneo::policy::{self, Policy, Source, Strategy};
+use proptest::prelude::{Just, prop_oneof};
+use proptest::strategy::Strategy as _;
+use proptest::test_runner::TestCaseError;
+use proptest::{prop_assert, proptest};
+use std::fs;
+use std::path::Path;
+
+/// Starts a terminal's control sequence.
+const ESCAPE: char = '\u{1b}';
+
+/// The shipped files, by strategy.
+fn shipped() -> Vec<(Strategy, Source)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let read = |strategy: Strategy| {
+        let name = format!("{}.toml", strategy.name());
+        let text = fs::read_to_string(folder.join(&name)).unwrap();
+        (strategy, Source { name, text })
+    };
+    Strategy::ALL.map(read).to_vec()
+}
+
+#[test]
+fn every_shipped_file_spells_out_the_defaults_of_its_strategy() {
+    for (strategy, source) in shipped() {
+        let set = policy::compile(&[source], 1).unwrap();
+        assert_eq!(*set.policies()[0], Policy::preset(strategy.name(), strategy));
+    }
+}
+
+#[test]
+fn the_shipped_folder_compiles_and_each_tenant_finds_its_strategy() {
+    let sources: Vec<Source> = shipped().into_iter().map(|(_, source)| source).collect();
+    let set = policy::compile(&sources, 1).unwrap();
+    for strategy in Strategy::ALL {
+        let tenant = if strategy == Strategy::Adaptive {
+            "anyone"
+        } else {
+            strategy.name()
+        };
+        assert_eq!(set.policies()[set.lookup("minilm", tenant)].strategy, strategy);
+    }
+}
+
+/// Every fault must point into its file.
+fn points_into(text: &str, faults: &[Diagnostic]) -> bool {
+    faults.iter().filter_map(|fault| fault.place.as_ref()).all(|place| {
+        let line = text
+            .strip_prefix('\u{feff}')
+            .unwrap_or(text)
+            .split('\n')
+            .nth(place.line - 1);
+        line.is_some_and(|line| place.column <= line.chars().count() + 1 && place.indent <= place.shown.chars().count())
+    })
+}
+
+/// Compiles a text alone and beside a file for everything, and checks whatever comes of it.
+fn check(text: String) -> Result<(), TestCaseError> {
+    let other = Source {
+        name: "a.toml".into(),
+        text: String::new(),
+    };
+    let sources = [
+        Source {
+            name: "p.toml".into(),
+            text,
+        },
+        other,
+    ];
+    for folder in [&sources[..1], &sources[..]] {
+        match policy::compile(folder, 1) {
+            Ok(set) => prop_assert!(set.lookup("minilm", "acme") < set.policies().len()),
+            Err(faults) => {
+                let escapes = faults.iter().any(|fault| fault.to_string().contains(ESCAPE));
+                prop_assert!(!faults.is_empty() && !escapes, "{faults:#?}");
+                prop_assert!(points_into(&sources[0].text, &faults), "{faults:#?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Text that looks like a policy more often than chance would have it.
+fn policy_like() -> impl proptest::strategy::Strategy<Value = String> {
+    let words = [
+        "schema",
+        "strategy",
+        "[match]",
+        "[batch]",
+        "[slo]",
+        "[queue]",
+        "[reuse]",
+        "[tenancy]",
+        "[[batch]]",
+        "models",
+        "tenants",
+        "max_batch_size",
+        "max_batch_tokens",
+        "max_queue_delay",
+        "preferred_batch_sizes",
+        "target",
+        "max_rows",
+        "max_bytes",
+        "identical",
+        "=",
+        "=",
+        "=",
+        "=",
+        "\n",
+        "\n",
+        "\n",
+        "\r\n",
+        ".",
+        ",",
+        "[",
+        "]",
+        "{",
+        "}",
+        "1",
+        "0",
+        "-7",
+        "1e9",
+        "99999999999999999999",
+        "nan",
+        "true",
+        "\"5ms\"",
+        "\"none\"",
+        "\"64MiB\"",
+        "\"adaptive\"",
+        "\"custom\"",
+        "\"m*\"",
+        "'''",
+        "\"\"\"",
+        "\"",
+        "#",
+        "\\u0000",
+        "é",
+        "\u{feff}",
+        "\u{1b}",
+        "\t",
+        "2024-01-01T00:00:00Z",
+    ];
+    let piece = prop_oneof![8 => proptest::sample::select(words.to_vec()), 1 => Just(" ")];
+    proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_policy_or_a_fault(text in "\\PC{0,200}|[\\x00-\\x7f]{0,200}") {
+        check(text)?;
+    }
+
+    #[test]
+    fn any_pieces_of_policies_are_a_policy_or_a_fault(text in policy_like()) {
+        check(text)?;
+    }
+
+    #[test]
+    fn a_damaged_policy_is_a_policy_or_a_fault(
+        which in 0..5usize, from in 0..4000usize, length in 0..12usize, patch in "[\\x00-\\x7fé\u{feff}]{0,6}"
+    ) {
+        let mut text = shipped()[which].1.text.clone();
+        let from = text.floor_char_boundary(from.min(text.len()));
+        let to = text.floor_char_boundary((from + length).min(text.len()));
+        text.replace_range(from..to, &patch);
+        check(text)?;
+    }
+}
