@@ -223,8 +223,8 @@ impl Scheduler {
         self.close(group.trial, |_| ());
     }
 
-    /// Ends the pinned items of a model that lost its last worker; their requests have failed.
-    fn bury(&mut self, model: ModelId) {
+    /// Ends the pinned items of a model that can run nothing more; their requests have failed.
+    pub(super) fn bury(&mut self, model: ModelId) {
         let Some(state) = self.models.get_mut(&model) else {
             return;
         };

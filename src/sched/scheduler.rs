@@ -6,7 +6,7 @@ use super::model::{ModelState, Running, Trial, Worker, terms};
 use super::strategy::{Rule, urgency};
 use super::table::{ItemSlot, NONE, RequestSlot, Status, Table};
 use super::urgency::{Entry, UrgencyQueue};
-use crate::policy::PolicySet;
+use crate::policy::{Policy, PolicySet};
 use crate::types::{DeviceId, ModelId, RequestId, Time, WorkerId};
 use slab::Slab;
 use std::collections::{BTreeMap, VecDeque};
@@ -132,6 +132,7 @@ impl Scheduler {
             }
             (None, _) => {
                 self.fail_all(model, FailReason::UnknownModel);
+                self.bury(model);
                 self.models.remove(&model);
                 self.workers.retain(|w| w.model != model);
             }
@@ -224,7 +225,7 @@ impl Scheduler {
             .peek(|e| is_open(table, e))
             .map_or(Time::NEVER, |e| Time(e.key));
         let next = wake.min(deadline);
-        (next < Time::NEVER).then(|| next.max(self.now))
+        (next < Time::NEVER).then_some(next)
     }
 
     /// Whether nothing waits and nothing runs.
@@ -245,15 +246,17 @@ impl Scheduler {
         self.running.iter().map(|r| r.rows).sum()
     }
 
-    /// Whether a model's queue would refuse one more row of an untenanted request.
+    /// Whether a model's queue would refuse one more row, whoever sent it.
     #[must_use]
     pub fn is_full(&self, model: ModelId) -> bool {
-        self.models.get(&model).is_some_and(|m| {
-            let (rows, bytes) = (m.rows(), m.bytes);
-            m.lanes
-                .iter()
-                .all(|l| rows >= l.policy.queue.max_rows || bytes >= l.policy.queue.max_bytes)
-        })
+        let Some(model) = self.models.get(&model) else { return false };
+        let (rows, bytes) = (model.rows(), model.bytes);
+        let full = |policy: &Policy| rows >= policy.queue.max_rows || bytes >= policy.queue.max_bytes;
+        if self.policies.names_tenants() {
+            self.policies.policies().iter().all(|p| full(p))
+        } else {
+            full(&self.policies.policies()[self.policies.lookup(&model.limits.name, "")])
+        }
     }
 
     /// A model's queue: (rows, bytes, predicted time to empty it).
