@@ -18,11 +18,7 @@ fn origin() -> Instant {
 #[must_use]
 pub fn now() -> Time {
     let origin = origin();
-    Time(
-        u64::try_from(instant().duration_since(origin).as_nanos())
-            .unwrap_or(u64::MAX)
-            .saturating_add(1),
-    )
+    Time(u64::try_from(instant().duration_since(origin).as_nanos()).unwrap_or(u64::MAX).saturating_add(1))
 }
 
 /// The tokio instant at which `time` comes, for timers.

@@ -117,11 +117,7 @@ pub struct Error {
 impl Error {
     /// Builds a refusal without a retry hint.
     pub fn new(reason: Reason, message: impl fmt::Display) -> Self {
-        Self {
-            reason,
-            message: message.to_string(),
-            retry_after: None,
-        }
+        Self { reason, message: message.to_string(), retry_after: None }
     }
 
     /// Builds an `invalid_request`.

@@ -17,10 +17,7 @@ impl Readiness {
     /// Builds one over the live table, not draining.
     #[must_use]
     pub fn new(registry: Arc<Registry>) -> Self {
-        Self {
-            registry,
-            draining: AtomicBool::new(false),
-        }
+        Self { registry, draining: AtomicBool::new(false) }
     }
 
     /// Turns every probe to "not ready", for good.
@@ -38,12 +35,7 @@ impl Readiness {
     #[must_use]
     pub fn missing(&self) -> Vec<(Arc<Model>, ModelState)> {
         let state = |m: &Arc<Model>| (Arc::clone(m), m.state());
-        self.registry
-            .list()
-            .iter()
-            .map(state)
-            .filter(|(_, s)| *s != ModelState::Ready)
-            .collect()
+        self.registry.list().iter().map(state).filter(|(_, s)| *s != ModelState::Ready).collect()
     }
 
     /// Whether traffic is wanted.

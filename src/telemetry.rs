@@ -73,36 +73,23 @@ pub fn init(format: LogFormat, level: &str) -> Result<(), TelemetryError> {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     match format {
         LogFormat::Text => lines.with_ansi(false).finish().try_init(),
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .finish()
-            .try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).finish().try_init(),
     }
     .map_err(|_| TelemetryError::Twice)
 }
 
 fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
-    let refuse = |cause: String| TelemetryError::Level {
-        level: level.to_owned(),
-        cause,
-    };
+    let refuse = |cause: String| TelemetryError::Level { level: level.to_owned(), cause };
     let directives = level.split(',').map(str::trim);
     // A bare word that is no level would be taken for a target and silence everything else.
-    if let Some(word) = directives
-        .clone()
-        .find(|d| !d.contains(['=', '[', ':']) && !is_level(d))
-    {
+    if let Some(word) = directives.clone().find(|d| !d.contains(['=', '[', ':']) && !is_level(d)) {
         return Err(refuse(format!("{word:?} is not a level")));
     }
     EnvFilter::builder().parse(level).map_err(|e| refuse(e.to_string()))
 }
 
 fn is_level(word: &str) -> bool {
-    ["error", "warn", "info", "debug", "trace", "off"]
-        .iter()
-        .any(|l| l.eq_ignore_ascii_case(word))
+    ["error", "warn", "info", "debug", "trace", "off"].iter().any(|l| l.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]
@@ -111,13 +98,7 @@ mod tests {
 
     #[test]
     fn levels_and_directives_are_understood() {
-        for good in [
-            "info",
-            "WARN",
-            "off",
-            "info,inferneo::front=debug",
-            "inferneo=trace, hyper=off",
-        ] {
+        for good in ["info", "WARN", "off", "info,inferneo::front=debug", "inferneo=trace, hyper=off"] {
             assert!(filter(good).is_ok(), "{good}");
         }
     }
@@ -134,12 +115,6 @@ mod tests {
     fn formats_are_text_and_json() {
         assert_eq!("json".parse(), Ok(LogFormat::Json));
         assert_eq!("text".parse(), Ok(LogFormat::Text));
-        assert!(
-            "xml"
-                .parse::<LogFormat>()
-                .unwrap_err()
-                .to_string()
-                .contains("text and json")
-        );
+        assert!("xml".parse::<LogFormat>().unwrap_err().to_string().contains("text and json"));
     }
 }

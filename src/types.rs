@@ -91,10 +91,6 @@ impl Priority {
     /// The level in `1..=levels`: absent is the middle one, above the maximum clamps.
     #[must_use]
     pub fn level(self, levels: u32) -> u32 {
-        if self.0 == 0 {
-            levels.div_ceil(2).max(1)
-        } else {
-            self.0.clamp(1, levels.max(1))
-        }
+        if self.0 == 0 { levels.div_ceil(2).max(1) } else { self.0.clamp(1, levels.max(1)) }
     }
 }

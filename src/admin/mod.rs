@@ -35,12 +35,7 @@ impl Admin {
             .route("/metrics", get(metrics))
             .route("/livez", get(async || "ok\n"))
             .route("/readyz", get(readyz))
-            .fallback(async || {
-                (
-                    StatusCode::NOT_FOUND,
-                    "not found: there are /metrics, /livez and /readyz\n",
-                )
-            })
+            .fallback(async || (StatusCode::NOT_FOUND, "not found: there are /metrics, /livez and /readyz\n"))
             .with_state(self)
     }
 
@@ -53,20 +48,14 @@ impl Admin {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        axum::serve(listener, self.router())
-            .with_graceful_shutdown(shutdown)
-            .await
+        axum::serve(listener, self.router()).with_graceful_shutdown(shutdown).await
     }
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     match admin.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)], Body::from(text)).into_response(),
-        Err(e) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("metrics cannot be written: {e}\n"),
-        )
-            .into_response(),
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {e}\n")).into_response(),
     }
 }
 
@@ -80,23 +69,11 @@ struct Ready {
 
 async fn readyz(State(admin): State<Admin>) -> Response {
     let draining = admin.readiness.is_draining();
-    let missing: BTreeMap<_, _> = admin
-        .readiness
-        .missing()
-        .into_iter()
-        .map(|(model, state)| (model.name.to_string(), word(state)))
-        .collect();
+    let missing: BTreeMap<_, _> =
+        admin.readiness.missing().into_iter().map(|(model, state)| (model.name.to_string(), word(state))).collect();
     let ready = !draining && missing.is_empty();
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    match serde_json::to_string(&Ready {
-        ready,
-        draining,
-        missing,
-    }) {
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    match serde_json::to_string(&Ready { ready, draining, missing }) {
         Ok(json) => (status, [(header::CONTENT_TYPE, "application/json")], json).into_response(),
         Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }

@@ -69,23 +69,11 @@ impl<'t> Document<'t> {
                 message: format!("the file holds {} bytes", text.len()),
                 help: Some(format!("at most {MAX_BYTES} bytes")),
             };
-            return Self {
-                file,
-                text,
-                root: DeTable::new(),
-                syntax: vec![fault],
-                faults: RefCell::default(),
-            };
+            return Self { file, text, root: DeTable::new(), syntax: vec![fault], faults: RefCell::default() };
         }
         let (root, errors) = DeTable::parse_recoverable(text);
         let syntax = errors.iter().map(|error| Fault::of_syntax(error, text)).collect();
-        Self {
-            file,
-            text,
-            root: root.into_inner(),
-            syntax,
-            faults: RefCell::default(),
-        }
+        Self { file, text, root: root.into_inner(), syntax, faults: RefCell::default() }
     }
 
     /// The outermost table.
@@ -102,12 +90,7 @@ impl<'t> Document<'t> {
 
     /// Records a fault at `at`; `help` says what is allowed.
     pub fn fault(&self, at: Span, message: impl Into<String>, help: Option<String>) {
-        self.faults.borrow_mut().push(Fault {
-            start: at.start,
-            end: at.end,
-            message: message.into(),
-            help,
-        });
+        self.faults.borrow_mut().push(Fault { start: at.start, end: at.end, message: message.into(), help });
     }
 
     /// Hands out `value`, which was read from this document, if there was no fault.
@@ -138,11 +121,7 @@ impl<'t> Document<'t> {
         };
         let mut shown: Vec<Diagnostic> = faults.into_iter().map(show).collect();
         if more > 0 {
-            shown.push(Diagnostic::whole(
-                &self.file,
-                format!("{more} more faults are not shown"),
-                None,
-            ));
+            shown.push(Diagnostic::whole(&self.file, format!("{more} more faults are not shown"), None));
         }
         shown
     }

@@ -41,26 +41,16 @@ pub(super) fn wanted(spec: &ModelSpec, job: &Job) -> Result<Vec<usize>, Failure>
 pub(super) fn split(spec: &ModelSpec, job: &Job, wanted: &[usize], outputs: &[Tensor]) -> Result<Vec<Answer>, Failure> {
     let extents: Vec<Extent> = job.items.iter().map(super::JobItem::extent).collect::<Result<_, _>>()?;
     let rows = extents.iter().map(|e| e.rows).sum();
-    let batch = Batch {
-        spec,
-        wanted,
-        outputs,
-        rows,
-        len: job.padded_len as usize,
-        single: extents.len() == 1,
-    };
+    let batch = Batch { spec, wanted, outputs, rows, len: job.padded_len as usize, single: extents.len() == 1 };
     batch.check()?;
     let mut first = 0;
     let mut answers = Vec::with_capacity(extents.len());
     for (item, extent) in job.items.iter().zip(&extents) {
         answers.push(match &item.request.want {
             Want::Embedding => Answer::Embedding(batch.embedding(first, *extent)?),
-            Want::Outputs(indices) => Answer::Outputs(
-                indices
-                    .iter()
-                    .map(|i| batch.own(*i, first, *extent))
-                    .collect::<Result<_, _>>()?,
-            ),
+            Want::Outputs(indices) => {
+                Answer::Outputs(indices.iter().map(|i| batch.own(*i, first, *extent)).collect::<Result<_, _>>()?)
+            }
         });
         first += extent.rows;
     }
@@ -82,11 +72,7 @@ impl Batch<'_> {
     /// Checks rows and sizes, so that what follows may index.
     fn check(&self) -> Result<(), Failure> {
         if self.outputs.len() != self.wanted.len() {
-            return Err(Failure::Failed(format!(
-                "{} outputs came back for {}",
-                self.outputs.len(),
-                self.wanted.len()
-            )));
+            return Err(Failure::Failed(format!("{} outputs came back for {}", self.outputs.len(), self.wanted.len())));
         }
         for (tensor, index) in self.outputs.iter().zip(self.wanted) {
             let name = &self.spec.outputs[*index].name;
@@ -96,15 +82,9 @@ impl Batch<'_> {
                     tensor.shape, self.rows
                 )));
             }
-            let bytes = tensor
-                .datatype
-                .size()
-                .map(|size| volume(&tensor.shape).and_then(|n| n.checked_mul(size)));
+            let bytes = tensor.datatype.size().map(|size| volume(&tensor.shape).and_then(|n| n.checked_mul(size)));
             if bytes.is_some_and(|expected| expected != Some(tensor.data.len())) {
-                return Err(Failure::Failed(format!(
-                    "output `{name}` is shorter than its shape {:?}",
-                    tensor.shape
-                )));
+                return Err(Failure::Failed(format!("output `{name}` is shorter than its shape {:?}", tensor.shape)));
             }
         }
         Ok(())
@@ -147,11 +127,7 @@ impl Batch<'_> {
                 elements::encode(&own)
             }
         };
-        Ok(Tensor {
-            datatype: tensor.datatype,
-            shape,
-            data,
-        })
+        Ok(Tensor { datatype: tensor.datatype, shape, data })
     }
 
     /// The shape of an item's part: its own rows, its own length on every length dimension.
@@ -177,13 +153,7 @@ impl Batch<'_> {
 
     /// The pooled vector of the one row at `first`, straight from the output.
     fn embedding(&self, first: usize, extent: Extent) -> Result<Vec<f32>, Failure> {
-        let Task::Embedding {
-            output,
-            pooling,
-            normalize: unit,
-            ..
-        } = &self.spec.task
-        else {
+        let Task::Embedding { output, pooling, normalize: unit, .. } = &self.spec.task else {
             return Err(Failure::Failed("this model makes no embeddings".into()));
         };
         let (spec, tensor) = self.output(*output)?;
@@ -200,11 +170,7 @@ impl Batch<'_> {
         }
         let hidden = tensor.shape[tensor.shape.len() - 1];
         let row = volume(&tensor.shape[1..]).unwrap_or(0);
-        let own = if *pooling == Pooling::None {
-            hidden
-        } else {
-            extent.len * hidden
-        };
+        let own = if *pooling == Pooling::None { hidden } else { extent.len * hidden };
         let mut vector = pool(*pooling, &floats(tensor, first * row, own)?, hidden);
         if *unit {
             normalize(&mut vector);

@@ -34,40 +34,18 @@ pub(super) fn job(model: &Arc<Model>, cell: Cell) -> Result<Job, Failure> {
         items,
         want,
     });
-    let items = (0..count)
-        .map(|index| JobItem {
-            request: request.clone(),
-            index,
-        })
-        .collect();
-    Ok(Job {
-        batch: BatchId::default(),
-        padded_len: cell.len,
-        items,
-    })
+    let items = (0..count).map(|index| JobItem { request: request.clone(), index }).collect();
+    Ok(Job { batch: BatchId::default(), padded_len: cell.len, items })
 }
 
 /// A text of `len` tokens. The id is one that every vocabulary has; time does not depend on it.
 fn text(len: u32) -> Tokens {
-    Tokens {
-        ids: vec![1; len as usize],
-        type_ids: Vec::new(),
-    }
+    Tokens { ids: vec![1; len as usize], type_ids: Vec::new() }
 }
 
 fn zeros(model: &Arc<Model>, cell: Cell) -> Result<TensorItem, Failure> {
-    let tensors = model
-        .spec
-        .inputs
-        .iter()
-        .map(|input| zero(input, cell))
-        .collect::<Result<_, _>>()?;
-    Ok(TensorItem {
-        rows: cell.rows,
-        len: cell.len,
-        class: ShapeClass::default(),
-        tensors,
-    })
+    let tensors = model.spec.inputs.iter().map(|input| zero(input, cell)).collect::<Result<_, _>>()?;
+    Ok(TensorItem { rows: cell.rows, len: cell.len, class: ShapeClass::default(), tensors })
 }
 
 fn zero(input: &TensorSpec, cell: Cell) -> Result<Tensor, Failure> {
@@ -86,9 +64,5 @@ fn zero(input: &TensorSpec, cell: Cell) -> Result<Tensor, Failure> {
         Datatype::Int64 if input.name == "attention_mask" => 1_i64.to_le_bytes().repeat(count).into(),
         other => vec![0; other.size().unwrap_or(0).checked_mul(count).ok_or_else(too_large)?].into(),
     };
-    Ok(Tensor {
-        datatype: input.datatype,
-        shape,
-        data,
-    })
+    Ok(Tensor { datatype: input.datatype, shape, data })
 }

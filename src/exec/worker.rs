@@ -71,9 +71,7 @@ pub fn spawn(
     events: impl Fn(WorkerEvent) + Send + 'static,
 ) -> io::Result<WorkerHandle> {
     let (jobs, queue) = channel();
-    let thread = Builder::new()
-        .name(config.name.clone())
-        .spawn(move || work(config, make_backend, &events, queue))?;
+    let thread = Builder::new().name(config.name.clone()).spawn(move || work(config, make_backend, &events, queue))?;
     Ok(WorkerHandle { jobs, thread })
 }
 
@@ -99,37 +97,18 @@ fn serve(
     events: &impl Fn(WorkerEvent),
     queue: &Receiver<Job>,
 ) -> Result<(), Failure> {
-    let WorkerConfig {
-        id: worker,
-        name: _,
-        model,
-        warm_up,
-    } = config;
+    let WorkerConfig { id: worker, name: _, model, warm_up } = config;
     let backend = guarded(make_backend)?;
-    let mut engine = Engine {
-        model,
-        backend,
-        assembler: Assembler::default(),
-    };
+    let mut engine = Engine { model, backend, assembler: Assembler::default() };
     let samples = warm_up.map_or_else(Vec::new, |part| engine.warm_up(&part));
     events(WorkerEvent::Ready { worker, samples });
     while let Ok(job) = queue.recv() {
-        let Run {
-            assemble,
-            compute,
-            result,
-        } = engine.run(&job);
+        let Run { assemble, compute, result } = engine.run(&job);
         let end = match &result {
             Err(failure @ Failure::DeviceLost(_)) => Err(failure.clone()),
             _ => Ok(()),
         };
-        events(WorkerEvent::Done(JobDone {
-            worker,
-            batch: job.batch,
-            assemble,
-            compute,
-            result,
-        }));
+        events(WorkerEvent::Done(JobDone { worker, batch: job.batch, assemble, compute, result }));
         end?;
     }
     Ok(())
@@ -161,11 +140,7 @@ impl Engine {
             let outputs = self.backend.run(inputs?, &wanted)?;
             split::split(spec, job, &wanted, &outputs)
         });
-        Run {
-            assemble: assembled.since(start),
-            compute: clock::now().since(assembled),
-            result,
-        }
+        Run { assemble: assembled.since(start), compute: clock::now().since(assembled), result }
     }
 
     /// Runs this instance's steps of the sweep. A failure ends the sweep, never the worker.
@@ -178,12 +153,7 @@ impl Engine {
             match self.measure(step.cell) {
                 Ok(compute) => {
                     part.record(step.cell, compute);
-                    samples.push(Sample {
-                        rows: step.cell.rows,
-                        len: step.cell.len,
-                        busy,
-                        compute,
-                    });
+                    samples.push(Sample { rows: step.cell.rows, len: step.cell.len, busy, compute });
                 }
                 Err(failure) => {
                     let Cell { rows, len } = step.cell;
@@ -221,8 +191,7 @@ fn guarded<T>(f: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
 
 fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 #[cfg(test)]

@@ -98,9 +98,9 @@ fn priority(headers: &HeaderMap) -> Result<Option<Priority>, Error> {
 
 fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
     let Some(value) = headers.get(TIMEOUT) else { return Ok(None) };
-    let ms = digits(value)
-        .filter(|&ms| ms > 0)
-        .ok_or_else(|| Error::invalid(format!("header {TIMEOUT} must be a whole number of milliseconds, at least 1")))?;
+    let ms = digits(value).filter(|&ms| ms > 0).ok_or_else(|| {
+        Error::invalid(format!("header {TIMEOUT} must be a whole number of milliseconds, at least 1"))
+    })?;
     Ok(Some(Duration::from_millis(ms)))
 }
 

@@ -42,7 +42,8 @@ impl Pool {
             return work();
         }
         let broken = |_| Error::new(Reason::ExecutionFailed, "the request could not be processed");
-        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Error::new(Reason::Draining, "shutting down"))?;
+        let slot =
+            Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Error::new(Reason::Draining, "shutting down"))?;
         let task = spawn_blocking(move || {
             let _slot = slot;
             work()

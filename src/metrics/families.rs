@@ -11,9 +11,7 @@ const SECONDS: &[f64] = &[
     5.0, 10.0, 30.0,
 ];
 /// Rows of a batch: powers of two and the steps between that policies like.
-const ROWS: &[f64] = &[
-    1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 128.0, 256.0, 512.0,
-];
+const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 128.0, 256.0, 512.0];
 
 /// Every family, registered. Clones share their values.
 #[derive(Debug, Clone)]
@@ -86,10 +84,7 @@ impl Registrar<'_> {
     }
 
     fn histograms(&self, name: &str, help: &str, buckets: &[f64]) -> Result<HistogramVec> {
-        let opts = HistogramOpts {
-            common_opts: opts(name, help),
-            buckets: buckets.to_vec(),
-        };
+        let opts = HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() };
         self.register(HistogramVec::new(opts, &["model"])?)
     }
 }

@@ -54,16 +54,8 @@ impl Metrics {
         let families = Families::register(&registry)?;
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        families
-            .build_info
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1);
-        Ok(Self {
-            registry,
-            families,
-            models: RwLock::default(),
-            tenants: ArcSwap::default(),
-        })
+        families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Ok(Self { registry, families, models: RwLock::default(), tenants: ArcSwap::default() })
     }
 
     /// The handles of one model, made at the first call. `name` must be a configured model's.
@@ -74,9 +66,7 @@ impl Metrics {
         }
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
         let name: Arc<str> = name.into();
-        let made = models
-            .entry(Arc::clone(&name))
-            .or_insert_with(|| Arc::new(ModelMetrics::new(name, &self.families)));
+        let made = models.entry(Arc::clone(&name)).or_insert_with(|| Arc::new(ModelMetrics::new(name, &self.families)));
         Arc::clone(made)
     }
 
@@ -97,10 +87,7 @@ impl Metrics {
         if tenant.is_empty() {
             return TenantLabel::Default;
         }
-        self.tenants
-            .load()
-            .get(tenant)
-            .map_or(TenantLabel::Other, |known| TenantLabel::Named(Arc::clone(known)))
+        self.tenants.load().get(tenant).map_or(TenantLabel::Other, |known| TenantLabel::Named(Arc::clone(known)))
     }
 
     /// Replaces the set of tenants that have a label of their own.
@@ -116,9 +103,7 @@ impl Metrics {
 
     /// Publishes the live policy set: its generation, and each policy's name, strategy and hash.
     pub fn set_policies<'a>(&self, generation: u64, policies: impl IntoIterator<Item = [&'a str; 3]>) {
-        self.families
-            .policy_generation
-            .set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.families.policy_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         self.families.policy_info.reset();
         for labels in policies {
             self.families.policy_info.with_label_values(&labels).set(1);

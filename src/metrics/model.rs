@@ -74,10 +74,7 @@ impl ModelMetrics {
 
     /// Counts a batch's release, by the scheduler's own word for why.
     pub fn batch_released(&self, reason: &'static str) {
-        self.families
-            .batch_release
-            .with_label_values(&[&*self.name, reason])
-            .inc();
+        self.families.batch_release.with_label_values(&[&*self.name, reason]).inc();
     }
 
     /// Records a batch that ended well.
@@ -93,18 +90,13 @@ impl ModelMetrics {
 
     /// Counts a request against its policy's target.
     pub fn slo(&self, tenant: &TenantLabel, result: SloResult) {
-        self.families
-            .slo
-            .with_label_values(&[&*self.name, tenant.as_str(), result.label()])
-            .inc();
+        self.families.slo.with_label_values(&[&*self.name, tenant.as_str(), result.label()]).inc();
     }
 
     /// Rows of one tenant waiting. Keep the handle.
     #[must_use]
     pub fn queue_rows(&self, tenant: &TenantLabel) -> IntGauge {
-        self.families
-            .queue_rows
-            .with_label_values(&[&*self.name, tenant.as_str()])
+        self.families.queue_rows.with_label_values(&[&*self.name, tenant.as_str()])
     }
 
     /// Payload bytes waiting.

@@ -39,14 +39,7 @@ impl Model {
     /// Builds a model in state [`ModelState::Loading`].
     #[must_use]
     pub fn new(id: ModelId, name: &str, spec: ModelSpec, tokenizer: Option<Tokenizer>, created: u64) -> Self {
-        Self {
-            id,
-            name: name.into(),
-            spec,
-            tokenizer,
-            created,
-            state: AtomicU8::new(0),
-        }
+        Self { id, name: name.into(), spec, tokenizer, created, state: AtomicU8::new(0) }
     }
 
     /// Where it is in its life.
@@ -75,9 +68,7 @@ impl Registry {
     /// Builds a table of these models.
     #[must_use]
     pub fn new(models: Vec<Arc<Model>>) -> Self {
-        Self {
-            models: ArcSwap::from_pointee(models),
-        }
+        Self { models: ArcSwap::from_pointee(models) }
     }
 
     /// All models, in the order of their configuration.

@@ -38,9 +38,7 @@ impl Scheduler {
         if policy.slo.on_predicted_miss == OnPredictedMiss::Reject
             && self.predicted_finish(a, lane, deadline) > deadline
         {
-            return Err(Reject::PredictedMiss {
-                drain: self.queue(a.model).2,
-            });
+            return Err(Reject::PredictedMiss { drain: self.queue(a.model).2 });
         }
         Ok((lane, deadline))
     }
@@ -50,23 +48,15 @@ impl Scheduler {
         let bytes: u64 = a.items.iter().map(|i| u64::from(i.bytes)).sum();
         let limits = &policy.queue;
         if rows > u64::from(limits.max_rows) {
-            return Err(Reject::OverQueue {
-                rows,
-                limit: limits.max_rows,
-            });
+            return Err(Reject::OverQueue { rows, limit: limits.max_rows });
         }
         if bytes > limits.max_bytes {
-            return Err(Reject::BytesOverQueue {
-                bytes,
-                limit: limits.max_bytes,
-            });
+            return Err(Reject::BytesOverQueue { bytes, limit: limits.max_bytes });
         }
         let full = u64::from(model.rows()) + rows > u64::from(limits.max_rows)
             || model.bytes.saturating_add(bytes) > limits.max_bytes;
         if full {
-            return Err(Reject::QueueFull {
-                drain: self.drain_time(a.model, model),
-            });
+            return Err(Reject::QueueFull { drain: self.drain_time(a.model, model) });
         }
         Ok(())
     }
@@ -80,54 +70,31 @@ impl Scheduler {
         let idle = of_model().any(|w| w.ready);
         let ends = self.running.iter().filter(|r| r.model == a.model);
         let first_free = ends.map(|r| r.started + Duration::from_nanos(r.predicted as u64)).min();
-        let free_at = if idle {
-            self.now
-        } else {
-            first_free.unwrap_or(self.now).max(self.now)
-        };
+        let free_at = if idle { self.now } else { first_free.unwrap_or(self.now).max(self.now) };
         let Some(model) = self.models.get_mut(&a.model) else {
             return Time::default();
         };
         let policy = Arc::clone(&model.lanes[lane].policy);
-        let key = urgency(
-            &policy,
-            self.now,
-            deadline,
-            a.priority.level(policy.queue.priority_levels),
-        );
+        let key = urgency(&policy, self.now, deadline, a.priority.level(policy.queue.priority_levels));
         let mut ahead = 0;
         for (index, other) in model.lanes.iter_mut().enumerate() {
-            ahead += if index == lane {
-                other.backlog_before(key, &self.table)
-            } else {
-                other.backlog
-            };
+            ahead += if index == lane { other.backlog_before(key, &self.table) } else { other.backlog };
         }
         let Some((_, cost)) = model.costs.iter().find(|(_, c)| c.known()) else {
             return Time::default();
         };
-        let own = a
-            .items
-            .iter()
-            .map(|i| cost.predict(i.rows, i.len, workers as u32))
-            .fold(0.0, f64::max);
+        let own = a.items.iter().map(|i| cost.predict(i.rows, i.len, workers as u32)).fold(0.0, f64::max);
         free_at + Duration::from_nanos(ahead / workers) + Duration::from_nanos(own as u64)
     }
 }
 
 fn fits_a_batch(item: &Item, policy: &Policy) -> Result<(), Reject> {
     if item.rows > policy.batch.max_batch_size {
-        return Err(Reject::RowsOverBatch {
-            rows: item.rows,
-            limit: policy.batch.max_batch_size,
-        });
+        return Err(Reject::RowsOverBatch { rows: item.rows, limit: policy.batch.max_batch_size });
     }
     let tokens = u64::from(item.rows) * u64::from(item.len);
     if tokens > u64::from(policy.batch.max_batch_tokens) {
-        return Err(Reject::TokensOverBatch {
-            tokens,
-            limit: policy.batch.max_batch_tokens,
-        });
+        return Err(Reject::TokensOverBatch { tokens, limit: policy.batch.max_batch_tokens });
     }
     Ok(())
 }

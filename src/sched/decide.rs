@@ -67,8 +67,7 @@ impl Scheduler {
     /// The free worker on the least busy device.
     fn free_worker(&self, id: ModelId) -> Option<Worker> {
         let free = self.workers.iter().filter(|w| w.model == id && w.ready);
-        free.min_by_key(|w| (self.running.iter().filter(|r| r.device == w.device).count(), w.id))
-            .copied()
+        free.min_by_key(|w| (self.running.iter().filter(|r| r.device == w.device).count(), w.id)).copied()
     }
 
     /// Asks the lanes in the order of the service they have had; the first that wants to run does.
@@ -83,13 +82,7 @@ impl Scheduler {
         for index in order {
             let policy = Arc::clone(&model.lanes[index].policy);
             let rule = model.rule(&policy);
-            let ModelState {
-                lanes,
-                costs,
-                memory,
-                limits,
-                ..
-            } = &mut *model;
+            let ModelState { lanes, costs, memory, limits, .. } = &mut *model;
             let Some((_, cost)) = costs.iter().find(|(d, _)| *d == worker.device) else {
                 continue;
             };
@@ -104,15 +97,7 @@ impl Scheduler {
             };
             match view.wish(&mut lanes[index], &mut self.former) {
                 Wish::Run(items, why) => {
-                    return Some((
-                        Group {
-                            lane: index as u32,
-                            items,
-                            trial: None,
-                            losses: 0,
-                        },
-                        why,
-                    ));
+                    return Some((Group { lane: index as u32, items, trial: None, losses: 0 }, why));
                 }
                 Wish::Hold(until) => wake = wake.min(until),
                 Wish::Nothing => {}
@@ -139,11 +124,7 @@ impl Scheduler {
         let items = slots().map(|s| (self.table.request(s.request).id, s.index)).collect();
         let busy = self.running.iter().filter(|r| r.device == worker.device).count() as u32 + 1;
         let Some(model) = self.models.get_mut(&id) else { return };
-        let padded_len = if model.limits.grid == Grid::Exact {
-            longest
-        } else {
-            edge(model.limits.grid, longest)
-        };
+        let padded_len = if model.limits.grid == Grid::Exact { longest } else { edge(model.limits.grid, longest) };
         let predicted = model.cost_mut(worker.device).predict(rows, padded_len, busy);
         model.charge(group.lane as usize, if group.trial.is_some() { 0.0 } else { predicted });
         let policy = Arc::clone(&model.lanes[group.lane as usize].policy);
@@ -185,12 +166,7 @@ impl ModelState {
     /// Charges a lane for device time, so that lanes take turns by what they have had; a lane that
     /// was idle starts level with the least-served waiting one.
     fn charge(&mut self, lane: usize, time: f64) {
-        let floor = self
-            .lanes
-            .iter()
-            .filter(|l| l.items > 0)
-            .map(|l| l.served)
-            .fold(f64::INFINITY, f64::min);
+        let floor = self.lanes.iter().filter(|l| l.items > 0).map(|l| l.served).fold(f64::INFINITY, f64::min);
         let lane = &mut self.lanes[lane];
         if floor.is_finite() && lane.served < floor {
             lane.served = floor;
@@ -269,25 +245,13 @@ impl View<'_> {
             target = target.min(lane.rows.div_ceil(self.idle)).max(1);
         }
         let (segment, why) = if segment.rows >= target {
-            (
-                segment,
-                if segment.rows >= segment.best_rows {
-                    Release::Full
-                } else {
-                    Release::Idle
-                },
-            )
+            (segment, if segment.rows >= segment.best_rows { Release::Full } else { Release::Idle })
         } else if !self.rule.waits {
             (segment, Release::Idle)
         } else if self.draining {
             (segment, Release::Drain)
         } else {
-            let preferred = lane
-                .policy
-                .batch
-                .preferred_batch_sizes
-                .iter()
-                .rfind(|p| **p <= segment.rows);
+            let preferred = lane.policy.batch.preferred_batch_sizes.iter().rfind(|p| **p <= segment.rows);
             let (due, cause) = self.due(anchor, &segment, delay);
             if let Some(&size) = preferred {
                 target = size;

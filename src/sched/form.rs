@@ -53,24 +53,14 @@ pub(super) struct Segment {
 impl Terms<'_> {
     /// Most rows a batch of this length may have; at least one.
     pub(super) fn cap(&self, len: u32) -> u32 {
-        let by_memory = self
-            .memory
-            .iter()
-            .filter(|(from, _)| len >= *from)
-            .map(|(_, rows)| *rows)
-            .min();
-        self.max_rows
-            .min(self.max_tokens / len.max(1))
-            .min(by_memory.unwrap_or(u32::MAX))
-            .max(1)
+        let by_memory = self.memory.iter().filter(|(from, _)| len >= *from).map(|(_, rows)| *rows).min();
+        self.max_rows.min(self.max_tokens / len.max(1)).min(by_memory.unwrap_or(u32::MAX)).max(1)
     }
 
     /// The smallest batch size at this length whose time a row is within [`KNEE`] of the least.
     pub(super) fn best(&self, len: u32) -> (u32, f64) {
         let cap = self.cap(len);
-        let longest = self
-            .brief
-            .map_or(f64::INFINITY, |t| t.max(2.0 * self.cost.predict(1, len, self.busy)));
+        let longest = self.brief.map_or(f64::INFINITY, |t| t.max(2.0 * self.cost.predict(1, len, self.busy)));
         let mut least = f64::INFINITY;
         let mut times = [(0_u32, 0.0_f64); ROW_STEPS.len() + 1];
         let mut count = 0;
@@ -182,12 +172,7 @@ impl Former {
                 rows += bucket.rows;
             }
             let best = terms.refresh(bucket);
-            self.cells.push(Cell {
-                position,
-                edge: bucket.edge,
-                rows: bucket.rows,
-                best,
-            });
+            self.cells.push(Cell { position, edge: bucket.edge, rows: bucket.rows, best });
         }
         self.solve(terms);
         at
@@ -220,24 +205,11 @@ impl Former {
     fn segment(&self, low: usize, high: usize, terms: &Terms<'_>) -> Segment {
         let last = self.cells[high - 1];
         let rows = self.cells[low..high].iter().map(|c| c.rows).sum::<u32>();
-        let tokens = self.cells[low..high]
-            .iter()
-            .map(|c| u64::from(c.rows) * u64::from(c.edge))
-            .sum();
-        let time = if rows >= last.best.rows {
-            last.best.time
-        } else {
-            terms.cost.predict(rows, last.edge, terms.busy)
-        };
+        let tokens = self.cells[low..high].iter().map(|c| u64::from(c.rows) * u64::from(c.edge)).sum();
+        let time =
+            if rows >= last.best.rows { last.best.time } else { terms.cost.predict(rows, last.edge, terms.busy) };
         let (first, best_rows) = (self.cells[low].position, last.best.rows);
-        Segment {
-            low: first,
-            high: last.position,
-            rows,
-            best_rows,
-            time,
-            tokens,
-        }
+        Segment { low: first, high: last.position, rows, best_rows, time, tokens }
     }
 }
 
@@ -245,9 +217,5 @@ impl Former {
 fn group_time(rows: u32, cell: &Cell, terms: &Terms<'_>) -> f64 {
     let rest = rows % cell.best.rows;
     let full = f64::from(rows / cell.best.rows) * cell.best.time;
-    if rest == 0 {
-        full
-    } else {
-        full + terms.cost.predict(rest, cell.edge, terms.busy)
-    }
+    if rest == 0 { full } else { full + terms.cost.predict(rest, cell.edge, terms.busy) }
 }

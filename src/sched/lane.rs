@@ -76,14 +76,7 @@ impl Lane {
         let class_index = self.class(table.item(slot).item.class);
         let class = &mut self.classes[class_index as usize];
         let waiting = table.item_mut(slot);
-        let (entry, rows) = (
-            Entry {
-                key: waiting.key,
-                seq: waiting.seq,
-                slot,
-            },
-            waiting.item.rows,
-        );
+        let (entry, rows) = (Entry { key: waiting.key, seq: waiting.seq, slot }, waiting.item.rows);
         let bucket = class.bucket(edge(grid, waiting.item.len));
         let best = terms.refresh(bucket);
         waiting.class = class_index;
@@ -159,12 +152,7 @@ impl Lane {
             return known;
         }
         let reuse = (self.classes.len() >= IDLE_CLASSES).then(|| self.classes.iter().position(|c| c.items == 0));
-        let fresh = Class {
-            id,
-            buckets: Vec::new(),
-            items: 0,
-            rows: 0,
-        };
+        let fresh = Class { id, buckets: Vec::new(), items: 0, rows: 0 };
         let index = if let Some(Some(old)) = reuse {
             self.class_of.remove(&self.classes[old].id);
             self.classes[old] = fresh;
@@ -189,16 +177,7 @@ impl Class {
             Ok(at) => at,
             Err(at) => {
                 let queue = UrgencyQueue::default();
-                self.buckets.insert(
-                    at,
-                    Bucket {
-                        edge,
-                        items: 0,
-                        rows: 0,
-                        queue,
-                        best: Best::default(),
-                    },
-                );
+                self.buckets.insert(at, Bucket { edge, items: 0, rows: 0, queue, best: Best::default() });
                 at
             }
         };

@@ -29,9 +29,7 @@ impl Scheduler {
         match report.outcome {
             BatchOutcome::Ok => {
                 if let Some(model) = self.models.get_mut(&batch.model) {
-                    model
-                        .cost_mut(batch.device)
-                        .observe(batch.rows, batch.len, batch.busy, report.compute);
+                    model.cost_mut(batch.device).observe(batch.rows, batch.len, batch.busy, report.compute);
                 }
                 for &slot in &batch.group.items {
                     self.table.end_item(slot);
@@ -133,20 +131,12 @@ impl Scheduler {
             self.fail(request, FailReason::ExecutionFailed);
             self.table.end_item(slot);
             let trial = group.trial;
-            if self
-                .close(trial, |t| t.guilty += 1)
-                .is_some_and(|t| t.guilty >= 2 && !t.cleared)
-            {
+            if self.close(trial, |t| t.guilty += 1).is_some_and(|t| t.guilty >= 2 && !t.cleared) {
                 self.suspect(&batch, trial);
             }
             return;
         }
-        let trial = *group.trial.get_or_insert_with(|| {
-            self.trials.insert(Trial {
-                open: 1,
-                ..Trial::default()
-            })
-        });
+        let trial = *group.trial.get_or_insert_with(|| self.trials.insert(Trial { open: 1, ..Trial::default() }));
         self.split(batch.model, batch.group, Some(trial));
     }
 
@@ -156,9 +146,7 @@ impl Scheduler {
             return self.condemn(&batch.group);
         }
         if let Some(model) = self.models.get_mut(&batch.model) {
-            model
-                .memory
-                .retain(|(len, rows)| !(*len >= batch.len && *rows >= batch.rows / 2));
+            model.memory.retain(|(len, rows)| !(*len >= batch.len && *rows >= batch.rows / 2));
             model.memory.push((batch.len, (batch.rows / 2).max(1)));
         }
         let trial = batch.group.trial;
@@ -169,14 +157,7 @@ impl Scheduler {
         let (first, second) = group.items.split_at(group.items.len() / 2);
         for half in [first, second] {
             self.close_with(trial, |t| t.open += 1);
-            self.requeue(
-                model,
-                Group {
-                    items: half.to_vec(),
-                    trial,
-                    ..group.clone()
-                },
-            );
+            self.requeue(model, Group { items: half.to_vec(), trial, ..group.clone() });
         }
         self.close(trial, |_| ());
     }
@@ -203,9 +184,7 @@ impl Scheduler {
         let Some(model) = self.models.get_mut(&batch.model) else {
             return;
         };
-        let (condemned, kept) = std::mem::take(&mut model.retries)
-            .into_iter()
-            .partition(|g: &Group| g.trial == trial);
+        let (condemned, kept) = std::mem::take(&mut model.retries).into_iter().partition(|g: &Group| g.trial == trial);
         model.retries = kept;
         let condemned: std::collections::VecDeque<Group> = condemned;
         for group in condemned {

@@ -102,11 +102,7 @@ impl Scheduler {
             self.enqueue(a.model, slot);
         }
         if deadline < Time::NEVER {
-            self.deadlines.push(Entry {
-                key: deadline.0,
-                seq: a.request.0,
-                slot: request,
-            });
+            self.deadlines.push(Entry { key: deadline.0, seq: a.request.0, slot: request });
             let table = &self.table;
             self.deadlines.sweep(table.requests.len(), |e| is_open(table, e));
         }
@@ -127,8 +123,7 @@ impl Scheduler {
         match (limits, self.models.get_mut(&model)) {
             (Some(limits), Some(known)) => known.limits = limits,
             (Some(limits), None) => {
-                self.models
-                    .insert(model, ModelState::new(limits, self.policies.policies()));
+                self.models.insert(model, ModelState::new(limits, self.policies.policies()));
             }
             (None, _) => {
                 self.fail_all(model, FailReason::UnknownModel);
@@ -145,12 +140,7 @@ impl Scheduler {
         match state {
             WorkerState::Up { model, device } => {
                 self.workers.retain(|w| w.id != worker);
-                self.workers.push(Worker {
-                    id: worker,
-                    model,
-                    device,
-                    ready: false,
-                });
+                self.workers.push(Worker { id: worker, model, device, ready: false });
                 self.workers.sort_by_key(|w| w.id);
             }
             WorkerState::Ready => {
@@ -171,9 +161,7 @@ impl Scheduler {
             return;
         };
         if let Some(model) = self.models.get_mut(&known.model) {
-            model
-                .cost_mut(known.device)
-                .observe(run.rows, run.len, run.busy, run.compute);
+            model.cost_mut(known.device).observe(run.rows, run.len, run.busy, run.compute);
         }
     }
 
@@ -220,10 +208,7 @@ impl Scheduler {
     pub fn poll_timeout(&mut self) -> Option<Time> {
         let wake = self.models.values().map(|m| m.wake).min().unwrap_or(Time::NEVER);
         let table = &self.table;
-        let deadline = self
-            .deadlines
-            .peek(|e| is_open(table, e))
-            .map_or(Time::NEVER, |e| Time(e.key));
+        let deadline = self.deadlines.peek(|e| is_open(table, e)).map_or(Time::NEVER, |e| Time(e.key));
         let next = wake.min(deadline);
         (next < Time::NEVER).then_some(next)
     }
@@ -262,9 +247,7 @@ impl Scheduler {
     /// A model's queue: (rows, bytes, predicted time to empty it).
     #[must_use]
     pub fn queue(&self, model: ModelId) -> (u32, u64, Duration) {
-        self.models.get(&model).map_or((0, 0, Duration::ZERO), |m| {
-            (m.rows(), m.bytes, self.drain_time(model, m))
-        })
+        self.models.get(&model).map_or((0, 0, Duration::ZERO), |m| (m.rows(), m.bytes, self.drain_time(model, m)))
     }
 
     /// The learned costs of a model, by device.
@@ -289,19 +272,9 @@ impl Scheduler {
         let Some(state) = self.models.get_mut(&model) else {
             return;
         };
-        let device = self
-            .workers
-            .iter()
-            .find(|w| w.model == model)
-            .map_or_else(Default::default, |w| w.device);
+        let device = self.workers.iter().find(|w| w.model == model).map_or_else(Default::default, |w| w.device);
         state.cost_mut(device);
-        let ModelState {
-            lanes,
-            costs,
-            memory,
-            limits,
-            ..
-        } = state;
+        let ModelState { lanes, costs, memory, limits, .. } = state;
         let Some((_, cost)) = costs.iter().find(|(d, _)| *d == device) else {
             return;
         };
@@ -358,22 +331,14 @@ impl Scheduler {
     pub(super) fn fail(&mut self, request: u32, reason: FailReason) {
         let slot = self.table.request(request);
         if !slot.dead {
-            self.outputs.push_back(Output::Fail {
-                request: slot.id,
-                reason,
-            });
+            self.outputs.push_back(Output::Fail { request: slot.id, reason });
             self.kill(request);
         }
     }
 
     pub(super) fn fail_all(&mut self, model: ModelId, reason: FailReason) {
-        let of_model: Vec<u32> = self
-            .table
-            .requests
-            .iter()
-            .filter(|(_, r)| r.model == model)
-            .map(|(slot, _)| slot as u32)
-            .collect();
+        let of_model: Vec<u32> =
+            self.table.requests.iter().filter(|(_, r)| r.model == model).map(|(slot, _)| slot as u32).collect();
         for request in of_model {
             self.fail(request, reason);
         }
@@ -382,11 +347,7 @@ impl Scheduler {
     /// Moves to `now` (never back) and ends what expired.
     fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
-        while let Some(entry) = self
-            .deadlines
-            .peek(|e| is_open(&self.table, e))
-            .filter(|e| e.key <= self.now.0)
-        {
+        while let Some(entry) = self.deadlines.peek(|e| is_open(&self.table, e)).filter(|e| e.key <= self.now.0) {
             self.deadlines.pop();
             self.fail(entry.slot, FailReason::DeadlineExceeded);
         }
@@ -400,8 +361,5 @@ impl Scheduler {
 
 /// Whether a deadline's entry still stands for a request somebody waits for.
 fn is_open(table: &Table, entry: &Entry) -> bool {
-    table
-        .requests
-        .get(entry.slot as usize)
-        .is_some_and(|r| r.id.0 == entry.seq && !r.dead)
+    table.requests.get(entry.slot as usize).is_some_and(|r| r.id.0 == entry.seq && !r.dead)
 }

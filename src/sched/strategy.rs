@@ -31,12 +31,7 @@ pub(super) struct Rule {
 impl Rule {
     pub(super) fn of(policy: &Policy) -> Self {
         if !policy.dynamic_batching {
-            return Self {
-                choice: Choice::Alone,
-                waits: false,
-                spreads: false,
-                brief: false,
-            };
+            return Self { choice: Choice::Alone, waits: false, spreads: false, brief: false };
         }
         let (choice, waits, spreads, brief) = match policy.strategy {
             Strategy::Adaptive => (Choice::Anchor, false, true, false),
@@ -45,12 +40,7 @@ impl Rule {
             Strategy::ThroughputOptimized => (Choice::Richest, true, false, false),
             Strategy::FixedSize => (Choice::Arrival, true, false, false),
         };
-        Self {
-            choice,
-            waits,
-            spreads,
-            brief,
-        }
+        Self { choice, waits, spreads, brief }
     }
 }
 

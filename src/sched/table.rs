@@ -80,9 +80,7 @@ impl Table {
 
     /// Whether a queue entry still stands for a waiting item.
     pub(super) fn is_waiting(&self, entry: &Entry) -> bool {
-        self.items
-            .get(entry.slot as usize)
-            .is_some_and(|s| s.seq == entry.seq && s.status == Status::Waiting)
+        self.items.get(entry.slot as usize).is_some_and(|s| s.seq == entry.seq && s.status == Status::Waiting)
     }
 
     pub(super) fn item(&self, slot: u32) -> &ItemSlot {

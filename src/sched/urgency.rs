@@ -43,11 +43,7 @@ impl UrgencyQueue {
 
     pub(super) fn pop(&mut self) -> Option<Entry> {
         let front = self.front()?;
-        if self.run.front() == Some(&front) {
-            self.run.pop_front()
-        } else {
-            self.heap.pop().map(|Reverse(e)| e)
-        }
+        if self.run.front() == Some(&front) { self.run.pop_front() } else { self.heap.pop().map(|Reverse(e)| e) }
     }
 
     /// The least urgent entry of the in-order run: an estimate of the queue's far end.

@@ -64,7 +64,9 @@ pub(super) fn parse(json: &[u8]) -> Result<InferBody<'_>, Error> {
 fn is_non_finite(text: &str, error: &serde_json::Error) -> bool {
     let start = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum::<usize>();
     let at = start + error.column();
-    text.as_bytes().get(at.saturating_sub(2)..).is_some_and(|rest| rest.iter().take(3).any(|b| matches!(b, b'N' | b'I')))
+    text.as_bytes()
+        .get(at.saturating_sub(2)..)
+        .is_some_and(|rest| rest.iter().take(3).any(|b| matches!(b, b'N' | b'I')))
 }
 
 fn inputs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<InputHead<'de>>, D::Error> {

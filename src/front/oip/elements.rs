@@ -26,8 +26,12 @@ pub(super) fn read(data: &str, datatype: Datatype, shape: &[usize], count: usize
         Datatype::Int16 => reader.run(|t, out| push(t, out, i16::to_le_bytes)),
         Datatype::Int32 => reader.run(|t, out| push(t, out, i32::to_le_bytes)),
         Datatype::Int64 => reader.run(|t, out| push(t, out, i64::to_le_bytes)),
-        Datatype::Fp16 => reader.run(|t, out| push_float(t, out, |v: f64| f16::from_f64(v), f16::is_finite, f16::to_le_bytes)),
-        Datatype::Bf16 => reader.run(|t, out| push_float(t, out, |v: f64| bf16::from_f64(v), bf16::is_finite, bf16::to_le_bytes)),
+        Datatype::Fp16 => {
+            reader.run(|t, out| push_float(t, out, |v: f64| f16::from_f64(v), f16::is_finite, f16::to_le_bytes))
+        }
+        Datatype::Bf16 => {
+            reader.run(|t, out| push_float(t, out, |v: f64| bf16::from_f64(v), bf16::is_finite, bf16::to_le_bytes))
+        }
         Datatype::Fp32 => reader.run(|t, out| push_float(t, out, |v: f32| v, f32::is_finite, f32::to_le_bytes)),
         Datatype::Fp64 => reader.run(|t, out| push_float(t, out, |v: f64| v, f64::is_finite, f64::to_le_bytes)),
         Datatype::Bytes => reader.run(push_text),

@@ -99,7 +99,12 @@ async fn run(State(front): State<Arc<Front>>, Named(model): Named, mut request: 
     finish(&front, model, plan, reply).await
 }
 
-async fn finish(front: &Front, model: Arc<Model>, plan: answer::Plan, mut reply: InferReply) -> Result<Response, Error> {
+async fn finish(
+    front: &Front,
+    model: Arc<Model>,
+    plan: answer::Plan,
+    mut reply: InferReply,
+) -> Result<Response, Error> {
     let tensors = answer::tensors(&plan.kind, std::mem::take(&mut reply.answers))?;
     let inline = tensors.iter().map(|tensor| tensor.data.len()).sum::<usize>() <= INLINE_TENSORS;
     let encoded = front.pool.run(inline, move || encode::encode(&model.name, &plan, &tensors)).await?;

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Serialize;
-use serde::ser::{Serializer, Error as _};
+use serde::ser::{Error as _, Serializer};
 
 #[derive(Serialize)]
 struct List<'a> {

@@ -56,10 +56,7 @@ async fn list(State(front): State<Arc<Front>>) -> Result<Response, Error> {
     respond::json(&List { object: "list", data: models.iter().map(|model| described(model)).collect() })
 }
 
-async fn one(
-    State(front): State<Arc<Front>>,
-    name: Result<Path<String>, PathRejection>,
-) -> Result<Response, Error> {
+async fn one(State(front): State<Arc<Front>>, name: Result<Path<String>, PathRejection>) -> Result<Response, Error> {
     let Path(name) = name.map_err(|_| Error::invalid("the path is not valid UTF-8"))?;
     let model = front.registry.get(&name).ok_or_else(|| oip::unknown(&name))?;
     respond::json(&described(&model))

@@ -27,11 +27,7 @@ pub(super) struct Cells {
 impl Default for Cells {
     fn default() -> Self {
         let n = ROW_STEPS.len() * LEN_STEPS;
-        Self {
-            ratio: vec![1.0; n],
-            count: vec![0.0; n],
-            smooth: vec![1.0; n],
-        }
+        Self { ratio: vec![1.0; n], count: vec![0.0; n], smooth: vec![1.0; n] }
     }
 }
 
@@ -49,11 +45,7 @@ impl Cells {
         let (r, l) = (row_step(rows), len_step(len));
         let i = r * LEN_STEPS + l;
         let (old, n) = (f64::from(self.ratio[i]), f64::from(self.count[i]));
-        let ratio = if n >= 3.0 {
-            ratio.clamp(old / CLIP, old * CLIP)
-        } else {
-            ratio.clamp(0.1, 10.0)
-        };
+        let ratio = if n >= 3.0 { ratio.clamp(old / CLIP, old * CLIP) } else { ratio.clamp(0.1, 10.0) };
         let gain = GAIN.max(1.0 / (n + 1.0));
         self.ratio[i] = (old + (ratio - old) * gain) as f32;
         self.count[i] = (n + 1.0).min(64.0) as f32;
@@ -67,11 +59,7 @@ impl Cells {
     /// The same ratios with next to no weight: a starting point, not evidence.
     pub(super) fn faded(&self) -> Self {
         let count = self.count.iter().map(|c| c.min(1.0)).collect();
-        Self {
-            ratio: self.ratio.clone(),
-            count,
-            smooth: self.smooth.clone(),
-        }
+        Self { ratio: self.ratio.clone(), count, smooth: self.smooth.clone() }
     }
 
     fn blend(&self, r: usize, l: usize) -> f64 {

@@ -53,20 +53,12 @@ impl Fit {
     }
 
     pub(super) fn coefficients(&self) -> Vec3 {
-        [
-            self.theta[0] * SCALE[0],
-            self.theta[1] * SCALE[1],
-            self.theta[2] * SCALE[2],
-        ]
+        [self.theta[0] * SCALE[0], self.theta[1] * SCALE[1], self.theta[2] * SCALE[2]]
     }
 
     /// A fit that knows nothing yet but leans towards this one.
     pub(super) fn as_prior(&self) -> Self {
-        Self {
-            prior: self.theta,
-            theta: self.theta,
-            ..Self::default()
-        }
+        Self { prior: self.theta, theta: self.theta, ..Self::default() }
     }
 
     fn solve(&mut self) {

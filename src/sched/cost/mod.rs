@@ -38,12 +38,7 @@ struct Curve {
 
 impl Default for CostModel {
     fn default() -> Self {
-        Self {
-            by_busy: vec![Curve::default(); MAX_BUSY],
-            version: 1,
-            since_refresh: 0,
-            error: 0.0,
-        }
+        Self { by_busy: vec![Curve::default(); MAX_BUSY], version: 1, since_refresh: 0, error: 0.0 }
     }
 }
 
@@ -53,11 +48,7 @@ impl CostModel {
     #[must_use]
     pub fn predict(&self, rows: u32, len: u32, busy: u32) -> f64 {
         let curve = &self.by_busy[self.nearest(busy)];
-        if curve.fit.known() {
-            curve.predict(rows, len)
-        } else {
-            1e6 + 5e4 * f64::from(rows) * f64::from(len)
-        }
+        if curve.fit.known() { curve.predict(rows, len) } else { 1e6 + 5e4 * f64::from(rows) * f64::from(len) }
     }
 
     /// Whether a run of about this shape was ever measured under about this load.
@@ -119,10 +110,7 @@ impl CostModel {
 
     fn nearest(&self, busy: u32) -> usize {
         let want = slot(busy);
-        (0..MAX_BUSY)
-            .filter(|&i| self.by_busy[i].fit.known())
-            .min_by_key(|&i| i.abs_diff(want))
-            .unwrap_or(want)
+        (0..MAX_BUSY).filter(|&i| self.by_busy[i].fit.known()).min_by_key(|&i| i.abs_diff(want)).unwrap_or(want)
     }
 }
 
@@ -140,21 +128,13 @@ impl Curve {
         let before = self.predict(rows, len);
         self.fit.observe(rows, len, took);
         let base = self.fit.predict(rows, len);
-        self.cells
-            .observe(rows, len, if base > 0.0 { took / base } else { 1.0 });
+        self.cells.observe(rows, len, if base > 0.0 { took / base } else { 1.0 });
         let after = self.predict(rows, len);
-        if before > 0.0 {
-            (after - before).abs() / before
-        } else {
-            1.0
-        }
+        if before > 0.0 { (after - before).abs() / before } else { 1.0 }
     }
 
     fn as_prior(&self) -> Self {
-        Self {
-            fit: self.fit.as_prior(),
-            cells: self.cells.faded(),
-        }
+        Self { fit: self.fit.as_prior(), cells: self.cells.faded() }
     }
 }
 

@@ -21,11 +21,7 @@ fn a_smooth_curve_is_learned_within_a_few_per_cent() {
     }
     for (b, s) in [(2, 16), (16, 32), (4, 128), (16, 64)] {
         let predicted = cost.predict(b, s, 1) / 1e6;
-        assert!(
-            (predicted / truth(b, s) - 1.0).abs() < 0.08,
-            "{b}x{s}: {predicted} for {}",
-            truth(b, s)
-        );
+        assert!((predicted / truth(b, s) - 1.0).abs() < 0.08, "{b}x{s}: {predicted} for {}", truth(b, s));
     }
     assert!(cost.error_ratio() < 0.05, "{}", cost.error_ratio());
 }
@@ -53,35 +49,19 @@ fn one_dominating_shape_does_not_spoil_the_others() {
         cost.observe(8, 16, 1, ms(cpu(8, 16)));
     }
     let predicted = cost.predict(1, 256, 1) / 1e6;
-    assert!(
-        (predicted / cpu(1, 256) - 1.0).abs() < 0.5,
-        "{predicted} for {}",
-        cpu(1, 256)
-    );
+    assert!((predicted / cpu(1, 256) - 1.0).abs() < 0.5, "{predicted} for {}", cpu(1, 256));
 }
 
 #[test]
 fn superlinear_cells_are_found_where_they_were_measured() {
     let mut cost = CostModel::default();
     for _ in 0..10 {
-        for (b, s) in [
-            (1, 8),
-            (8, 8),
-            (32, 8),
-            (1, 128),
-            (2, 128),
-            (4, 128),
-            (8, 128),
-            (16, 128),
-        ] {
+        for (b, s) in [(1, 8), (8, 8), (32, 8), (1, 128), (2, 128), (4, 128), (8, 128), (16, 128)] {
             cost.observe(b, s, 1, ms(cpu(b, s)));
         }
     }
     let per_row = |b: u32| cost.predict(b, 128, 1) / f64::from(b);
-    assert!(
-        per_row(4) < per_row(16),
-        "four rows a batch are cheaper than sixteen on this curve"
-    );
+    assert!(per_row(4) < per_row(16), "four rows a batch are cheaper than sixteen on this curve");
 }
 
 #[test]
@@ -103,10 +83,7 @@ fn busy_workers_have_curves_of_their_own_that_start_from_the_nearest() {
     for _ in 0..10 {
         cost.observe(1, 32, 1, ms(4.0));
     }
-    assert!(
-        (cost.predict(1, 32, 2) / 4e6 - 1.0).abs() < 0.1,
-        "nothing known of two: as one"
-    );
+    assert!((cost.predict(1, 32, 2) / 4e6 - 1.0).abs() < 0.1, "nothing known of two: as one");
     for _ in 0..30 {
         cost.observe(1, 32, 2, ms(7.0));
     }
