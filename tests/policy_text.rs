@@ -17,7 +17,7 @@ fn shipped() -> Vec<(Strategy, Source)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
     let read = |strategy: Strategy| {
         let name = format!("{}.toml", strategy.name());
-        let text = fs::read_to_string(folder.join(&name)).unwrap();
+        let text = fs::read_to_string(folder.join(&name)).expect("every strategy has its file");
         (strategy, Source { name, text })
     };
     Strategy::ALL.map(read).to_vec()

@@ -338,8 +338,7 @@ impl Driver {
             pending.succeed(Timing { queue, assemble: job.assemble, compute: job.compute }, &summary);
         }
         if let Some(slot) = self.models.get(&d.model) {
-            let seen =
-                BatchObserved { rows: d.rows, tokens: d.tokens, padded, compute: job.compute, queued: &queued };
+            let seen = BatchObserved { rows: d.rows, tokens: d.tokens, padded, compute: job.compute, queued: &queued };
             slot.metrics.batch_done(&seen);
         }
     }

@@ -38,6 +38,9 @@ pub const MAX_BYTES: usize = 1 << 20;
 /// Most faults shown of one text.
 const MAX_FAULTS: usize = 100;
 
+/// What the parser says of each line that an unclosed array swallows.
+const SWALLOWED: &str = "missing comma between array elements";
+
 /// A parsed text, and the faults found in it so far.
 #[derive(Debug)]
 pub struct Document<'t> {
@@ -104,11 +107,13 @@ impl<'t> Document<'t> {
 
     fn into_diagnostics(self) -> Vec<Diagnostic> {
         let lines = Lines::of(self.text);
-        // What was recovered from a broken line is a guess: only the syntax fault is worth telling.
+        // What was recovered from a broken line is a guess, and may even have no place: only the
+        // syntax fault is worth telling.
         let broken: BTreeSet<usize> = self.syntax.iter().map(|fault| lines.index(fault.start)).collect();
         let mut faults = self.faults.into_inner();
         faults.retain(|fault| !broken.contains(&lines.index(fault.start)));
-        faults.extend(self.syntax);
+        faults.retain(|fault| broken.is_empty() || fault.start < fault.end);
+        faults.extend(first_causes(self.syntax, &lines));
         faults.sort();
         faults.dedup();
         let more = faults.len().saturating_sub(MAX_FAULTS);
@@ -130,25 +135,35 @@ impl<'t> Document<'t> {
 impl Fault {
     fn of_syntax(error: &toml::de::Error, text: &str) -> Self {
         let at = error.span().unwrap_or(text.len()..text.len());
-        let duplicate = error.message().starts_with("duplicate key");
-        Self {
-            start: at.start,
-            end: at.end,
-            message: error.message().to_owned(),
-            help: duplicate.then(|| "a key or table is given once".to_owned()),
-        }
+        let message = error.message().to_owned();
+        let help = if message.starts_with("duplicate key") {
+            Some("a key or table is given once")
+        } else if message.starts_with(SWALLOWED) {
+            Some("perhaps a `]` is missing before this")
+        } else {
+            None
+        };
+        Self { start: at.start, end: at.end, message, help: help.map(str::to_owned) }
     }
+}
+
+/// The first syntax fault of each line, without the echoes of an array that was not closed.
+fn first_causes(mut faults: Vec<Fault>, lines: &Lines<'_>) -> Vec<Fault> {
+    faults.sort();
+    faults.dedup_by_key(|fault| lines.index(fault.start));
+    faults.dedup_by(|later, earlier| [later, earlier].iter().all(|fault| fault.message.starts_with(SWALLOWED)));
+    faults
 }
 
 /// Reads bytes as text.
 ///
 /// # Errors
-/// The place of the first byte that is not UTF-8.
-pub fn decode(file: &str, bytes: Vec<u8>) -> Result<String, Diagnostic> {
+/// The place of the first byte that is not UTF-8, as the one element of a list of faults.
+pub fn decode(file: &str, bytes: Vec<u8>) -> Result<String, Vec<Diagnostic>> {
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(error.as_bytes());
         let help = Some("TOML is written in UTF-8".to_owned());
-        Diagnostic::at(file, &text, good..good + 1, "this byte is not UTF-8", help)
+        vec![Diagnostic::at(file, &text, good..good + 1, "this byte is not UTF-8", help)]
     })
 }

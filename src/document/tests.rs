@@ -50,6 +50,17 @@ fn every_fault_is_told_in_the_order_of_the_text() {
 }
 
 #[test]
+fn an_unclosed_array_is_told_once() {
+    let shown = faults("a = [1, 0\n[b]\nc = 1\n# comment\nd = \"x\"\n", |root| {
+        root.integers("a", 1..=5);
+        root.table("b");
+    });
+    assert_eq!(shown.len(), 2, "{shown:#?}");
+    assert!(shown[0].starts_with("f.toml:1:9: expected a list"), "{shown:#?}");
+    assert!(shown[1].starts_with("f.toml:2:1: missing comma"), "{shown:#?}");
+}
+
+#[test]
 fn columns_count_characters_and_skip_the_byte_order_mark() {
     let shown = faults("\u{feff}\"kéy\" = 1\r\n\tz = 2\r\n", |_| ());
     assert!(shown[0].starts_with("f.toml:1:1: unknown key `kéy`"), "{shown:?}");
@@ -158,7 +169,7 @@ fn deep_nesting_is_a_fault_and_not_a_crash() {
 
 #[test]
 fn bytes_that_are_no_text_are_located() {
-    let fault = decode("f.toml", b"a = 1\nb = \"\xff\"\n".to_vec()).unwrap_err();
-    assert!(fault.to_string().starts_with("f.toml:2:6: this byte is not UTF-8"), "{fault}");
+    let faults = decode("f.toml", b"a = 1\nb = \"\xff\"\n".to_vec()).unwrap_err();
+    assert!(faults[0].to_string().starts_with("f.toml:2:6: this byte is not UTF-8"), "{faults:?}");
     assert_eq!(decode("f.toml", b"a".to_vec()).unwrap(), "a");
 }

@@ -29,22 +29,22 @@ pub(super) struct Rule {
 
 /// Reads one file.
 pub(super) fn read(source: &Source) -> Result<(Policy, Rule), Vec<Diagnostic>> {
-    let stem = stem(&source.name).map_err(|fault| vec![fault])?;
+    let Some(stem) = stem(&source.name) else {
+        let help = "letters, digits, '.', '_' and '-': the file's stem names the policy in headers and metrics";
+        let message = "this file name cannot name a policy";
+        return Err(vec![Diagnostic::whole(&source.name, message, Some(help.to_owned()))]);
+    };
     let document = Document::parse(&source.name, &source.text);
     let read = policy(stem, &document);
     document.finish(read)
 }
 
 /// The policy's name, which goes into headers and metrics.
-fn stem(file: &str) -> Result<&str, Diagnostic> {
+fn stem(file: &str) -> Option<&str> {
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
     let stem = name.strip_suffix(".toml").unwrap_or(name);
     let plain = |letter: u8| letter.is_ascii_alphanumeric() || b"._-".contains(&letter);
-    if !stem.is_empty() && stem.len() <= LONGEST_NAME && stem.bytes().all(plain) {
-        return Ok(stem);
-    }
-    let help = "letters, digits, '.', '_' and '-': the file's stem names the policy in headers and metrics";
-    Err(Diagnostic::whole(file, "this file name cannot name a policy", Some(help.to_owned())))
+    (!stem.is_empty() && stem.len() <= LONGEST_NAME && stem.bytes().all(plain)).then_some(stem)
 }
 
 fn policy(name: &str, document: &Document<'_>) -> (Policy, Rule) {

@@ -1,0 +1,71 @@
+//! How the text of a setting is understood, the same in a flag and in the file.
+
+use super::{Device, LogFormat, Upstream};
+use std::net::SocketAddr;
+use tracing::level_filters::LevelFilter;
+
+/// A kind of text: which are accepted, in words, and what they mean.
+pub(super) struct Kind<T> {
+    pub(super) expected: &'static str,
+    pub(super) parse: fn(&str) -> Option<T>,
+}
+
+pub(super) const ADDRESS: Kind<SocketAddr> = Kind {
+    expected: "an address and a port such as \"127.0.0.1:8080\" or \"[::1]:8080\"",
+    parse: |text| text.parse().ok(),
+};
+
+pub(super) const UPSTREAM: Kind<Upstream> =
+    Kind { expected: "a server such as \"http://127.0.0.1:9000\" (plain http, without a path)", parse: upstream };
+
+pub(super) const DEVICE: Kind<Device> = Kind {
+    expected: "\"auto\" or \"cpu\" (\"cuda\" is not yet supported in this build)",
+    parse: |text| match text {
+        "auto" => Some(Device::Auto),
+        "cpu" => Some(Device::Cpu),
+        _ => None,
+    },
+};
+
+pub(super) const LOG_FORMAT: Kind<LogFormat> = Kind {
+    expected: "\"text\" or \"json\"",
+    parse: |text| match text {
+        "text" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    },
+};
+
+pub(super) const LOG_LEVEL: Kind<LevelFilter> = Kind {
+    expected: "\"error\", \"warn\", \"info\", \"debug\", \"trace\" or \"off\"",
+    parse: |text| match text {
+        "error" => Some(LevelFilter::ERROR),
+        "warn" => Some(LevelFilter::WARN),
+        "info" => Some(LevelFilter::INFO),
+        "debug" => Some(LevelFilter::DEBUG),
+        "trace" => Some(LevelFilter::TRACE),
+        "off" => Some(LevelFilter::OFF),
+        _ => None,
+    },
+};
+
+pub(super) const MODEL_NAME: Kind<String> =
+    Kind { expected: "a name of letters, digits, '.', '_' and '-'", parse: model_name };
+
+/// Reads a model's name, which stands in paths, headers and metrics.
+fn model_name(text: &str) -> Option<String> {
+    let plain = |letter: u8| letter.is_ascii_alphanumeric() || b"._-".contains(&letter);
+    // Only dots would be a step in a path.
+    let is_name = text.len() <= 256 && text.bytes().all(plain) && text.bytes().any(|letter| letter != b'.');
+    is_name.then(|| text.to_owned())
+}
+
+fn upstream(text: &str) -> Option<Upstream> {
+    let authority = text.strip_prefix("http://")?;
+    let authority: http::uri::Authority = authority.strip_suffix('/').unwrap_or(authority).parse().ok()?;
+    let host = authority.host();
+    let port = authority.as_str().strip_prefix(host)?;
+    // The rest is a port in full or nothing: no name or password, no stray colon.
+    let is_whole = port.is_empty() || authority.port_u16().is_some_and(|port| port != 0);
+    (!host.is_empty() && is_whole).then_some(Upstream { authority })
+}

@@ -1,0 +1,160 @@
+//! The program's settings: flags and environment over `inferneo.toml` over defaults (contract 1).
+//!
+//! Decides what may be set and what everything defaults to. Does not know the command line's grammar
+//! and does not touch what a path names; past this room no setting is checked again.
+
+mod kind;
+mod read;
+
+#[cfg(test)]
+mod tests;
+
+use crate::document::{self, Diagnostic};
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tracing::level_filters::LevelFilter;
+
+/// What flags and their environment forms say, as they were typed. An empty value counts as absent.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--model [NAME=]DIR`; any at all replace the file's list.
+    pub models: Vec<String>,
+    /// `--policies`.
+    pub policies: Option<PathBuf>,
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--admin-listen`.
+    pub admin_listen: Option<String>,
+    /// `--device`, for every model.
+    pub device: Option<String>,
+    /// `--upstream`.
+    pub upstream: Option<String>,
+    /// `--onnxruntime-library`.
+    pub onnxruntime_library: Option<PathBuf>,
+    /// The environment's `ORT_DYLIB_PATH`, which the flag and the file both beat.
+    pub ort_dylib_path: Option<PathBuf>,
+    /// `--ready-file`.
+    pub ready_file: Option<PathBuf>,
+    /// `--log-format`.
+    pub log_format: Option<String>,
+    /// `--log-level`.
+    pub log_level: Option<String>,
+}
+
+/// The settings of `inferneo serve`, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where the data plane listens.
+    pub listen: SocketAddr,
+    /// Where the admin plane listens.
+    pub admin_listen: SocketAddr,
+    /// The policy folder; without one the built-in policy applies.
+    pub policies: Option<PathBuf>,
+    /// Where requests go that are not for a model here.
+    pub upstream: Option<Upstream>,
+    /// Most bytes of a request's body, after decompression.
+    pub max_body_bytes: usize,
+    /// How long requests are still accepted after SIGTERM.
+    pub drain_delay: Duration,
+    /// How long running requests may take after that.
+    pub drain_timeout: Duration,
+    /// How long a client may take to send a request's head.
+    pub header_timeout: Duration,
+    /// How long a client may take to send a request's body.
+    pub body_timeout: Duration,
+    /// The ONNX Runtime library that was named; without one the loader's path is searched.
+    pub onnxruntime_library: Option<PathBuf>,
+    /// Where to write the addresses taken, once ready.
+    pub ready_file: Option<PathBuf>,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which log lines are written.
+    pub log_level: LevelFilter,
+    /// The models, names unique.
+    pub models: Vec<ModelConfig>,
+}
+
+/// One model to serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelConfig {
+    /// The name callers use: letters, digits, `.`, `_` and `-`.
+    pub name: String,
+    /// Its folder.
+    pub path: PathBuf,
+    /// Where it runs.
+    pub device: Device,
+    /// Sessions a device, ≥ 1; measured at warm-up where absent.
+    pub instances: Option<u32>,
+    /// Threads a session uses within an operator, ≥ 1.
+    pub threads: Option<u32>,
+}
+
+/// Where a model runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// On the best device there is.
+    Auto,
+    /// On the CPU.
+    Cpu,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// An HTTP server: `http://HOST[:PORT]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// The host, with its port where one was given, as a `Host` header has it.
+    pub authority: http::uri::Authority,
+}
+
+impl Upstream {
+    /// The port, 80 where none was given.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.authority.port_u16().unwrap_or(80)
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.authority)
+    }
+}
+
+impl Config {
+    /// Reads the file that `--config` names, if any, and puts the flags over it.
+    ///
+    /// # Errors
+    /// All faults of the file and of the flags.
+    pub fn load(overrides: &Overrides) -> Result<Self, Vec<Diagnostic>> {
+        let Some(path) = overrides.config.as_deref().filter(|path| !path.as_os_str().is_empty()) else {
+            return Self::resolve(overrides, None);
+        };
+        let name = path.display().to_string();
+        let bytes = fs::read(path)
+            .map_err(|error| vec![Diagnostic::whole(&name, format!("cannot read the configuration: {error}"), None)])?;
+        let text = document::decode(&name, bytes)?;
+        Self::resolve(overrides, Some((path, &text)))
+    }
+
+    /// Puts the flags over a file's path and text. Relative paths in the file are relative to its
+    /// folder, those of flags to the working directory.
+    ///
+    /// # Errors
+    /// All faults of the file and of the flags.
+    pub fn resolve(overrides: &Overrides, file: Option<(&Path, &str)>) -> Result<Self, Vec<Diagnostic>> {
+        read::resolve(overrides, file)
+    }
+}

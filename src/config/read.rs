@@ -1,0 +1,200 @@
+//! Reads the file and puts the flags over it, key by key.
+
+use super::kind::{self, Kind};
+use super::{Config, Device, LogFormat, ModelConfig, Overrides};
+use crate::document::{Diagnostic, Document, Table};
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tracing::level_filters::LevelFilter;
+
+/// The shortest time a client may be given.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// Most sessions of a model, and most threads of a session.
+const MOST_WORKERS: u32 = 1024;
+
+pub(super) fn resolve(overrides: &Overrides, file: Option<(&Path, &str)>) -> Result<Config, Vec<Diagnostic>> {
+    let (path, text) = file.unwrap_or((Path::new(""), ""));
+    let document = Document::parse(path.display().to_string(), text);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut flag_faults = Vec::new();
+    let config = Reader { root: document.root(), folder, faults: &mut flag_faults }.config(overrides);
+    let mut faults = document.finish(()).err().unwrap_or_default();
+    faults.extend(flag_faults);
+    if faults.is_empty() {
+        faults = contradictions(&config);
+    }
+    if faults.is_empty() { Ok(config) } else { Err(faults) }
+}
+
+/// Finds settings that cannot go together.
+fn contradictions(config: &Config) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    if config.listen == config.admin_listen && config.listen.port() != 0 {
+        let message = format!("the data and the admin plane cannot both listen on {}", config.listen);
+        faults.push(Diagnostic::whole("admin_listen (--admin-listen)", message, Some("another port, or 0".into())));
+    }
+    if config.models.is_empty() && config.upstream.is_none() {
+        let help = "name a model with --model DIR or [[model]], or an upstream";
+        faults.push(Diagnostic::whole("model (--model)", "there is nothing to serve", Some(help.into())));
+    }
+    faults
+}
+
+/// The file being read, and the faults of flags.
+struct Reader<'d, 'f> {
+    root: Table<'d>,
+    folder: &'f Path,
+    faults: &'f mut Vec<Diagnostic>,
+}
+
+impl Reader<'_, '_> {
+    /// All settings; a default stands in for each that is at fault.
+    fn config(&mut self, flags: &Overrides) -> Config {
+        for key in ["monitoring", "nvml", "auth", "trace"] {
+            self.root.not_yet_supported(key);
+        }
+        let mut http = self.root.table("http");
+        let mut onnxruntime = self.root.table("onnxruntime");
+        let library = path(&mut onnxruntime, "library", self.folder);
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let seconds = Duration::from_secs;
+        Config {
+            listen: self.text("listen", &kind::ADDRESS, flags.listen.as_deref()).unwrap_or(local(8080)),
+            admin_listen: self
+                .text("admin_listen", &kind::ADDRESS, flags.admin_listen.as_deref())
+                .unwrap_or(local(9090)),
+            policies: self.path("policies", flags.policies.as_deref()),
+            upstream: self.text("upstream", &kind::UPSTREAM, flags.upstream.as_deref()),
+            max_body_bytes: usize::try_from(self.root.bytes("max_body_bytes").unwrap_or(16 << 20))
+                .unwrap_or(usize::MAX),
+            drain_delay: self.root.duration("drain_delay", Duration::ZERO).unwrap_or(Duration::ZERO),
+            drain_timeout: self.root.duration("drain_timeout", Duration::ZERO).unwrap_or(seconds(30)),
+            header_timeout: http.duration("header_timeout", SHORTEST).unwrap_or(seconds(10)),
+            body_timeout: http.duration("body_timeout", SHORTEST).unwrap_or(seconds(30)),
+            onnxruntime_library: given(flags.onnxruntime_library.as_deref())
+                .or(library)
+                .or_else(|| given(flags.ort_dylib_path.as_deref())),
+            ready_file: self.path("ready_file", flags.ready_file.as_deref()),
+            log_format: self
+                .text("log_format", &kind::LOG_FORMAT, flags.log_format.as_deref())
+                .unwrap_or(LogFormat::Text),
+            log_level: self
+                .text("log_level", &kind::LOG_LEVEL, flags.log_level.as_deref())
+                .unwrap_or(LevelFilter::INFO),
+            models: self.models(flags),
+        }
+    }
+
+    /// A key of the file's top level, or the flag of the same name over it.
+    fn text<T>(&mut self, key: &str, kind: &Kind<T>, flag: Option<&str>) -> Option<T> {
+        let written = self.root.parsed(key, kind.expected, kind.parse);
+        let flagged = flag.filter(|text| !text.is_empty()).and_then(|text| self.flag(key, kind, text));
+        flagged.or(written)
+    }
+
+    fn flag<T>(&mut self, key: &str, kind: &Kind<T>, text: &str) -> Option<T> {
+        let value = (kind.parse)(text);
+        if value.is_none() {
+            self.flag_fault(key, format!("expected {}, found {text:?}", kind.expected), None);
+        }
+        value
+    }
+
+    fn flag_fault(&mut self, key: &str, message: String, help: Option<&str>) {
+        let name = format!("--{} (INFERNEO_{})", key.replace('_', "-"), key.to_uppercase());
+        self.faults.push(Diagnostic::whole(&name, message, help.map(str::to_owned)));
+    }
+
+    fn path(&mut self, key: &str, flag: Option<&Path>) -> Option<PathBuf> {
+        let written = path(&mut self.root, key, self.folder);
+        given(flag).or(written)
+    }
+
+    fn models(&mut self, flags: &Overrides) -> Vec<ModelConfig> {
+        let general = self.root.parsed("device", kind::DEVICE.expected, kind::DEVICE.parse).unwrap_or(Device::Auto);
+        let named = flags.device.as_deref().filter(|text| !text.is_empty());
+        let flag = named.and_then(|text| self.flag("device", &kind::DEVICE, text));
+        let mut names = BTreeSet::new();
+        let mut written = Vec::new();
+        for mut table in self.root.tables("model") {
+            written.extend(model_of_table(&mut table, self.folder, flag, general, &mut names));
+        }
+        let mut given = flags.models.iter().filter(|text| !text.is_empty()).peekable();
+        if given.peek().is_none() {
+            return written;
+        }
+        let device = flag.unwrap_or(general);
+        let mut names = BTreeSet::new();
+        given.filter_map(|text| self.model_of_flag(text, device, &mut names)).collect()
+    }
+
+    /// Reads `[NAME=]DIR`. What stands before the first `=` is a path if it has a slash.
+    fn model_of_flag(&mut self, text: &str, device: Device, names: &mut BTreeSet<String>) -> Option<ModelConfig> {
+        let split = text.split_once('=').filter(|(name, _)| !name.contains('/'));
+        let (name, folder) = split.unwrap_or((file_name(Path::new(text)), text));
+        let path = PathBuf::from(folder);
+        let Some(name) = (kind::MODEL_NAME.parse)(name) else {
+            let message = format!("expected {} before DIR in {text:?}", kind::MODEL_NAME.expected);
+            self.flag_fault("model", message, Some("[NAME=]DIR; without NAME, the folder's own name"));
+            return None;
+        };
+        if folder.is_empty() || !names.insert(name.clone()) {
+            let wrong = if folder.is_empty() { "names no folder" } else { "repeats a model's name" };
+            self.flag_fault("model", format!("{text:?} {wrong}"), Some("[NAME=]DIR, each name once"));
+            return None;
+        }
+        Some(ModelConfig { name, path, device, instances: None, threads: None })
+    }
+}
+
+/// One `[[model]]`. The flag's device beats the table's, which beats the general one.
+fn model_of_table(
+    table: &mut Table<'_>,
+    folder: &Path,
+    flag: Option<Device>,
+    general: Device,
+    names: &mut BTreeSet<String>,
+) -> Option<ModelConfig> {
+    let is_upstream = table.has("upstream");
+    table.not_yet_supported("upstream");
+    let named = table.parsed("name", kind::MODEL_NAME.expected, kind::MODEL_NAME.parse);
+    let path = path(table, "path", folder);
+    let device = table.parsed("device", kind::DEVICE.expected, kind::DEVICE.parse);
+    let instances = table.u32("instances", 1..=MOST_WORKERS);
+    let threads = table.u32("threads", 1..=MOST_WORKERS);
+    if !table.has("path") && !is_upstream {
+        table.missing("path", "the model's folder");
+    }
+    let path = path?;
+    let name = if table.has("name") { named? } else { name_of_folder(table, &path)? };
+    if !names.insert(name.clone()) {
+        let key = if table.has("name") { "name" } else { "path" };
+        table.fault(key, format!("another model is named {name}"), Some("each model has a name of its own".into()));
+        return None;
+    }
+    Some(ModelConfig { name, path, device: flag.or(device).unwrap_or(general), instances, threads })
+}
+
+fn name_of_folder(table: &Table<'_>, path: &Path) -> Option<String> {
+    let name = (kind::MODEL_NAME.parse)(file_name(path));
+    if name.is_none() {
+        let help = format!("give the model a `name`: {}", kind::MODEL_NAME.expected);
+        table.fault("path", "this folder's name cannot name a model", Some(help));
+    }
+    name
+}
+
+/// The last component of a path, empty where it has none that is text.
+fn file_name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+fn path(table: &mut Table<'_>, key: &str, folder: &Path) -> Option<PathBuf> {
+    table.string(key).map(|text| folder.join(text))
+}
+
+fn given(path: Option<&Path>) -> Option<PathBuf> {
+    path.filter(|path| !path.as_os_str().is_empty()).map(Path::to_owned)
+}

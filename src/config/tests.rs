@@ -1,0 +1,196 @@
+use super::*;
+
+fn of(text: &str, overrides: &Overrides) -> Result<Config, Vec<String>> {
+    let resolved = Config::resolve(overrides, Some((Path::new("etc/inferneo.toml"), text)));
+    resolved.map_err(|faults| faults.iter().map(ToString::to_string).collect())
+}
+
+fn faults(text: &str) -> Vec<String> {
+    of(text, &Overrides::default()).unwrap_err()
+}
+
+/// One model by flag, which most tests do not look at.
+fn flags() -> Overrides {
+    Overrides { models: vec!["m=dir".into()], ..Overrides::default() }
+}
+
+#[test]
+fn everything_but_the_model_has_a_default() {
+    let config = Config::resolve(&flags(), None).unwrap();
+    let model =
+        ModelConfig { name: "m".into(), path: "dir".into(), device: Device::Auto, instances: None, threads: None };
+    let expected = Config {
+        listen: "127.0.0.1:8080".parse().unwrap(),
+        admin_listen: "127.0.0.1:9090".parse().unwrap(),
+        policies: None,
+        upstream: None,
+        max_body_bytes: 16 << 20,
+        drain_delay: Duration::ZERO,
+        drain_timeout: Duration::from_secs(30),
+        header_timeout: Duration::from_secs(10),
+        body_timeout: Duration::from_secs(30),
+        onnxruntime_library: None,
+        ready_file: None,
+        log_format: LogFormat::Text,
+        log_level: LevelFilter::INFO,
+        models: vec![model],
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn every_key_of_the_file_is_read() {
+    let text = r#"
+        listen = "0.0.0.0:1"
+        admin_listen = "[::1]:0"
+        policies = "policies"
+        upstream = "http://localhost:9000/"
+        max_body_bytes = "1MiB"
+        drain_delay = "5s"
+        drain_timeout = "1m"
+        ready_file = "/run/ready.json"
+        log_format = "json"
+        log_level = "debug"
+        device = "cpu"
+        [onnxruntime]
+        library = "/opt/libonnxruntime.so"
+        [http]
+        header_timeout = "1s"
+        body_timeout = "2s"
+        [[model]]
+        path = "models/minilm/"
+        [[model]]
+        name = "other"
+        path = "/models/x"
+        device = "auto"
+        instances = 2
+        threads = 1
+    "#;
+    let config = of(text, &Overrides::default()).unwrap();
+    assert_eq!(config.admin_listen.to_string(), "[::1]:0");
+    assert_eq!(config.policies, Some("etc/policies".into()));
+    assert_eq!(config.upstream.as_ref().map(ToString::to_string), Some("http://localhost:9000".into()));
+    assert_eq!((config.max_body_bytes, config.drain_delay), (1 << 20, Duration::from_secs(5)));
+    assert_eq!((config.header_timeout, config.body_timeout), (Duration::from_secs(1), Duration::from_secs(2)));
+    assert_eq!(config.ready_file, Some("/run/ready.json".into()));
+    assert_eq!(config.onnxruntime_library, Some("/opt/libonnxruntime.so".into()));
+    assert_eq!((config.log_format, config.log_level), (LogFormat::Json, LevelFilter::DEBUG));
+    let models: Vec<_> = config.models.iter().map(|m| (&*m.name, m.path.to_str().unwrap(), m.device)).collect();
+    assert_eq!(models, [("minilm", "etc/models/minilm/", Device::Cpu), ("other", "/models/x", Device::Auto)]);
+    assert_eq!((config.models[1].instances, config.models[1].threads), (Some(2), Some(1)));
+}
+
+#[test]
+fn a_flag_beats_the_file() {
+    let text = "listen = \"127.0.0.1:1\"\nlog_level = \"off\"\npolicies = \"p\"\nupstream = \"http://a\"\n\
+                [onnxruntime]\nlibrary = \"a.so\"\n[[model]]\npath = \"m\"\ndevice = \"auto\"";
+    let library = |flag: &str, variable: &str| Overrides {
+        onnxruntime_library: Some(flag.into()),
+        ort_dylib_path: Some(variable.into()),
+        ..Overrides::default()
+    };
+    let overrides = Overrides {
+        listen: Some("127.0.0.1:2".into()),
+        log_level: Some("warn".into()),
+        policies: Some("q".into()),
+        upstream: Some(String::new()),
+        device: Some("cpu".into()),
+        ..library("b.so", "c.so")
+    };
+    let config = of(text, &overrides).unwrap();
+    assert_eq!((config.listen.port(), config.log_level), (2, LevelFilter::WARN));
+    assert_eq!(config.policies, Some("q".into()));
+    assert_eq!(config.upstream.map(|upstream| upstream.port()), Some(80));
+    assert_eq!(config.onnxruntime_library, Some("b.so".into()));
+    assert_eq!(config.models[0].device, Device::Cpu);
+    assert_eq!(of(text, &library("", "c.so")).unwrap().onnxruntime_library, Some("etc/a.so".into()));
+    let bare = of("upstream = \"http://a\"", &library("", "c.so")).unwrap();
+    assert_eq!(bare.onnxruntime_library, Some("c.so".into()));
+}
+
+#[test]
+fn models_by_flag_replace_those_of_the_file() {
+    let overrides = Overrides {
+        models: vec!["models/minilm".into(), "b=x/y".into(), "./odd=name/c".into()],
+        device: Some("cpu".into()),
+        ..Overrides::default()
+    };
+    let config = of("[[model]]\npath = \"gone\"", &overrides).unwrap();
+    let models: Vec<_> = config.models.iter().map(|m| (&*m.name, m.path.to_str().unwrap())).collect();
+    assert_eq!(models, [("minilm", "models/minilm"), ("b", "x/y"), ("c", "./odd=name/c")]);
+}
+
+#[test]
+fn faults_of_file_and_flags_are_told_together() {
+    let overrides = Overrides {
+        listen: Some("8080".into()),
+        device: Some("cuda:0".into()),
+        models: vec!["..".into(), "a=".into(), "b=1".into(), "b=2".into(), "a b=c".into()],
+        ..Overrides::default()
+    };
+    let shown = of("lissten = \"x\"\nmax_body_bytes = 0\n", &overrides).unwrap_err();
+    assert!(shown[0].starts_with("etc/inferneo.toml:1:1: unknown key `lissten`"), "{shown:#?}");
+    assert!(shown[0].ends_with("did you mean `listen`?"), "{shown:#?}");
+    assert!(shown[1].starts_with("etc/inferneo.toml:2:18: expected a size"), "{shown:#?}");
+    assert!(shown[2].starts_with("--listen (INFERNEO_LISTEN): expected an address and a port"), "{shown:#?}");
+    assert!(shown[3].contains("\"cuda\" is not yet supported in this build), found \"cuda:0\""), "{shown:#?}");
+    assert_eq!(shown.iter().filter(|fault| fault.starts_with("--model (INFERNEO_MODEL): ")).count(), 4, "{shown:#?}");
+}
+
+#[test]
+fn models_of_the_file_need_a_folder_and_a_name_of_their_own() {
+    let shown = faults(
+        "[[model]]\nname = \"a\"\n[[model]]\npath = \"..\"\n[[model]]\npath = \"x/b\"\n[[model]]\nname = \"b\"\n\
+         path = \"y\"\ninstances = 0\n[[model]]\nname = \"sp ace\"\npath = \"z\"\ndevice = \"cuda\"\n",
+    );
+    let starts = [
+        "etc/inferneo.toml:1:1: the key `path` is missing",
+        "etc/inferneo.toml:4:8: this folder's name cannot name a model",
+        "etc/inferneo.toml:8:8: another model is named b",
+        "etc/inferneo.toml:10:13: expected an integer from 1 to 1024, found 0",
+        "etc/inferneo.toml:12:8: expected a name of letters",
+        "etc/inferneo.toml:14:10: expected \"auto\" or \"cpu\" (\"cuda\" is not yet supported",
+    ];
+    assert_eq!(shown.len(), starts.len(), "{shown:#?}");
+    for (fault, start) in shown.iter().zip(starts) {
+        assert!(fault.starts_with(start), "{fault}");
+    }
+}
+
+#[test]
+fn what_has_no_machinery_is_refused() {
+    let shown = faults(
+        "trace = \"t\"\n[auth]\nkeys_file = \"k\"\n[nvml]\n[monitoring]\nperformance = false\n[[model]]\nname = \"m\"\n\
+         upstream = \"http://a\"\n",
+    );
+    assert_eq!(shown.len(), 5, "{shown:#?}");
+    assert!(shown.iter().all(|fault| fault.contains("is not yet supported")), "{shown:#?}");
+}
+
+#[test]
+fn an_upstream_is_plain_http_without_a_path() {
+    let read = |text: &str| of(&format!("upstream = {text:?}"), &flags());
+    for good in ["http://a", "http://a:1", "http://[::1]:80", "http://127.0.0.1:9000/"] {
+        assert!(read(good).is_ok(), "{good}");
+    }
+    for wrong in
+        ["https://a", "a:80", "http://", "http://a/b", "http://u:p@a", "http://a:0", "http://a:99999", "http://a:"]
+    {
+        assert!(read(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn settings_that_cannot_go_together_are_told() {
+    assert!(faults("")[0].contains("there is nothing to serve"));
+    let shown = of("listen = \"127.0.0.1:9090\"", &flags()).unwrap_err();
+    assert!(shown[0].contains("cannot both listen on 127.0.0.1:9090"), "{shown:?}");
+    assert!(of("listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"", &flags()).is_ok());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let overrides = Overrides { config: Some("absent/inferneo.toml".into()), ..flags() };
+    let shown = Config::load(&overrides).unwrap_err()[0].to_string();
+    assert!(shown.starts_with("absent/inferneo.toml: cannot read the configuration: "), "{shown}");
+}
