@@ -15,11 +15,11 @@ pub(super) fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 }
 
 /// Declares functions for `deserialize_with`, one for each field.
-macro_rules! named {
+macro_rules! named_fields {
     ($($field:ident: $type:ty),+ $(,)?) => {$(
         fn $field<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<$type>, D::Error> {
             $crate::front::fields::named(stringify!($field), deserializer)
         }
     )+};
 }
-pub(super) use named;
+pub(super) use named_fields;

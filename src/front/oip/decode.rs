@@ -6,7 +6,7 @@
 
 use super::params::Params;
 use crate::error::Error;
-use crate::front::fields::named;
+use crate::front::fields::named_fields;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -25,7 +25,7 @@ pub(super) struct InferBody<'a> {
     pub(super) outputs: Option<Vec<OutputHead>>,
 }
 
-named!(id: String, parameters: Params, outputs: Vec<OutputHead>);
+named_fields!(id: String, parameters: Params, outputs: Vec<OutputHead>);
 
 /// One input, its data not yet read.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! An embedding request's JSON.
 
 use crate::error::Error;
-use crate::front::fields::named;
+use crate::front::fields::named_fields;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use std::fmt;
@@ -19,7 +19,7 @@ pub(super) struct Body {
     pub(super) dimensions: Option<i64>,
 }
 
-named!(model: String, input: Input, encoding_format: String, dimensions: i64);
+named_fields!(model: String, input: Input, encoding_format: String, dimensions: i64);
 
 /// The four forms of `input`.
 #[derive(Debug, PartialEq, Eq)]
