@@ -30,14 +30,8 @@ impl JobItem {
     /// Its rows and length.
     pub(super) fn extent(&self) -> Result<Extent, Failure> {
         Ok(match self.payload()? {
-            Payload::Tokens(t) => Extent {
-                rows: 1,
-                len: t.ids.len(),
-            },
-            Payload::Tensors(t) => Extent {
-                rows: t.rows as usize,
-                len: t.len as usize,
-            },
+            Payload::Tokens(t) => Extent { rows: 1, len: t.ids.len() },
+            Payload::Tensors(t) => Extent { rows: t.rows as usize, len: t.len as usize },
         })
     }
 }
@@ -55,35 +49,20 @@ impl Assembler {
     /// [`Failure::Failed`] if the items do not fit the model or each other.
     pub(super) fn assemble(&mut self, spec: &ModelSpec, job: &Job) -> Result<&[Input], Failure> {
         if job.items.is_empty() || (!spec.batchable && job.items.len() != 1) {
-            return Err(Failure::Failed(format!(
-                "a batch of {} items for this model",
-                job.items.len()
-            )));
+            return Err(Failure::Failed(format!("a batch of {} items for this model", job.items.len())));
         }
         let len = job.padded_len as usize;
         let mut rows = 0;
         for item in &job.items {
             let extent = item.extent()?;
             if spec.pads && extent.len > len {
-                return Err(Failure::Failed(format!(
-                    "a row of length {} in a batch of length {len}",
-                    extent.len
-                )));
+                return Err(Failure::Failed(format!("a row of length {} in a batch of length {len}", extent.len)));
             }
             rows += extent.rows;
         }
-        self.inputs
-            .resize_with(spec.inputs.len(), || Input::new(Datatype::Uint8));
+        self.inputs.resize_with(spec.inputs.len(), || Input::new(Datatype::Uint8));
         for (index, (input, tensor)) in self.inputs.iter_mut().zip(&spec.inputs).enumerate() {
-            Filler {
-                spec,
-                tensor,
-                index,
-                job,
-                rows,
-                len,
-            }
-            .fill(input)?;
+            Filler { spec, tensor, index, job, rows, len }.fill(input)?;
         }
         Ok(&self.inputs)
     }
@@ -134,11 +113,7 @@ impl Filler<'_> {
         let size = |(axis, dim): (usize, &Dim)| match (dim, sample) {
             (Dim::Batch, _) => Ok(self.rows),
             (Dim::Length, _) if self.spec.pads => Ok(self.len),
-            (_, Some(sample)) => sample
-                .shape
-                .get(axis)
-                .copied()
-                .ok_or_else(|| self.fault("has too few dimensions")),
+            (_, Some(sample)) => sample.shape.get(axis).copied().ok_or_else(|| self.fault("has too few dimensions")),
             (Dim::Length, None) => Ok(self.len),
             (Dim::Fixed(n), None) => Ok(*n),
             (Dim::Free(symbol), None) => Err(self.fault(format!("needs a size for `{symbol}`, which a text has not"))),
@@ -147,9 +122,7 @@ impl Filler<'_> {
     }
 
     fn own<'t>(&self, item: &'t TensorItem) -> Result<&'t Tensor, Failure> {
-        item.tensors
-            .get(self.index)
-            .ok_or_else(|| self.fault("is missing from a request"))
+        item.tensors.get(self.index).ok_or_else(|| self.fault("is missing from a request"))
     }
 
     /// Copies an item's tensor to its rows, `at` elements into the buffer and `dims` large.
@@ -191,10 +164,7 @@ impl Filler<'_> {
                 got.1
             )));
         }
-        let bytes = tensor
-            .datatype
-            .size()
-            .map(|size| volume(&tensor.shape).and_then(|n| n.checked_mul(size)));
+        let bytes = tensor.datatype.size().map(|size| volume(&tensor.shape).and_then(|n| n.checked_mul(size)));
         match bytes {
             Some(expected) if expected != Some(tensor.data.len()) => {
                 Err(self.fault("has another number of bytes than its shape says"))

@@ -34,13 +34,7 @@ impl Input {
     /// Builds an empty tensor.
     #[must_use]
     pub fn new(datatype: Datatype) -> Self {
-        Self {
-            datatype,
-            shape: vec![0],
-            words: Vec::new(),
-            used: 0,
-            strings: Vec::new(),
-        }
+        Self { datatype, shape: vec![0], words: Vec::new(), used: 0, strings: Vec::new() }
     }
 
     /// Element type.

@@ -11,13 +11,8 @@ pub(super) fn decode(data: &Bytes) -> Result<Vec<Bytes>, Failure> {
     let mut at = 0;
     while at < data.len() {
         let start = at + 4;
-        let length = data
-            .get(at..start)
-            .and_then(|l| l.try_into().ok())
-            .map(u32::from_le_bytes);
-        let end = length
-            .and_then(|l| start.checked_add(usize::try_from(l).ok()?))
-            .filter(|end| *end <= data.len());
+        let length = data.get(at..start).and_then(|l| l.try_into().ok()).map(u32::from_le_bytes);
+        let end = length.and_then(|l| start.checked_add(usize::try_from(l).ok()?)).filter(|end| *end <= data.len());
         let end = end.ok_or_else(|| Failure::Failed("a BYTES tensor ends inside an element".into()))?;
         elements.push(data.slice(start..end));
         at = end;

@@ -42,18 +42,11 @@ impl std::fmt::Debug for Fake {
 impl Fake {
     /// Builds a backend for a model of this shape whose runs end as `script` says.
     pub fn new(spec: ModelSpec, script: impl FnMut(&FakeRun) -> Result<(), Failure> + 'static) -> Self {
-        Self {
-            spec,
-            script: Box::new(script),
-        }
+        Self { spec, script: Box::new(script) }
     }
 
     fn output(&self, index: usize, inputs: &[Input], run: &FakeRun) -> Result<Tensor, Failure> {
-        let spec = self
-            .spec
-            .outputs
-            .get(index)
-            .ok_or_else(|| Failure::Failed(format!("no output {index}")))?;
+        let spec = self.spec.outputs.get(index).ok_or_else(|| Failure::Failed(format!("no output {index}")))?;
         if let (Some(input), Some(from)) = (inputs.get(index), self.spec.inputs.get(index))
             && from.dims == spec.dims
             && from.datatype == spec.datatype
@@ -62,11 +55,7 @@ impl Fake {
                 Some(_) => input.data().to_vec().into(),
                 None => elements::encode(input.strings()),
             };
-            return Ok(Tensor {
-                datatype: spec.datatype,
-                shape: input.shape().to_vec(),
-                data,
-            });
+            return Ok(Tensor { datatype: spec.datatype, shape: input.shape().to_vec(), data });
         }
         let size = |dim: &Dim| match dim {
             Dim::Batch => run.rows,
@@ -75,11 +64,7 @@ impl Fake {
             Dim::Free(_) => 1,
         };
         let shape: Vec<usize> = spec.dims.iter().map(size).collect();
-        let positions = if spec.dims.get(1) == Some(&Dim::Length) {
-            run.len
-        } else {
-            1
-        };
+        let positions = if spec.dims.get(1) == Some(&Dim::Length) { run.len } else { 1 };
         let inner = volume(&shape).unwrap_or(0) / (run.rows * positions).max(1);
         let values = integers(&inputs[0]);
         let mut data = Vec::new();
@@ -89,11 +74,7 @@ impl Fake {
             data.resize(start + inner * spec.datatype.size().unwrap_or(0), 0);
             pad::fill(&mut data[start..], pad::pattern(spec.datatype, value as f64));
         }
-        Ok(Tensor {
-            datatype: spec.datatype,
-            shape,
-            data: data.into(),
-        })
+        Ok(Tensor { datatype: spec.datatype, shape, data: data.into() })
     }
 }
 
@@ -103,9 +84,7 @@ impl Backend for Fake {
         let rows = first.shape().first().copied().unwrap_or(1);
         let len = first.shape().get(1).copied().unwrap_or(1);
         let values = integers(first);
-        let heads = (0..rows)
-            .filter_map(|row| values.get(row * values.len() / rows.max(1)).copied())
-            .collect();
+        let heads = (0..rows).filter_map(|row| values.get(row * values.len() / rows.max(1)).copied()).collect();
         let run = FakeRun { rows, len, heads };
         (self.script)(&run)?;
         wanted.iter().map(|index| self.output(*index, inputs, &run)).collect()
@@ -116,10 +95,7 @@ impl Backend for Fake {
 fn integers(input: &Input) -> Vec<i64> {
     match input.datatype() {
         Datatype::Int64 => bytemuck::cast_slice(input.data()).to_vec(),
-        Datatype::Int32 => bytemuck::cast_slice::<u8, i32>(input.data())
-            .iter()
-            .map(|v| i64::from(*v))
-            .collect(),
+        Datatype::Int32 => bytemuck::cast_slice::<u8, i32>(input.data()).iter().map(|v| i64::from(*v)).collect(),
         _ => Vec::new(),
     }
 }

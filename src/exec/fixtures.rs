@@ -8,12 +8,7 @@ use crate::types::{BatchId, ModelId, Priority, ShapeClass};
 use std::sync::Arc;
 
 pub(super) fn tensor_spec(name: &str, datatype: Datatype, dims: &[Dim]) -> TensorSpec {
-    TensorSpec {
-        name: name.into(),
-        datatype,
-        dims: dims.to_vec(),
-        pad: 0.0,
-    }
+    TensorSpec { name: name.into(), datatype, dims: dims.to_vec(), pad: 0.0 }
 }
 
 /// A text model whose token vectors have two equal values: the token id.
@@ -21,19 +16,10 @@ pub(super) fn text_spec() -> ModelSpec {
     let input = |name| tensor_spec(name, Datatype::Int64, &[Dim::Batch, Dim::Length]);
     ModelSpec {
         inputs: ["input_ids", "attention_mask", "token_type_ids"].map(input).to_vec(),
-        outputs: vec![tensor_spec(
-            "hidden",
-            Datatype::Fp32,
-            &[Dim::Batch, Dim::Length, Dim::Fixed(2)],
-        )],
+        outputs: vec![tensor_spec("hidden", Datatype::Fp32, &[Dim::Batch, Dim::Length, Dim::Fixed(2)])],
         batchable: true,
         pads: true,
-        task: Task::Embedding {
-            output: 0,
-            pooling: Pooling::Mean,
-            normalize: false,
-            dimensions: 2,
-        },
+        task: Task::Embedding { output: 0, pooling: Pooling::Mean, normalize: false, dimensions: 2 },
         max_length: Some(16),
     }
 }
@@ -56,28 +42,16 @@ pub(super) fn model(spec: ModelSpec) -> Arc<Model> {
 }
 
 pub(super) fn tokens(ids: &[u32]) -> Payload {
-    Payload::Tokens(Tokens {
-        ids: ids.to_vec(),
-        type_ids: Vec::new(),
-    })
+    Payload::Tokens(Tokens { ids: ids.to_vec(), type_ids: Vec::new() })
 }
 
 pub(super) fn tensors(rows: u32, len: u32, tensors: Vec<Tensor>) -> Payload {
-    Payload::Tensors(TensorItem {
-        rows,
-        len,
-        class: ShapeClass(0),
-        tensors,
-    })
+    Payload::Tensors(TensorItem { rows, len, class: ShapeClass(0), tensors })
 }
 
 pub(super) fn int64(shape: &[usize], values: &[i64]) -> Tensor {
     let data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    Tensor {
-        datatype: Datatype::Int64,
-        shape: shape.to_vec(),
-        data,
-    }
+    Tensor { datatype: Datatype::Int64, shape: shape.to_vec(), data }
 }
 
 /// A batch of one request an item.
@@ -92,16 +66,9 @@ pub(super) fn job(model: &Arc<Model>, padded_len: u32, items: Vec<(Payload, Want
             items: vec![payload],
             want,
         };
-        JobItem {
-            request: Arc::new(request),
-            index: 0,
-        }
+        JobItem { request: Arc::new(request), index: 0 }
     };
-    Job {
-        batch: BatchId(7),
-        padded_len,
-        items: items.into_iter().map(item).collect(),
-    }
+    Job { batch: BatchId(7), padded_len, items: items.into_iter().map(item).collect() }
 }
 
 pub(super) fn message(failure: Failure) -> String {

@@ -49,12 +49,7 @@ pub fn probe(runtime: &Runtime, path: &Path) -> Result<RawIo, Failure> {
         .and_then(|mut builder| builder.commit_from_file(path))
         .map_err(|e| at(path, &e))?;
     let unusable = |outlet: &Outlet, kind: &str| {
-        format!(
-            "{}: {kind} `{}` is {}, which no request can carry",
-            path.display(),
-            outlet.name(),
-            outlet.dtype()
-        )
+        format!("{}: {kind} `{}` is {}, which no request can carry", path.display(), outlet.name(), outlet.dtype())
     };
     let input = |outlet: &Outlet| raw_tensor(outlet).ok_or_else(|| Failure::Failed(unusable(outlet, "input")));
     let inputs = session.inputs().iter().map(input).collect::<Result<Vec<_>, _>>()?;
@@ -90,19 +85,10 @@ impl Backend for OnnxBackend {
         let outputs = wanted.iter().map(|i| self.outputs.get(*i)).collect::<Option<Vec<_>>>();
         let outputs = outputs.ok_or_else(|| Failure::Failed("an output that the model has not".into()))?;
         let values = inputs.iter().map(value).collect::<Result<Vec<_>, _>>()?;
-        let selected = outputs
-            .iter()
-            .fold(OutputSelector::no_default(), |selector, (name, _)| selector.with(name));
+        let selected = outputs.iter().fold(OutputSelector::no_default(), |selector, (name, _)| selector.with(name));
         let options = RunOptions::new().map_err(|e| classify(&e))?.with_outputs(selected);
-        let results = self
-            .session
-            .run_with_options(&values[..], &options)
-            .map_err(|e| classify(&e))?;
-        results
-            .into_iter()
-            .zip(outputs)
-            .map(|((_, value), (name, datatype))| tensor(value, name, *datatype))
-            .collect()
+        let results = self.session.run_with_options(&values[..], &options).map_err(|e| classify(&e))?;
+        results.into_iter().zip(outputs).map(|((_, value), (name, datatype))| tensor(value, name, *datatype)).collect()
     }
 }
 
@@ -119,20 +105,9 @@ fn classify(error: &ort::Error) -> Failure {
 }
 
 fn classify_message(message: &str, device_reset: bool) -> Failure {
-    const MEMORY: [&str; 5] = [
-        "Failed to allocate memory",
-        "bad_alloc",
-        "out of memory",
-        "BFCArena",
-        "CUDA_ERROR_OUT_OF_MEMORY",
-    ];
-    const DEVICE: [&str; 5] = [
-        "CUDA failure",
-        "CUDA error",
-        "CUDNN failure",
-        "CUBLAS failure",
-        "device-side assert",
-    ];
+    const MEMORY: [&str; 5] =
+        ["Failed to allocate memory", "bad_alloc", "out of memory", "BFCArena", "CUDA_ERROR_OUT_OF_MEMORY"];
+    const DEVICE: [&str; 5] = ["CUDA failure", "CUDA error", "CUDNN failure", "CUBLAS failure", "device-side assert"];
     let mentions = |patterns: &[&str]| patterns.iter().any(|p| message.contains(p));
     if mentions(&MEMORY) {
         Failure::OutOfMemory(message.into())
@@ -144,30 +119,15 @@ fn classify_message(message: &str, device_reset: bool) -> Failure {
 }
 
 fn raw_tensor(outlet: &Outlet) -> Option<RawTensor> {
-    let ValueType::Tensor {
-        ty,
-        shape,
-        dimension_symbols,
-    } = outlet.dtype()
-    else {
+    let ValueType::Tensor { ty, shape, dimension_symbols } = outlet.dtype() else {
         return None;
     };
-    let symbols = dimension_symbols
-        .iter()
-        .map(String::as_str)
-        .chain(std::iter::repeat(""));
-    let dims = shape
-        .iter()
-        .zip(symbols)
-        .map(|(size, symbol)| match usize::try_from(*size) {
-            Ok(size) => RawDim::Fixed(size),
-            Err(_) => RawDim::Symbol(symbol.to_owned()),
-        });
-    Some(RawTensor {
-        name: outlet.name().to_owned(),
-        datatype: datatype(*ty)?,
-        dims: dims.collect(),
-    })
+    let symbols = dimension_symbols.iter().map(String::as_str).chain(std::iter::repeat(""));
+    let dims = shape.iter().zip(symbols).map(|(size, symbol)| match usize::try_from(*size) {
+        Ok(size) => RawDim::Fixed(size),
+        Err(_) => RawDim::Symbol(symbol.to_owned()),
+    });
+    Some(RawTensor { name: outlet.name().to_owned(), datatype: datatype(*ty)?, dims: dims.collect() })
 }
 
 fn datatype(ty: TensorElementType) -> Option<Datatype> {
@@ -222,11 +182,8 @@ fn value(input: &Input) -> Result<SessionInputValue<'_>, Failure> {
 }
 
 fn strings(input: &Input) -> Result<ort::Result<SessionInputValue<'_>>, Failure> {
-    let texts = input
-        .strings()
-        .iter()
-        .map(|s| std::str::from_utf8(s).map(str::to_owned))
-        .collect::<Result<Vec<_>, _>>();
+    let texts =
+        input.strings().iter().map(|s| std::str::from_utf8(s).map(str::to_owned)).collect::<Result<Vec<_>, _>>();
     let texts =
         texts.map_err(|_| Failure::Failed("a BYTES element is not UTF-8, which the runtime requires".into()))?;
     Ok(ort::value::Tensor::from_string_array((input.shape(), &texts[..])).map(SessionInputValue::from))
@@ -239,11 +196,7 @@ fn tensor(value: DynValue, name: &str, expected: Datatype) -> Result<Tensor, Fai
         return Err(unexpected());
     };
     let datatype = datatype(*ty).filter(|d| *d == expected).ok_or_else(unexpected)?;
-    let shape = shape
-        .iter()
-        .map(|n| usize::try_from(*n))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| unexpected())?;
+    let shape = shape.iter().map(|n| usize::try_from(*n)).collect::<Result<Vec<_>, _>>().map_err(|_| unexpected())?;
     let data = match datatype {
         Datatype::Bytes => elements::encode(&value.try_extract_strings().map_err(|e| classify(&e))?.1),
         _ => Bytes::from_owner(Output { value, datatype }),
@@ -261,9 +214,7 @@ impl AsRef<[u8]> for Output {
     fn as_ref(&self) -> &[u8] {
         macro_rules! bytes {
             ($t:ty) => {
-                self.value
-                    .try_extract_tensor::<$t>()
-                    .map(|(_, data)| bytemuck::cast_slice(data))
+                self.value.try_extract_tensor::<$t>().map(|(_, data)| bytemuck::cast_slice(data))
             };
         }
         let bytes = match self.datatype {
@@ -297,14 +248,8 @@ mod tests {
         let memory = "bfc_arena.cc:359 Failed to allocate memory for requested buffer of size 4096";
         assert!(matches!(sort(memory), Failure::OutOfMemory(_)));
         assert!(matches!(sort("CUDA failure 2: out of memory"), Failure::OutOfMemory(_)));
-        assert!(matches!(
-            sort("CUDA failure 700: an illegal memory access"),
-            Failure::DeviceLost(_)
-        ));
+        assert!(matches!(sort("CUDA failure 700: an illegal memory access"), Failure::DeviceLost(_)));
         assert!(matches!(classify_message("gone", true), Failure::DeviceLost(_)));
-        assert!(matches!(
-            sort("Got invalid dimensions for input: x"),
-            Failure::Failed(_)
-        ));
+        assert!(matches!(sort("Got invalid dimensions for input: x"), Failure::Failed(_)));
     }
 }

@@ -14,10 +14,7 @@ pub(super) struct Pattern {
 
 /// The bytes of `value` as an element of `datatype`: saturated to integers, rounded to floats.
 pub(super) fn pattern(datatype: Datatype, value: f64) -> Pattern {
-    let mut pattern = Pattern {
-        bytes: [0; 8],
-        size: datatype.size().unwrap_or(0),
-    };
+    let mut pattern = Pattern { bytes: [0; 8], size: datatype.size().unwrap_or(0) };
     let mut put = |bytes: &[u8]| pattern.bytes[..bytes.len()].copy_from_slice(bytes);
     match datatype {
         Datatype::Bool => put(&[u8::from(value != 0.0)]),
@@ -44,9 +41,7 @@ pub(super) fn fill(target: &mut [u8], pattern: Pattern) {
     let bytes = &pattern.bytes[..pattern.size];
     match bytes.iter().all(|b| *b == 0) {
         true => target.fill(0),
-        false => target
-            .chunks_exact_mut(pattern.size)
-            .for_each(|element| element.copy_from_slice(bytes)),
+        false => target.chunks_exact_mut(pattern.size).for_each(|element| element.copy_from_slice(bytes)),
     }
 }
 

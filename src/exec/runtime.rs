@@ -3,9 +3,11 @@
 //! Decides the order of look-up (contract 1). Knows no model and no session.
 
 use super::telemetry::disable_telemetry;
+use ort::LoadDynamicError;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use std::env;
+use std::error::Error;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
@@ -85,9 +87,7 @@ impl Runtime {
             return if same {
                 Ok(runtime.clone())
             } else {
-                Err(RuntimeError::AlreadyLoaded {
-                    path: runtime.path.clone(),
-                })
+                Err(RuntimeError::AlreadyLoaded { path: runtime.path.clone() })
             };
         }
         let runtime = Arc::new(candidate.load()?);
@@ -111,11 +111,7 @@ impl Runtime {
     #[must_use]
     pub fn providers(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
-        for name in self
-            .environment
-            .devices()
-            .filter_map(|d| d.ep().ok().map(str::to_owned))
-        {
+        for name in self.environment.devices().filter_map(|d| d.ep().ok().map(str::to_owned)) {
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -143,22 +139,13 @@ impl Candidate {
             (Some(path), _) => ("the configured library", path),
             (None, Some(path)) => ("ORT_DYLIB_PATH", path),
             (None, None) => {
-                return Ok(Self {
-                    source_name: None,
-                    path: DEFAULT_LIBRARY.into(),
-                });
+                return Ok(Self { source_name: None, path: DEFAULT_LIBRARY.into() });
             }
         };
         // The real path, because a relative one would be tried beside the executable first.
         match path.canonicalize() {
-            Ok(path) if path.is_file() => Ok(Self {
-                source_name: Some(source_name),
-                path,
-            }),
-            _ => Err(RuntimeError::NotAFile {
-                source_name,
-                path: path.to_path_buf(),
-            }),
+            Ok(path) if path.is_file() => Ok(Self { source_name: Some(source_name), path }),
+            _ => Err(RuntimeError::NotAFile { source_name, path: path.to_path_buf() }),
         }
     }
 
@@ -167,34 +154,27 @@ impl Candidate {
             tracing::warn!("ONNX Runtime may record usage: set ORT_DISABLE_TELEMETRY=1 before starting");
         }
         let builder = ort::init_from(&self.path).map_err(|e| match self.source_name {
-            Some(source_name) => RuntimeError::DoesNotLoad {
-                source_name,
-                path: self.path.clone(),
-                message: e.to_string(),
-            },
-            None => RuntimeError::NotFound { message: e.to_string() },
+            Some(source_name) => RuntimeError::DoesNotLoad { source_name, path: self.path.clone(), message: words(&e) },
+            None => RuntimeError::NotFound { message: words(&e) },
         })?;
-        let path = if self.source_name.is_some() {
-            self.path
-        } else {
-            mapped_library().unwrap_or(self.path)
-        };
+        let path = if self.source_name.is_some() { self.path } else { mapped_library().unwrap_or(self.path) };
         let environment = builder
             .with_name("inferneo")
             .with_telemetry(false)
             .with_logger(Arc::new(log))
             .build()
-            .map_err(|e| RuntimeError::Environment {
-                path: path.clone(),
-                message: e.to_string(),
-            })?;
+            .map_err(|e| RuntimeError::Environment { path: path.clone(), message: e.to_string() })?;
         environment.set_log_level(LogLevel::Warning);
         let version = file_version(&path);
-        Ok(Runtime {
-            environment,
-            path,
-            version,
-        })
+        Ok(Runtime { environment, path, version })
+    }
+}
+
+/// The loader's own reason where it has one: the wrapper around it only says that it failed.
+fn words(error: &LoadDynamicError) -> String {
+    match error {
+        LoadDynamicError::Dlopen { error, .. } => error.source().map_or_else(|| error.to_string(), ToString::to_string),
+        other => other.to_string(),
     }
 }
 
@@ -222,9 +202,7 @@ fn file_version(path: &Path) -> Option<String> {
     File::open(path).ok()?.take(4 << 20).read_to_end(&mut head).ok()?;
     let start = head.windows(MARK.len()).position(|w| w == MARK)? + MARK.len();
     let digits = head[start..].iter().take_while(|b| b.is_ascii_digit() || **b == b'.');
-    String::from_utf8(digits.copied().collect())
-        .ok()
-        .filter(|v| !v.is_empty())
+    String::from_utf8(digits.copied().collect()).ok().filter(|v| !v.is_empty())
 }
 
 #[cfg(test)]
@@ -238,14 +216,8 @@ mod tests {
         std::fs::write(&flag, "").unwrap();
         std::fs::write(&variable, "").unwrap();
         let chosen = |named, var| Candidate::choose(named, var).unwrap().path;
-        assert_eq!(
-            chosen(Some(flag.as_path()), Some(variable.as_os_str())),
-            flag.canonicalize().unwrap()
-        );
-        assert_eq!(
-            chosen(None, Some(variable.as_os_str())),
-            variable.canonicalize().unwrap()
-        );
+        assert_eq!(chosen(Some(flag.as_path()), Some(variable.as_os_str())), flag.canonicalize().unwrap());
+        assert_eq!(chosen(None, Some(variable.as_os_str())), variable.canonicalize().unwrap());
         assert_eq!(chosen(None, Some(OsStr::new(""))), Path::new(DEFAULT_LIBRARY));
         assert_eq!(chosen(None, None), Path::new(DEFAULT_LIBRARY));
     }

@@ -5,14 +5,12 @@
 
 use super::assemble::Extent;
 use super::block::{copy_corner, volume};
-use super::pool::{normalize, pool};
+use super::numbers::floats;
 use super::{Failure, Job, elements};
-use crate::model::{Datatype, Dim, ModelSpec, Task, TensorSpec};
+use crate::model::{Dim, ModelSpec, Task, TensorSpec};
 use crate::request::{Answer, Tensor, Want};
-use crate::text::Pooling;
+use crate::text::{self, Pooling};
 use bytes::Bytes;
-use half::{bf16, f16};
-use std::borrow::Cow;
 
 /// The outputs a batch needs: the union over its items, ascending.
 pub(super) fn wanted(spec: &ModelSpec, job: &Job) -> Result<Vec<usize>, Failure> {
@@ -41,26 +39,16 @@ pub(super) fn wanted(spec: &ModelSpec, job: &Job) -> Result<Vec<usize>, Failure>
 pub(super) fn split(spec: &ModelSpec, job: &Job, wanted: &[usize], outputs: &[Tensor]) -> Result<Vec<Answer>, Failure> {
     let extents: Vec<Extent> = job.items.iter().map(super::JobItem::extent).collect::<Result<_, _>>()?;
     let rows = extents.iter().map(|e| e.rows).sum();
-    let batch = Batch {
-        spec,
-        wanted,
-        outputs,
-        rows,
-        len: job.padded_len as usize,
-        single: extents.len() == 1,
-    };
+    let batch = Batch { spec, wanted, outputs, rows, len: job.padded_len as usize, single: extents.len() == 1 };
     batch.check()?;
     let mut first = 0;
     let mut answers = Vec::with_capacity(extents.len());
     for (item, extent) in job.items.iter().zip(&extents) {
         answers.push(match &item.request.want {
             Want::Embedding => Answer::Embedding(batch.embedding(first, *extent)?),
-            Want::Outputs(indices) => Answer::Outputs(
-                indices
-                    .iter()
-                    .map(|i| batch.own(*i, first, *extent))
-                    .collect::<Result<_, _>>()?,
-            ),
+            Want::Outputs(indices) => {
+                Answer::Outputs(indices.iter().map(|i| batch.own(*i, first, *extent)).collect::<Result<_, _>>()?)
+            }
         });
         first += extent.rows;
     }
@@ -82,11 +70,7 @@ impl Batch<'_> {
     /// Checks rows and sizes, so that what follows may index.
     fn check(&self) -> Result<(), Failure> {
         if self.outputs.len() != self.wanted.len() {
-            return Err(Failure::Failed(format!(
-                "{} outputs came back for {}",
-                self.outputs.len(),
-                self.wanted.len()
-            )));
+            return Err(Failure::Failed(format!("{} outputs came back for {}", self.outputs.len(), self.wanted.len())));
         }
         for (tensor, index) in self.outputs.iter().zip(self.wanted) {
             let name = &self.spec.outputs[*index].name;
@@ -96,15 +80,9 @@ impl Batch<'_> {
                     tensor.shape, self.rows
                 )));
             }
-            let bytes = tensor
-                .datatype
-                .size()
-                .map(|size| volume(&tensor.shape).and_then(|n| n.checked_mul(size)));
+            let bytes = tensor.datatype.size().map(|size| volume(&tensor.shape).and_then(|n| n.checked_mul(size)));
             if bytes.is_some_and(|expected| expected != Some(tensor.data.len())) {
-                return Err(Failure::Failed(format!(
-                    "output `{name}` is shorter than its shape {:?}",
-                    tensor.shape
-                )));
+                return Err(Failure::Failed(format!("output `{name}` is shorter than its shape {:?}", tensor.shape)));
             }
         }
         Ok(())
@@ -147,11 +125,7 @@ impl Batch<'_> {
                 elements::encode(&own)
             }
         };
-        Ok(Tensor {
-            datatype: tensor.datatype,
-            shape,
-            data,
-        })
+        Ok(Tensor { datatype: tensor.datatype, shape, data })
     }
 
     /// The shape of an item's part: its own rows, its own length on every length dimension.
@@ -177,13 +151,7 @@ impl Batch<'_> {
 
     /// The pooled vector of the one row at `first`, straight from the output.
     fn embedding(&self, first: usize, extent: Extent) -> Result<Vec<f32>, Failure> {
-        let Task::Embedding {
-            output,
-            pooling,
-            normalize: unit,
-            ..
-        } = &self.spec.task
-        else {
+        let Task::Embedding { output, pooling, normalize: unit, .. } = &self.spec.task else {
             return Err(Failure::Failed("this model makes no embeddings".into()));
         };
         let (spec, tensor) = self.output(*output)?;
@@ -200,39 +168,13 @@ impl Batch<'_> {
         }
         let hidden = tensor.shape[tensor.shape.len() - 1];
         let row = volume(&tensor.shape[1..]).unwrap_or(0);
-        let own = if *pooling == Pooling::None {
-            hidden
-        } else {
-            extent.len * hidden
-        };
-        let mut vector = pool(*pooling, &floats(tensor, first * row, own)?, hidden);
+        let own = if *pooling == Pooling::None { hidden } else { extent.len * hidden };
+        let mut vector = text::pool(*pooling, &floats(tensor, first * row, own)?, hidden, None);
         if *unit {
-            normalize(&mut vector);
+            text::normalize(&mut vector);
         }
         Ok(vector)
     }
-}
-
-/// `count` elements from `at` as single-precision floats, borrowed where they already are.
-fn floats(tensor: &Tensor, at: usize, count: usize) -> Result<Cow<'_, [f32]>, Failure> {
-    let size = tensor.datatype.size().unwrap_or(0);
-    let bytes = &tensor.data[at * size..(at + count) * size];
-    if tensor.datatype == Datatype::Fp32
-        && let Ok(floats) = bytemuck::try_cast_slice(bytes)
-    {
-        return Ok(Cow::Borrowed(floats));
-    }
-    Ok(match tensor.datatype {
-        Datatype::Fp32 => convert(bytes, f32::from_le_bytes),
-        Datatype::Fp16 => convert(bytes, |b| f16::from_le_bytes(b).to_f32()),
-        Datatype::Bf16 => convert(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-        Datatype::Fp64 => convert(bytes, |b| f64::from_le_bytes(b) as f32),
-        other => return Err(Failure::Failed(format!("an embedding cannot be {}", other.name()))),
-    })
-}
-
-fn convert<const N: usize>(bytes: &[u8], element: impl Fn([u8; N]) -> f32) -> Cow<'_, [f32]> {
-    bytes.as_chunks().0.iter().map(|b| element(*b)).collect()
 }
 
 #[cfg(test)]

@@ -69,23 +69,9 @@ struct State {
 #[must_use]
 pub fn warm_up(spec: &ModelSpec, instances: usize) -> Vec<WarmUp> {
     let plan = Plan::new(cells(spec), instances > 1);
-    let state = State {
-        live: vec![true; instances],
-        arrived: 0,
-        round: 0,
-        plan,
-        step: None,
-    };
-    let shared = Arc::new(Shared {
-        state: Mutex::new(state),
-        changed: Condvar::new(),
-    });
-    (0..instances)
-        .map(|index| WarmUp {
-            shared: shared.clone(),
-            index,
-        })
-        .collect()
+    let state = State { live: vec![true; instances], arrived: 0, round: 0, plan, step: None };
+    let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+    (0..instances).map(|index| WarmUp { shared: shared.clone(), index }).collect()
 }
 
 impl WarmUp {
@@ -165,21 +151,9 @@ impl Plan {
         cells.sort_by_key(|cell| (cell.work(), cell.rows));
         cells.dedup();
         let alone = cells.iter().filter(|cell| several && cell.work() <= 256);
-        let steps = cells.iter().map(|cell| Step {
-            cell: *cell,
-            alone: false,
-        });
-        let steps = steps
-            .chain(alone.map(|cell| Step {
-                cell: *cell,
-                alone: true,
-            }))
-            .collect();
-        Self {
-            steps,
-            largest: None,
-            end: None,
-        }
+        let steps = cells.iter().map(|cell| Step { cell: *cell, alone: false });
+        let steps = steps.chain(alone.map(|cell| Step { cell: *cell, alone: true })).collect();
+        Self { steps, largest: None, end: None }
     }
 
     fn next(&mut self, now: Time) -> Option<Step> {
@@ -194,36 +168,22 @@ impl Plan {
     }
 
     fn record(&mut self, cell: Cell, took: Duration) {
-        if self
-            .largest
-            .is_none_or(|(work, longest)| (work, longest) < (cell.work(), took))
-        {
+        if self.largest.is_none_or(|(work, longest)| (work, longest) < (cell.work(), took)) {
             self.largest = Some((cell.work(), took));
         }
     }
 
     /// Extrapolates linearly in rows × length; no cell is cheaper than a smaller one.
     fn predict(&self, cell: Cell) -> Duration {
-        self.largest.map_or(Duration::ZERO, |(work, took)| {
-            took.mul_f64(cell.work() as f64 / work.max(1) as f64)
-        })
+        self.largest.map_or(Duration::ZERO, |(work, took)| took.mul_f64(cell.work() as f64 / work.max(1) as f64))
     }
 }
 
 /// About nine sparse cells, chosen so that the fixed cost, the cost of a token and the cost of length
 /// each show; none where inputs have sizes that nobody knows.
 fn cells(spec: &ModelSpec) -> Vec<Cell> {
-    const BY_LENGTH: [(u32, u32); 9] = [
-        (1, 8),
-        (8, 8),
-        (1, 32),
-        (32, 8),
-        (8, 32),
-        (1, 64),
-        (4, 64),
-        (1, 128),
-        (4, 128),
-    ];
+    const BY_LENGTH: [(u32, u32); 9] =
+        [(1, 8), (8, 8), (1, 32), (32, 8), (8, 32), (1, 64), (4, 64), (1, 128), (4, 128)];
     const BY_ROWS: [(u32, u32); 3] = [(1, 1), (8, 1), (32, 1)];
     let has = |wanted: fn(&Dim) -> bool| spec.inputs.iter().flat_map(|i| &i.dims).any(wanted);
     if has(|dim| matches!(dim, Dim::Free(_))) {

@@ -9,15 +9,8 @@ fn values(input: &Input) -> &[i64] {
 #[test]
 fn texts_and_tensors_share_a_batch() {
     let m = model(text_spec());
-    let own = vec![
-        int64(&[2, 2], &[1, 2, 3, 4]),
-        int64(&[2, 2], &[1, 1, 1, 0]),
-        int64(&[2, 2], &[5, 5, 5, 5]),
-    ];
-    let typed = Payload::Tokens(Tokens {
-        ids: vec![9],
-        type_ids: vec![1],
-    });
+    let own = vec![int64(&[2, 2], &[1, 2, 3, 4]), int64(&[2, 2], &[1, 1, 1, 0]), int64(&[2, 2], &[5, 5, 5, 5])];
+    let typed = Payload::Tokens(Tokens { ids: vec![9], type_ids: vec![1] });
     let items = vec![
         (tokens(&[6, 7, 8]), Want::Embedding),
         (tensors(2, 2, own), Want::Outputs(vec![0])),
@@ -49,9 +42,7 @@ fn the_pad_value_and_narrow_ids_are_the_models_own() {
     spec.inputs[0].pad = 42.0;
     let m = model(spec);
     let mut assembler = Assembler::default();
-    let inputs = assembler
-        .assemble(&m.spec, &job(&m, 3, vec![(tokens(&[7]), Want::Embedding)]))
-        .unwrap();
+    let inputs = assembler.assemble(&m.spec, &job(&m, 3, vec![(tokens(&[7]), Want::Embedding)])).unwrap();
     assert_eq!(bytemuck::cast_slice::<u8, i32>(inputs[0].data()), [7, 42, 42]);
 }
 
@@ -63,16 +54,9 @@ fn strings_are_padded_with_empty_ones() {
         shape: vec![1, words.len()],
         data: elements::encode(words),
     };
-    let item = |words: &[&str]| {
-        (
-            tensors(1, words.len() as u32, vec![strings(words)]),
-            Want::Outputs(vec![0]),
-        )
-    };
+    let item = |words: &[&str]| (tensors(1, words.len() as u32, vec![strings(words)]), Want::Outputs(vec![0]));
     let mut assembler = Assembler::default();
-    let inputs = assembler
-        .assemble(&m.spec, &job(&m, 2, vec![item(&["a", "b"]), item(&["c"])]))
-        .unwrap();
+    let inputs = assembler.assemble(&m.spec, &job(&m, 2, vec![item(&["a", "b"]), item(&["c"])])).unwrap();
     assert_eq!(inputs[0].strings(), ["a", "b", "c", ""]);
 }
 
@@ -80,27 +64,13 @@ fn strings_are_padded_with_empty_ones() {
 fn a_model_without_a_batch_dimension_takes_one_item_as_it_is() {
     let mut spec = identity_spec(Datatype::Int64, &[]);
     spec.batchable = false;
-    spec.inputs = vec![tensor_spec(
-        "x",
-        Datatype::Int64,
-        &[Dim::Free("n".into()), Dim::Fixed(2)],
-    )];
+    spec.inputs = vec![tensor_spec("x", Datatype::Int64, &[Dim::Free("n".into()), Dim::Fixed(2)])];
     let m = model(spec);
-    let item = || {
-        (
-            tensors(1, 1, vec![int64(&[3, 2], &[1, 2, 3, 4, 5, 6])]),
-            Want::Outputs(vec![0]),
-        )
-    };
+    let item = || (tensors(1, 1, vec![int64(&[3, 2], &[1, 2, 3, 4, 5, 6])]), Want::Outputs(vec![0]));
     let mut assembler = Assembler::default();
     let inputs = assembler.assemble(&m.spec, &job(&m, 1, vec![item()])).unwrap();
-    assert_eq!(
-        (inputs[0].shape(), values(&inputs[0])),
-        (&[3, 2][..], &[1, 2, 3, 4, 5, 6][..])
-    );
-    let two = assembler
-        .assemble(&m.spec, &job(&m, 1, vec![item(), item()]))
-        .unwrap_err();
+    assert_eq!((inputs[0].shape(), values(&inputs[0])), (&[3, 2][..], &[1, 2, 3, 4, 5, 6][..]));
+    let two = assembler.assemble(&m.spec, &job(&m, 1, vec![item(), item()])).unwrap_err();
     assert!(message(two).contains("2 items"));
 }
 
@@ -108,14 +78,7 @@ fn a_model_without_a_batch_dimension_takes_one_item_as_it_is() {
 fn what_does_not_fit_is_refused_by_name() {
     let m = model(identity_spec(Datatype::Int64, &[Dim::Free("n".into())]));
     let item = |shape: &[usize], values: &[i64]| (tensors(1, 1, vec![int64(shape, values)]), Want::Outputs(vec![0]));
-    let refuse = |items| {
-        message(
-            Assembler::default()
-                .assemble(&m.spec, &job(&m, 1, items))
-                .map(drop)
-                .unwrap_err(),
-        )
-    };
+    let refuse = |items| message(Assembler::default().assemble(&m.spec, &job(&m, 1, items)).map(drop).unwrap_err());
     assert!(refuse(vec![item(&[1, 2], &[1, 2]), item(&[1, 3], &[1, 2, 3])]).contains("`x`"));
     assert!(refuse(vec![item(&[1, 2], &[1])]).contains("number of bytes"));
     assert!(refuse(vec![item(&[1], &[1])]).contains("dimensions"));

@@ -2,6 +2,7 @@ use super::*;
 use crate::exec::assemble::Assembler;
 use crate::exec::fixtures::{identity_spec, int64, job, message, model, tensors, text_spec, tokens};
 use crate::exec::{Backend, Fake};
+use crate::model::Datatype;
 use crate::request::Payload;
 use proptest::prelude::*;
 
@@ -16,10 +17,7 @@ fn run(spec: ModelSpec, padded_len: u32, items: Vec<(Payload, Want)>) -> Result<
 
 #[test]
 fn an_embedding_pools_the_rows_own_tokens() {
-    let items = vec![
-        (tokens(&[2, 4]), Want::Embedding),
-        (tokens(&[1, 2, 9]), Want::Embedding),
-    ];
+    let items = vec![(tokens(&[2, 4]), Want::Embedding), (tokens(&[1, 2, 9]), Want::Embedding)];
     let answers = run(text_spec(), 4, items).unwrap();
     assert_eq!(answers, [vec![3.0, 3.0], vec![4.0, 4.0]].map(Answer::Embedding));
 }
@@ -30,39 +28,18 @@ fn poolings_datatypes_and_normalisation() {
         for datatype in [Datatype::Fp16, Datatype::Bf16, Datatype::Fp32, Datatype::Fp64] {
             let mut spec = text_spec();
             spec.outputs[0].datatype = datatype;
-            spec.task = Task::Embedding {
-                output: 0,
-                pooling,
-                normalize: false,
-                dimensions: 2,
-            };
+            spec.task = Task::Embedding { output: 0, pooling, normalize: false, dimensions: 2 };
             let answers = run(spec, 3, vec![(tokens(&[3, 5]), Want::Embedding)]).unwrap();
-            assert_eq!(
-                answers,
-                [Answer::Embedding(vec![expected; 2])],
-                "{pooling:?} {datatype:?}"
-            );
+            assert_eq!(answers, [Answer::Embedding(vec![expected; 2])], "{pooling:?} {datatype:?}");
         }
     }
     let mut spec = text_spec();
     spec.outputs[0].dims.remove(1);
-    spec.task = Task::Embedding {
-        output: 0,
-        pooling: Pooling::None,
-        normalize: true,
-        dimensions: 2,
-    };
-    let answers = run(
-        spec,
-        2,
-        vec![(tokens(&[5, 1]), Want::Embedding), (tokens(&[7]), Want::Embedding)],
-    )
-    .unwrap();
+    spec.task = Task::Embedding { output: 0, pooling: Pooling::None, normalize: true, dimensions: 2 };
+    let answers = run(spec, 2, vec![(tokens(&[5, 1]), Want::Embedding), (tokens(&[7]), Want::Embedding)]).unwrap();
     let unit = 0.5_f32.sqrt();
     for answer in answers {
-        let Answer::Embedding(vector) = answer else {
-            panic!("{answer:?}")
-        };
+        let Answer::Embedding(vector) = answer else { panic!("{answer:?}") };
         assert!(vector.iter().all(|v| (v - unit).abs() < 1e-6), "{vector:?}");
     }
 }
@@ -73,17 +50,10 @@ fn each_item_gets_the_outputs_it_wants_in_its_order() {
     spec.inputs.push(spec.inputs[0].clone());
     spec.outputs.push(spec.outputs[0].clone());
     let item = |a, b, want: &[usize]| {
-        (
-            tensors(1, 1, vec![int64(&[1], &[a]), int64(&[1], &[b])]),
-            Want::Outputs(want.to_vec()),
-        )
+        (tensors(1, 1, vec![int64(&[1], &[a]), int64(&[1], &[b])]), Want::Outputs(want.to_vec()))
     };
     let answers = run(spec, 1, vec![item(1, 2, &[1, 0]), item(3, 4, &[1]), item(5, 6, &[])]).unwrap();
-    let expected = [
-        vec![int64(&[1], &[2]), int64(&[1], &[1])],
-        vec![int64(&[1], &[4])],
-        vec![],
-    ];
+    let expected = [vec![int64(&[1], &[2]), int64(&[1], &[1])], vec![int64(&[1], &[4])], vec![]];
     assert_eq!(answers, expected.map(Answer::Outputs));
 }
 
@@ -108,10 +78,7 @@ fn an_output_that_is_not_the_batch_is_refused() {
     assert!(refuse(&[short]).contains("shorter"));
     let texts = job(&m, 2, vec![(tokens(&[1, 2]), Want::Embedding)]);
     for shape in [&[1, 2][..], &[1, 3, 2], &[2, 2, 2], &[]] {
-        assert!(
-            message(split(&m.spec, &texts, &[0], &[output(shape)]).unwrap_err()).contains("pool"),
-            "{shape:?}"
-        );
+        assert!(message(split(&m.spec, &texts, &[0], &[output(shape)]).unwrap_err()).contains("pool"), "{shape:?}");
     }
 }
 
@@ -143,28 +110,11 @@ fn batches() -> impl Strategy<Value = (Datatype, bool, u32, Vec<(u32, u32, Tenso
             let count = (rows * len * 2) as usize;
             prop::collection::vec(element(datatype), count).prop_map(move |data| {
                 let (rows_, len_) = (rows as usize, len as usize);
-                let shape = if inner {
-                    vec![rows_, len_, 2]
-                } else {
-                    vec![rows_, 2, len_]
-                };
-                (
-                    rows,
-                    len,
-                    Tensor {
-                        datatype,
-                        shape,
-                        data: data.concat().into(),
-                    },
-                )
+                let shape = if inner { vec![rows_, len_, 2] } else { vec![rows_, 2, len_] };
+                (rows, len, Tensor { datatype, shape, data: data.concat().into() })
             })
         });
-        (
-            Just(datatype),
-            Just(inner),
-            Just(slack),
-            prop::collection::vec(item, 1..6),
-        )
+        (Just(datatype), Just(inner), Just(slack), prop::collection::vec(item, 1..6))
     })
 }
 

@@ -17,10 +17,7 @@ fn the_cells_fit_the_model() {
     assert!(shapes(&text).contains(&(1, DEFAULT_LENGTH)));
     text.batchable = false;
     assert!(shapes(&text).iter().all(|(rows, _)| *rows == 1));
-    assert_eq!(
-        shapes(&identity_spec(Datatype::Fp32, &[Dim::Fixed(3)])),
-        [(1, 1), (8, 1), (32, 1)]
-    );
+    assert_eq!(shapes(&identity_spec(Datatype::Fp32, &[Dim::Fixed(3)])), [(1, 1), (8, 1), (32, 1)]);
     assert_eq!(shapes(&identity_spec(Datatype::Fp32, &[Dim::Free("n".into())])), []);
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::exec::fixtures::{job, model, text_spec, tokens};
 use crate::exec::{Fake, FakeRun, warm_up};
-use crate::request::Want;
+use crate::request::{Answer, Want};
 
 /// A worker whose runs end as `script` says, and what it tells.
 fn worker(
@@ -11,12 +11,7 @@ fn worker(
     let (events, told) = channel();
     let m = model(text_spec());
     let part = warm.then(|| warm_up(&m.spec, 1).remove(0));
-    let config = WorkerConfig {
-        id: WorkerId(3),
-        name: "w3".into(),
-        model: m.clone(),
-        warm_up: part,
-    };
+    let config = WorkerConfig { id: WorkerId(3), name: "w3".into(), model: m.clone(), warm_up: part };
     let spec = m.spec.clone();
     let make = move || Ok(Box::new(Fake::new(spec, script)) as Box<dyn Backend>);
     let handle = spawn(config, make, move |event| events.send(event).unwrap()).unwrap();
@@ -25,11 +20,7 @@ fn worker(
 
 fn batch(m: &Arc<Model>, rows: &[&[u32]]) -> Job {
     let longest = rows.iter().map(|r| r.len()).max().unwrap_or(1) as u32;
-    job(
-        m,
-        longest,
-        rows.iter().map(|ids| (tokens(ids), Want::Embedding)).collect(),
-    )
+    job(m, longest, rows.iter().map(|ids| (tokens(ids), Want::Embedding)).collect())
 }
 
 fn done(told: &Receiver<WorkerEvent>) -> JobDone {
@@ -46,10 +37,7 @@ fn ready_then_one_done_a_batch_then_silence() {
     handle.submit(batch(&m, &[&[2, 4], &[5]])).unwrap();
     let done = done(&told);
     assert_eq!((done.worker, done.batch.0), (WorkerId(3), 7));
-    assert_eq!(
-        done.result.unwrap(),
-        [vec![3.0; 2], vec![5.0; 2]].map(Answer::Embedding)
-    );
+    assert_eq!(done.result.unwrap(), [vec![3.0; 2], vec![5.0; 2]].map(Answer::Embedding));
     handle.join();
     assert!(told.recv().is_err());
 }
@@ -79,13 +67,7 @@ fn a_lost_device_ends_the_worker() {
     told.recv().unwrap();
     handle.submit(batch(&m, &[&[1]])).unwrap();
     assert_eq!(done(&told).result, Err(Failure::DeviceLost("gone".into())));
-    assert!(matches!(
-        told.recv().unwrap(),
-        WorkerEvent::Lost {
-            worker: WorkerId(3),
-            ..
-        }
-    ));
+    assert!(matches!(told.recv().unwrap(), WorkerEvent::Lost { worker: WorkerId(3), .. }));
     assert!(told.recv().is_err());
     assert_eq!(handle.submit(batch(&m, &[&[1]])).unwrap_err().items.len(), 1);
 }
@@ -94,18 +76,9 @@ fn a_lost_device_ends_the_worker() {
 fn a_worker_that_cannot_start_says_so() {
     for panics in [false, true] {
         let (events, told) = channel();
-        let config = WorkerConfig {
-            id: WorkerId(0),
-            name: "w".into(),
-            model: model(text_spec()),
-            warm_up: None,
-        };
+        let config = WorkerConfig { id: WorkerId(0), name: "w".into(), model: model(text_spec()), warm_up: None };
         let make = move || {
-            if panics {
-                panic!("no file")
-            } else {
-                Err(Failure::Failed("no file".into()))
-            }
+            if panics { panic!("no file") } else { Err(Failure::Failed("no file".into())) }
         };
         let _handle = spawn(config, make, move |event| events.send(event).unwrap()).unwrap();
         match told.recv().unwrap() {
@@ -118,9 +91,7 @@ fn a_worker_that_cannot_start_says_so() {
 #[test]
 fn warm_up_measures_and_survives_failures() {
     let (_handle, told, _) = worker(true, |_| Ok(()));
-    let WorkerEvent::Ready { samples, .. } = told.recv().unwrap() else {
-        panic!()
-    };
+    let WorkerEvent::Ready { samples, .. } = told.recv().unwrap() else { panic!() };
     assert!(samples.len() >= 3 && samples.iter().all(|s| s.busy == 1), "{samples:?}");
     let (_handle, told, _) = worker(true, |_| Err(Failure::Failed("scripted".into())));
     assert!(matches!(told.recv().unwrap(), WorkerEvent::Ready { samples, .. } if samples.is_empty()));
