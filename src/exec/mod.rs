@@ -10,13 +10,15 @@ use std::time::Duration;
 mod assemble;
 mod backend;
 mod block;
+mod differ;
 mod elements;
+mod engine;
 mod fake;
 #[cfg(test)]
 mod fixtures;
+mod numbers;
 mod onnx;
 mod pad;
-mod pool;
 mod runtime;
 mod split;
 mod synthetic;
@@ -25,6 +27,7 @@ mod warmup;
 mod worker;
 
 pub use backend::{Backend, Input};
+pub use differ::{Difference, Differences, differences};
 pub use fake::{Fake, FakeRun, Script};
 pub use onnx::{OnnxBackend, probe};
 pub use runtime::{Runtime, RuntimeError};

@@ -3,9 +3,11 @@
 //! Decides the order of look-up (contract 1). Knows no model and no session.
 
 use super::telemetry::disable_telemetry;
+use ort::LoadDynamicError;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use std::env;
+use std::error::Error;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
@@ -152,10 +154,8 @@ impl Candidate {
             tracing::warn!("ONNX Runtime may record usage: set ORT_DISABLE_TELEMETRY=1 before starting");
         }
         let builder = ort::init_from(&self.path).map_err(|e| match self.source_name {
-            Some(source_name) => {
-                RuntimeError::DoesNotLoad { source_name, path: self.path.clone(), message: e.to_string() }
-            }
-            None => RuntimeError::NotFound { message: e.to_string() },
+            Some(source_name) => RuntimeError::DoesNotLoad { source_name, path: self.path.clone(), message: words(&e) },
+            None => RuntimeError::NotFound { message: words(&e) },
         })?;
         let path = if self.source_name.is_some() { self.path } else { mapped_library().unwrap_or(self.path) };
         let environment = builder
@@ -167,6 +167,14 @@ impl Candidate {
         environment.set_log_level(LogLevel::Warning);
         let version = file_version(&path);
         Ok(Runtime { environment, path, version })
+    }
+}
+
+/// The loader's own reason where it has one: the wrapper around it only says that it failed.
+fn words(error: &LoadDynamicError) -> String {
+    match error {
+        LoadDynamicError::Dlopen { error, .. } => error.source().map_or_else(|| error.to_string(), ToString::to_string),
+        other => other.to_string(),
     }
 }
 

@@ -5,14 +5,12 @@
 
 use super::assemble::Extent;
 use super::block::{copy_corner, volume};
-use super::pool::{normalize, pool};
+use super::numbers::floats;
 use super::{Failure, Job, elements};
-use crate::model::{Datatype, Dim, ModelSpec, Task, TensorSpec};
+use crate::model::{Dim, ModelSpec, Task, TensorSpec};
 use crate::request::{Answer, Tensor, Want};
-use crate::text::Pooling;
+use crate::text::{self, Pooling};
 use bytes::Bytes;
-use half::{bf16, f16};
-use std::borrow::Cow;
 
 /// The outputs a batch needs: the union over its items, ascending.
 pub(super) fn wanted(spec: &ModelSpec, job: &Job) -> Result<Vec<usize>, Failure> {
@@ -171,34 +169,12 @@ impl Batch<'_> {
         let hidden = tensor.shape[tensor.shape.len() - 1];
         let row = volume(&tensor.shape[1..]).unwrap_or(0);
         let own = if *pooling == Pooling::None { hidden } else { extent.len * hidden };
-        let mut vector = pool(*pooling, &floats(tensor, first * row, own)?, hidden);
+        let mut vector = text::pool(*pooling, &floats(tensor, first * row, own)?, hidden, None);
         if *unit {
-            normalize(&mut vector);
+            text::normalize(&mut vector);
         }
         Ok(vector)
     }
-}
-
-/// `count` elements from `at` as single-precision floats, borrowed where they already are.
-fn floats(tensor: &Tensor, at: usize, count: usize) -> Result<Cow<'_, [f32]>, Failure> {
-    let size = tensor.datatype.size().unwrap_or(0);
-    let bytes = &tensor.data[at * size..(at + count) * size];
-    if tensor.datatype == Datatype::Fp32
-        && let Ok(floats) = bytemuck::try_cast_slice(bytes)
-    {
-        return Ok(Cow::Borrowed(floats));
-    }
-    Ok(match tensor.datatype {
-        Datatype::Fp32 => convert(bytes, f32::from_le_bytes),
-        Datatype::Fp16 => convert(bytes, |b| f16::from_le_bytes(b).to_f32()),
-        Datatype::Bf16 => convert(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-        Datatype::Fp64 => convert(bytes, |b| f64::from_le_bytes(b) as f32),
-        other => return Err(Failure::Failed(format!("an embedding cannot be {}", other.name()))),
-    })
-}
-
-fn convert<const N: usize>(bytes: &[u8], element: impl Fn([u8; N]) -> f32) -> Cow<'_, [f32]> {
-    bytes.as_chunks().0.iter().map(|b| element(*b)).collect()
 }
 
 #[cfg(test)]

@@ -1,18 +1,14 @@
 //! A worker: one thread that owns one backend, warms it up and runs batches until its handle is gone.
 //!
-//! Decides nothing about batches. Knows that a run can fail or panic, and that the process must go on.
+//! Decides when a worker is at its end. Knows nothing of tensors, schedulers or callers.
 
-use super::assemble::Assembler;
 use super::backend::Backend;
+use super::engine::{Engine, Run, guarded};
 use super::warmup::{Cell, TIMED_RUNS, WarmUp};
-use super::{Failure, Job, JobDone, Sample, WorkerEvent, split, synthetic};
-use crate::clock;
+use super::{Failure, Job, JobDone, Sample, WorkerEvent, synthetic};
 use crate::model::Model;
-use crate::request::Answer;
 use crate::types::WorkerId;
-use std::any::Any;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
@@ -99,7 +95,7 @@ fn serve(
 ) -> Result<(), Failure> {
     let WorkerConfig { id: worker, name: _, model, warm_up } = config;
     let backend = guarded(make_backend)?;
-    let mut engine = Engine { model, backend, assembler: Assembler::default() };
+    let mut engine = Engine::new(model, backend);
     let samples = warm_up.map_or_else(Vec::new, |part| engine.warm_up(&part));
     events(WorkerEvent::Ready { worker, samples });
     while let Ok(job) = queue.recv() {
@@ -114,35 +110,7 @@ fn serve(
     Ok(())
 }
 
-/// Runs batches on one backend.
-struct Engine {
-    model: Arc<Model>,
-    backend: Box<dyn Backend>,
-    assembler: Assembler,
-}
-
-/// A batch that was run.
-struct Run {
-    assemble: Duration,
-    compute: Duration,
-    result: Result<Vec<Answer>, Failure>,
-}
-
 impl Engine {
-    fn run(&mut self, job: &Job) -> Run {
-        let start = clock::now();
-        let mut assembled = start;
-        let result = guarded(|| {
-            let spec = &self.model.spec;
-            let wanted = split::wanted(spec, job)?;
-            let inputs = self.assembler.assemble(spec, job);
-            assembled = clock::now();
-            let outputs = self.backend.run(inputs?, &wanted)?;
-            split::split(spec, job, &wanted, &outputs)
-        });
-        Run { assemble: assembled.since(start), compute: clock::now().since(assembled), result }
-    }
-
     /// Runs this instance's steps of the sweep. A failure ends the sweep, never the worker.
     fn warm_up(&mut self, part: &WarmUp) -> Vec<Sample> {
         let mut samples = Vec::new();
@@ -168,7 +136,7 @@ impl Engine {
     /// The median of a few runs. The first, which pays for a new shape, is discarded unless it alone
     /// takes most of the time there is.
     fn measure(&mut self, cell: Cell) -> Result<Duration, Failure> {
-        let job = synthetic::job(&self.model, cell)?;
+        let job = synthetic::warm_up(&self.model, cell)?;
         let mut timed = || {
             let run = self.run(&job);
             run.result.map(|_| run.compute)
@@ -181,17 +149,6 @@ impl Engine {
         runs.sort_unstable();
         Ok(runs[runs.len() / 2])
     }
-}
-
-/// Turns a panic into a failure, so that one batch never takes the process down.
-fn guarded<T>(f: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    // What a panic leaves half-written are buffers that the next batch overwrites.
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| Err(Failure::Failed(format!("panic: {}", words(&*panic)))))
-}
-
-fn words(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 #[cfg(test)]

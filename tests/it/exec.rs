@@ -30,12 +30,8 @@ fn minilm() -> PathBuf {
 
 fn minilm_spec(task: Task) -> ModelSpec {
     let dims = [Dim::Batch, Dim::Length, Dim::Fixed(384)];
-    let spec = |name: &str, datatype, dims: &[Dim]| TensorSpec {
-        name: name.into(),
-        datatype,
-        dims: dims.into(),
-        pad: 0.0,
-    };
+    let spec =
+        |name: &str, datatype, dims: &[Dim]| TensorSpec { name: name.into(), datatype, dims: dims.into(), pad: 0.0 };
     let input = |name| spec(name, Datatype::Int64, &dims[..2]);
     ModelSpec {
         inputs: ["input_ids", "attention_mask", "token_type_ids"].map(input).to_vec(),
@@ -48,12 +44,7 @@ fn minilm_spec(task: Task) -> ModelSpec {
 }
 
 fn embedder() -> Arc<Model> {
-    let task = Task::Embedding {
-        output: 0,
-        pooling: Pooling::Mean,
-        normalize: true,
-        dimensions: 384,
-    };
+    let task = Task::Embedding { output: 0, pooling: Pooling::Mean, normalize: true, dimensions: 384 };
     Arc::new(Model::new(ModelId(0), "minilm", minilm_spec(task), None, 0))
 }
 
@@ -65,12 +56,7 @@ fn workers(
     warm: bool,
 ) -> (Vec<WorkerHandle>, Receiver<WorkerEvent>) {
     let (events, told) = channel();
-    let mut parts = if warm {
-        warm_up(&model.spec, instances)
-    } else {
-        Vec::new()
-    }
-    .into_iter();
+    let mut parts = if warm { warm_up(&model.spec, instances) } else { Vec::new() }.into_iter();
     let start = |id: usize| {
         let (runtime, path, spec, events) = (runtime(), path.to_owned(), model.spec.clone(), events.clone());
         let config = WorkerConfig {
@@ -103,16 +89,9 @@ fn job(model: &Arc<Model>, padded_len: u32, items: Vec<(Payload, Want)>) -> Job 
             items: vec![payload],
             want,
         };
-        JobItem {
-            request: Arc::new(request),
-            index: 0,
-        }
+        JobItem { request: Arc::new(request), index: 0 }
     };
-    Job {
-        batch: BatchId(1),
-        padded_len,
-        items: items.into_iter().map(item).collect(),
-    }
+    Job { batch: BatchId(1), padded_len, items: items.into_iter().map(item).collect() }
 }
 
 fn run(handle: &WorkerHandle, told: &Receiver<WorkerEvent>, job: Job) -> Result<Vec<Answer>, Failure> {
@@ -130,11 +109,7 @@ fn ids(seed: u32, len: u32) -> Vec<u32> {
 }
 
 fn floats(tensor: &Tensor) -> Vec<f32> {
-    tensor
-        .data
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
-        .collect()
+    tensor.data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
 }
 
 fn close(a: &[f32], b: &[f32]) {
@@ -151,14 +126,8 @@ fn the_models_inputs_are_read_with_their_symbols() {
     let io = probe(&runtime(), &minilm()).unwrap();
     let names: Vec<_> = io.inputs.iter().map(|i| &*i.name).collect();
     assert_eq!(names, ["input_ids", "attention_mask", "token_type_ids"]);
-    assert!(
-        io.inputs
-            .iter()
-            .all(|i| i.datatype == Datatype::Int64 && i.dims == io.inputs[0].dims)
-    );
-    let [RawDim::Symbol(batch), RawDim::Symbol(length)] = &io.inputs[0].dims[..] else {
-        panic!("{io:?}")
-    };
+    assert!(io.inputs.iter().all(|i| i.datatype == Datatype::Int64 && i.dims == io.inputs[0].dims));
+    let [RawDim::Symbol(batch), RawDim::Symbol(length)] = &io.inputs[0].dims[..] else { panic!("{io:?}") };
     assert_ne!(batch, length);
     assert_eq!(io.outputs[0].dims.last(), Some(&RawDim::Fixed(384)));
 }
@@ -168,32 +137,14 @@ fn a_batch_of_mixed_lengths_answers_as_each_alone() {
     let model = embedder();
     let (handles, told) = workers(&model, &minilm(), 1, false);
     ready(&told);
-    let rows: Vec<_> = [8, 3, 40, 17, 5, 40]
-        .iter()
-        .zip(1..)
-        .map(|(len, seed)| ids(seed, *len))
-        .collect();
-    let text = |ids: &[u32]| {
-        Payload::Tokens(Tokens {
-            ids: ids.to_vec(),
-            type_ids: Vec::new(),
-        })
-    };
+    let rows: Vec<_> = [8, 3, 40, 17, 5, 40].iter().zip(1..).map(|(len, seed)| ids(seed, *len)).collect();
+    let text = |ids: &[u32]| Payload::Tokens(Tokens { ids: ids.to_vec(), type_ids: Vec::new() });
     let item = |ids: &Vec<u32>| [(text(ids), Want::Embedding), (text(ids), Want::Outputs(vec![0]))];
-    let together = run(
-        &handles[0],
-        &told,
-        job(&model, 48, rows.iter().flat_map(item).collect()),
-    )
-    .unwrap();
+    let together = run(&handles[0], &told, job(&model, 48, rows.iter().flat_map(item).collect())).unwrap();
     for (pair, row) in together.chunks_exact(2).zip(&rows) {
         let alone = run(&handles[0], &told, job(&model, row.len() as u32, item(row).into())).unwrap();
-        let [Answer::Embedding(vector), Answer::Outputs(tensors)] = pair else {
-            panic!()
-        };
-        let [Answer::Embedding(own), Answer::Outputs(own_tensors)] = &alone[..] else {
-            panic!()
-        };
+        let [Answer::Embedding(vector), Answer::Outputs(tensors)] = pair else { panic!() };
+        let [Answer::Embedding(own), Answer::Outputs(own_tensors)] = &alone[..] else { panic!() };
         close(vector, own);
         assert_eq!(tensors[0].shape, [1, row.len(), 384]);
         close(&floats(&tensors[0]), &floats(&own_tensors[0]));
@@ -223,31 +174,15 @@ fn every_datatype_goes_through_and_comes_back() {
             None => [&[1, 0, 0, 0][..], &[b'a' + v]].concat(),
         };
         let tensor = |rows: usize| {
-            let data = (0..rows * 2)
-                .flat_map(|i| element((i % 2) as u8))
-                .collect::<Vec<_>>()
-                .into();
-            Tensor {
-                datatype,
-                shape: vec![rows, 2],
-                data,
-            }
+            let data = (0..rows * 2).flat_map(|i| element((i % 2) as u8)).collect::<Vec<_>>().into();
+            Tensor { datatype, shape: vec![rows, 2], data }
         };
         let item = |rows| {
-            let item = TensorItem {
-                rows,
-                len: 1,
-                class: ShapeClass(0),
-                tensors: vec![tensor(rows as usize)],
-            };
+            let item = TensorItem { rows, len: 1, class: ShapeClass(0), tensors: vec![tensor(rows as usize)] };
             (Payload::Tensors(item), Want::Outputs(vec![0]))
         };
         let answers = run(&handles, &told, job(&model, 1, vec![item(2), item(1)])).unwrap();
-        assert_eq!(
-            answers,
-            [2, 1].map(|rows| Answer::Outputs(vec![tensor(rows)])),
-            "{datatype:?}"
-        );
+        assert_eq!(answers, [2, 1].map(|rows| Answer::Outputs(vec![tensor(rows)])), "{datatype:?}");
         let alone = run(&handles, &told, job(&model, 1, vec![item(3)])).unwrap();
         assert_eq!(alone, [Answer::Outputs(vec![tensor(3)])], "{datatype:?}");
     }
@@ -259,26 +194,10 @@ fn the_runtimes_refusal_is_a_failure_of_the_batch() {
     let path = dir.path().join("model.onnx");
     std::fs::write(&path, identity_model(Datatype::Fp32)).unwrap();
     let (model, told, handle) = identity(&path, Datatype::Fp32);
-    let three = Tensor {
-        datatype: Datatype::Fp32,
-        shape: vec![1, 3],
-        data: vec![0; 12].into(),
-    };
-    let item = TensorItem {
-        rows: 1,
-        len: 1,
-        class: ShapeClass(0),
-        tensors: vec![three],
-    };
-    let failure = run(
-        &handle,
-        &told,
-        job(&model, 1, vec![(Payload::Tensors(item), Want::Outputs(vec![0]))]),
-    );
-    assert!(
-        matches!(failure, Err(Failure::Failed(message)) if message.contains("dimension")),
-        ""
-    );
+    let three = Tensor { datatype: Datatype::Fp32, shape: vec![1, 3], data: vec![0; 12].into() };
+    let item = TensorItem { rows: 1, len: 1, class: ShapeClass(0), tensors: vec![three] };
+    let failure = run(&handle, &told, job(&model, 1, vec![(Payload::Tensors(item), Want::Outputs(vec![0]))]));
+    assert!(matches!(failure, Err(Failure::Failed(message)) if message.contains("dimension")), "");
 }
 
 #[test]
@@ -296,23 +215,14 @@ fn a_file_that_is_no_model_is_named() {
 fn the_runtime_says_where_it_is_and_what() {
     let runtime = runtime();
     assert!(runtime.path().is_file());
-    assert!(
-        runtime.version().is_some_and(|v| v.starts_with("1.")),
-        "{:?}",
-        runtime.version()
-    );
+    assert!(runtime.version().is_some_and(|v| v.starts_with("1.")), "{:?}", runtime.version());
     assert!(runtime.providers().iter().any(|p| p == "CPUExecutionProvider"));
     let other = Runtime::load(Some(Path::new("/dev/null/libonnxruntime.so"))).unwrap_err();
     assert!(other.to_string().contains("/dev/null"), "{other}");
 }
 
 fn identity(path: &Path, datatype: Datatype) -> (Arc<Model>, Receiver<WorkerEvent>, WorkerHandle) {
-    let spec = |name: &str| TensorSpec {
-        name: name.into(),
-        datatype,
-        dims: vec![Dim::Batch, Dim::Fixed(2)],
-        pad: 0.0,
-    };
+    let spec = |name: &str| TensorSpec { name: name.into(), datatype, dims: vec![Dim::Batch, Dim::Fixed(2)], pad: 0.0 };
     let spec = ModelSpec {
         inputs: vec![spec("x")],
         outputs: vec![spec("y")],
@@ -338,12 +248,6 @@ fn identity_model(datatype: Datatype) -> Vec<u8> {
     let tensor_type = [number(1, code), field(2, &shape)].concat();
     let value = |name: &[u8]| [field(1, name), field(2, &field(1, &tensor_type))].concat();
     let node = [field(1, b"x"), field(2, b"y"), field(4, b"Identity")].concat();
-    let graph = [
-        field(1, &node),
-        field(2, b"g"),
-        field(11, &value(b"x")),
-        field(12, &value(b"y")),
-    ]
-    .concat();
+    let graph = [field(1, &node), field(2, b"g"), field(11, &value(b"x")), field(12, &value(b"y"))].concat();
     [number(1, 8), field(7, &graph), field(8, &number(2, 17))].concat()
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::exec::assemble::Assembler;
 use crate::exec::fixtures::{identity_spec, int64, job, message, model, tensors, text_spec, tokens};
 use crate::exec::{Backend, Fake};
+use crate::model::Datatype;
 use crate::request::Payload;
 use proptest::prelude::*;
 

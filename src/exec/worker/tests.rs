@@ -1,7 +1,7 @@
 use super::*;
 use crate::exec::fixtures::{job, model, text_spec, tokens};
 use crate::exec::{Fake, FakeRun, warm_up};
-use crate::request::Want;
+use crate::request::{Answer, Want};
 
 /// A worker whose runs end as `script` says, and what it tells.
 fn worker(
