@@ -44,8 +44,9 @@ impl ModelSpec {
             return Finding::ok("requests are stacked along the first dimension");
         }
         let why = dims::batch_symbol(&self.inputs, &self.outputs, None).err().unwrap_or_default();
-        let fixed = self.inputs.iter().any(|i| !matches!(i.dims.first(), Some(Dim::Free(_))));
-        let mend = if fixed { "export it with a dynamic batch dimension" } else { "name batch_dim in model.toml" };
+        let mut tensors = self.inputs.iter().chain(&self.outputs);
+        let dynamic = tensors.all(|t| matches!(t.dims.first(), Some(Dim::Free(_))));
+        let mend = if dynamic { "name batch_dim in model.toml" } else { "export it with a dynamic batch dimension" };
         Finding::warning(format!("no symbolic batch dimension: served one request at a time ({why}; {mend})"))
     }
 

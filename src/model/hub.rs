@@ -82,9 +82,7 @@ fn positions(config: &Json) -> Result<Option<u32>, FolderError> {
         true => config.uint("pad_token_id")?.unwrap_or(1).saturating_add(1),
         false => 0,
     };
-    // Some configurations write -1 where positions are relative: no limit follows from it.
-    let count = config.number("max_position_embeddings")?.filter(|&n| n > 0.0);
-    let count = count.is_some().then(|| config.uint("max_position_embeddings")).transpose()?.flatten();
+    let count = config.uint("max_position_embeddings")?;
     Ok(count.map(|n| n.saturating_sub(unused)).filter(|&n| n > 0))
 }
 

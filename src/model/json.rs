@@ -39,10 +39,13 @@ impl Json {
         items.into_iter().map(object).collect::<Result<_, _>>().map(Some)
     }
 
-    /// A whole number from 0 to 2³² - 1.
+    /// A whole number from 0 to 2³² - 1; a negative one stands for "none" in these files.
     pub(super) fn uint(&self, field: &str) -> Result<Option<u32>, FolderError> {
-        let number = |v: &Value| v.as_u64().and_then(|n| u32::try_from(n).ok());
-        self.get(field, "a whole number from 0 to 4294967295", number)
+        let number = |v: &Value| match v.as_i64() {
+            Some(..0) => Some(None),
+            _ => v.as_u64().and_then(|n| u32::try_from(n).ok()).map(Some),
+        };
+        self.get(field, "a whole number up to 4294967295", number).map(Option::flatten)
     }
 
     /// Any number.

@@ -38,6 +38,8 @@ fn no_batch_dimension_is_a_warning_with_its_cause() {
             "no length dimension: only requests of equal shape share a batch",
         ]
     );
+    let loss = lines(&io("x FP32 N,4", "loss FP32"), &folder(""));
+    assert!(loss[0].ends_with("(output `loss` is a scalar; export it with a dynamic batch dimension)"), "{loss:?}");
     let boxes = lines(&io("x FP32 N,4", "boxes FP32 num_boxes,4"), &folder(""));
     assert!(
         boxes[0].ends_with(

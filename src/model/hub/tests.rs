@@ -104,6 +104,12 @@ fn positions_behind_the_padding_id_are_not_counted() {
 }
 
 #[test]
+fn a_negative_number_is_none() {
+    let config = r#"{"pad_token_id": -1, "max_position_embeddings": -1}"#;
+    assert_eq!(hints(&[("config.json", config)]).unwrap(), Hints::default());
+}
+
+#[test]
 fn labels_come_in_numeric_order_and_holes_are_filled() {
     let labels = |config: &str| hints(&[("config.json", config)]).unwrap().labels;
     assert_eq!(labels(r#"{"id2label": {"10": "k", "2": "c", "0": "a"}}"#)[..3], ["a", "LABEL_1", "c"]);
@@ -115,9 +121,9 @@ fn a_wrong_type_names_file_field_and_what_is_allowed() {
     let says = |file: &str, content: &str, message: &str| {
         assert_eq!(hints(&[(file, content)]).unwrap_err(), message);
     };
-    const UINT: &str = "must be a whole number from 0 to 4294967295";
+    const UINT: &str = "must be a whole number up to 4294967295";
     says("config.json", r#"{"pad_token_id": "x"}"#, &format!("config.json: pad_token_id: {UINT}, is \"x\""));
-    says("config.json", r#"{"hidden_size": -1}"#, &format!("config.json: hidden_size: {UINT}, is -1"));
+    says("config.json", r#"{"hidden_size": 4294967296}"#, &format!("config.json: hidden_size: {UINT}, is 4294967296"));
     says(
         "config.json",
         r#"{"max_position_embeddings": 1.5}"#,
