@@ -11,12 +11,23 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// # Errors
 /// `invalid_request` naming the input.
 pub(super) fn accept(spec: &ModelSpec, tensors: Vec<Tensor>) -> Result<TensorItem, Error> {
-    let mut sizes = Sizes { rows: None, len: None, class: DefaultHasher::new() };
+    let mut sizes = Sizes {
+        rows: None,
+        len: None,
+        class: DefaultHasher::new(),
+    };
     for (input, tensor) in spec.inputs.iter().zip(&tensors) {
-        sizes.check(input, tensor).map_err(|what| Error::invalid(format!("input {:?}: {what}", input.name)))?;
+        sizes
+            .check(input, tensor)
+            .map_err(|what| Error::invalid(format!("input {:?}: {what}", input.name)))?;
     }
     let (rows, len) = (sizes.rows.unwrap_or(1), sizes.len.unwrap_or(1));
-    Ok(TensorItem { rows, len, class: ShapeClass(sizes.class.finish()), tensors })
+    Ok(TensorItem {
+        rows,
+        len,
+        class: ShapeClass(sizes.class.finish()),
+        tensors,
+    })
 }
 
 struct Sizes {
@@ -51,7 +62,10 @@ impl Sizes {
 }
 
 fn agree(seen: &mut Option<u32>, at: usize, size: usize) -> Result<(), String> {
-    let size = u32::try_from(size).ok().filter(|&n| n > 0).ok_or_else(|| format!("dimension {at} cannot be {size}"))?;
+    let size = u32::try_from(size)
+        .ok()
+        .filter(|&n| n > 0)
+        .ok_or_else(|| format!("dimension {at} cannot be {size}"))?;
     match seen.replace(size) {
         Some(before) if before != size => Err(format!("dimension {at} is {size}, an earlier input has {before}")),
         _ => Ok(()),

@@ -53,9 +53,24 @@ pub(super) fn prepare(model: &Model, headers: &HeaderMap, body: Bytes) -> Result
     let asked = request.outputs.unwrap_or_default();
     let (outputs, want) = outputs(model, &kind, &asked, &parameters)?;
     // Zero is Triton's "not given", for both.
-    let timeout = parameters.uint("timeout")?.filter(|&us| us > 0).map(Duration::from_micros);
-    let priority = parameters.uint("priority")?.map(|level| Priority(u32::try_from(level).unwrap_or(u32::MAX)));
-    Ok(Prepared { items, want, plan: Plan { id: request.id, outputs, kind }, priority, timeout })
+    let timeout = parameters
+        .uint("timeout")?
+        .filter(|&us| us > 0)
+        .map(Duration::from_micros);
+    let priority = parameters
+        .uint("priority")?
+        .map(|level| Priority(u32::try_from(level).unwrap_or(u32::MAX)));
+    Ok(Prepared {
+        items,
+        want,
+        plan: Plan {
+            id: request.id,
+            outputs,
+            kind,
+        },
+        priority,
+        timeout,
+    })
 }
 
 fn outputs(
@@ -80,7 +95,10 @@ fn outputs(
 fn wanted(available: &[&str], asked: &[OutputHead], parameters: &Params) -> Result<(Vec<Wanted>, Vec<usize>), Error> {
     let all_binary = parameters.bool("binary_data_output")?.unwrap_or(false);
     if asked.is_empty() {
-        let all = available.iter().map(|name| Wanted { name: (*name).to_owned(), binary: all_binary });
+        let all = available.iter().map(|name| Wanted {
+            name: (*name).to_owned(),
+            binary: all_binary,
+        });
         return Ok((all.collect(), (0..available.len()).collect()));
     }
     let mut outputs: Vec<Wanted> = Vec::with_capacity(asked.len());
@@ -89,12 +107,20 @@ fn wanted(available: &[&str], asked: &[OutputHead], parameters: &Params) -> Resu
         let own = head.parameters.as_ref();
         own.map_or(Ok(()), Params::refuse_unsupported)?;
         let unknown = || Error::invalid(format!("output {:?} is not known: there are {available:?}", head.name));
-        let index = available.iter().position(|name| *name == head.name).ok_or_else(unknown)?;
+        let index = available
+            .iter()
+            .position(|name| *name == head.name)
+            .ok_or_else(unknown)?;
         if indices.contains(&index) {
             return Err(Error::invalid(format!("output {:?} is asked for twice", head.name)));
         }
-        let binary = own.map_or(Ok(None), |own| own.bool("binary_data"))?.unwrap_or(all_binary);
-        outputs.push(Wanted { name: head.name.clone(), binary });
+        let binary = own
+            .map_or(Ok(None), |own| own.bool("binary_data"))?
+            .unwrap_or(all_binary);
+        outputs.push(Wanted {
+            name: head.name.clone(),
+            binary,
+        });
         indices.push(index);
     }
     Ok((outputs, indices))
@@ -118,7 +144,10 @@ fn read(head: &InputHead<'_>, blobs: &mut binary::Blobs) -> Result<Input, String
         (Some(_), Some(_)) => return Err("it has both data and binary_data_size".to_owned()),
         (None, None) => return Err("data is missing".to_owned()),
     };
-    Ok(Input { name: head.name.clone(), tensor: Tensor { datatype, shape, data } })
+    Ok(Input {
+        name: head.name.clone(),
+        tensor: Tensor { datatype, shape, data },
+    })
 }
 
 /// The sizes and their product.
@@ -134,9 +163,15 @@ fn shape(given: &[i64]) -> Result<(Vec<usize>, usize), String> {
 fn tensors(model: &Model, mut given: Vec<Input>) -> Result<Payload, Error> {
     let names: Vec<&str> = model.spec.inputs.iter().map(|input| &*input.name).collect();
     if let Some(stranger) = given.iter().find(|input| !names.contains(&&*input.name)) {
-        let hint = if stranger.name == TEXT { " (and it takes no text)" } else { "" };
+        let hint = if stranger.name == TEXT {
+            " (and it takes no text)"
+        } else {
+            ""
+        };
         let name = &stranger.name;
-        return Err(Error::invalid(format!("input {name:?} is not known: the model takes {names:?}{hint}")));
+        return Err(Error::invalid(format!(
+            "input {name:?} is not known: the model takes {names:?}{hint}"
+        )));
     }
     let mut tensors = Vec::with_capacity(names.len());
     for name in names {
