@@ -2,6 +2,8 @@
 //!
 //! Decides how a text becomes token ids and how token vectors become one. Knows no model runtime.
 
+use serde::Deserialize;
+
 mod pool;
 mod tokenizer;
 
@@ -17,8 +19,9 @@ pub struct Tokens {
     pub type_ids: Vec<u32>,
 }
 
-/// How token vectors become one vector a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How token vectors become one vector a text; in files under the lower-case names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Pooling {
     /// The mean over the row's own tokens.
     Mean,

@@ -22,7 +22,7 @@ pub fn pool(pooling: Pooling, tokens: &[f32], hidden: usize, mask: Option<&[i64]
     let one = match pooling {
         Pooling::Mean => return mean(rows, hidden),
         Pooling::Cls => rows.next(),
-        Pooling::Last => rows.last(),
+        Pooling::Last => rows.next_back(),
         Pooling::None => tokens.get(..hidden),
     };
     one.map_or_else(|| vec![0.0; hidden], <[f32]>::to_vec)
@@ -70,10 +70,7 @@ fn sum_of_squares(vector: &[f32]) -> f64 {
     lanes.iter().sum::<f64>() + tail
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "rounding to the nearest f32 is the purpose"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "rounding to the nearest f32 is the purpose")]
 fn narrow(value: f64) -> f32 {
     value as f32
 }

@@ -66,11 +66,7 @@ impl Tokenizer {
         let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(bad)?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(bad)?;
-        let vocab_size = inner
-            .get_vocab(true)
-            .into_values()
-            .max()
-            .map_or(0, |id| id.saturating_add(1));
+        let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |id| id.saturating_add(1));
         Ok(Self { inner, vocab_size })
     }
 
@@ -81,17 +77,13 @@ impl Tokenizer {
     /// [`TextError::Empty`] when there is not a single id; [`TextError::NoRoom`] and
     /// [`TextError::Failed`] as they say.
     pub fn encode(&self, text: &str, overflow: Overflow, max_length: Option<u32>) -> Result<Tokens, TextError> {
-        let encoding = self
-            .inner
-            .encode_fast(text, true)
-            .map_err(|e| TextError::Failed(e.to_string()))?;
+        let encoding = self.inner.encode_fast(text, true).map_err(|e| TextError::Failed(e.to_string()))?;
         let count = encoding.len();
         let max = max_length.map_or(usize::MAX, |max| max as usize);
         let tokens = match overflow {
-            _ if count <= max => Tokens {
-                ids: encoding.get_ids().to_vec(),
-                type_ids: encoding.get_type_ids().to_vec(),
-            },
+            _ if count <= max => {
+                Tokens { ids: encoding.get_ids().to_vec(), type_ids: encoding.get_type_ids().to_vec() }
+            }
             Overflow::Error => return Err(TextError::TooLong { tokens: count, max }),
             Overflow::Truncate => truncate(&encoding, max)?,
         };
@@ -110,9 +102,7 @@ impl Tokenizer {
 
 impl fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokenizer")
-            .field("vocab_size", &self.vocab_size)
-            .finish_non_exhaustive()
+        f.debug_struct("Tokenizer").field("vocab_size", &self.vocab_size).finish_non_exhaustive()
     }
 }
 
@@ -125,10 +115,7 @@ fn truncate(encoding: &Encoding, max: usize) -> Result<Tokens, TextError> {
         return Err(TextError::NoRoom { special, max });
     }
     let mut room = max - special;
-    let mut tokens = Tokens {
-        ids: Vec::with_capacity(max),
-        type_ids: Vec::with_capacity(max),
-    };
+    let mut tokens = Tokens { ids: Vec::with_capacity(max), type_ids: Vec::with_capacity(max) };
     for ((&id, &type_id), &special) in encoding.get_ids().iter().zip(encoding.get_type_ids()).zip(is_special) {
         if special == 0 {
             if room == 0 {

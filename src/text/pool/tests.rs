@@ -16,11 +16,7 @@ fn masked_tokens_are_left_out() {
     assert_eq!(pool(Pooling::Mean, &ROW, 2, Some(&[1, 0, 1])), [3.0, 0.0]);
     assert_eq!(pool(Pooling::Cls, &ROW, 2, Some(&[0, 1, 1])), [3.0, 6.0]);
     assert_eq!(pool(Pooling::Last, &ROW, 2, Some(&[1, 1, 0])), [3.0, 6.0]);
-    assert_eq!(
-        pool(Pooling::Mean, &ROW, 2, Some(&[1])),
-        [1.0, 2.0],
-        "beyond the mask is masked"
-    );
+    assert_eq!(pool(Pooling::Mean, &ROW, 2, Some(&[1])), [1.0, 2.0], "beyond the mask is masked");
 }
 
 #[test]
@@ -59,10 +55,7 @@ fn extreme_values_neither_overflow_nor_vanish() {
         let mut vector = [size, 0.0, -size, 0.0];
         normalize(&mut vector);
         let half = std::f32::consts::FRAC_1_SQRT_2;
-        assert!(
-            (vector[0] - half).abs() < 1e-6 && (vector[2] + half).abs() < 1e-6,
-            "{vector:?}"
-        );
+        assert!((vector[0] - half).abs() < 1e-6 && (vector[2] + half).abs() < 1e-6, "{vector:?}");
     }
 }
 

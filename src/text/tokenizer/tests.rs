@@ -49,10 +49,7 @@ fn padding_and_truncation_of_the_file_are_ignored() {
 
 #[test]
 fn an_exact_fit_is_not_an_overflow() {
-    assert_eq!(
-        bert().encode("cat sat", Overflow::Error, Some(4)).unwrap().ids,
-        [2, 5, 6, 3]
-    );
+    assert_eq!(bert().encode("cat sat", Overflow::Error, Some(4)).unwrap().ids, [2, 5, 6, 3]);
 }
 
 #[test]
@@ -80,17 +77,8 @@ fn special_words_in_the_text_count_as_content_when_cutting() {
 #[test]
 fn segment_ids_are_kept_when_any_is_set() {
     let tokenizer = bert_with_types(1);
-    assert_eq!(
-        tokenizer.encode("cat sat", Overflow::Error, None).unwrap().type_ids,
-        [0, 1, 1, 0]
-    );
-    assert_eq!(
-        tokenizer
-            .encode("cat sat", Overflow::Truncate, Some(3))
-            .unwrap()
-            .type_ids,
-        [0, 1, 0]
-    );
+    assert_eq!(tokenizer.encode("cat sat", Overflow::Error, None).unwrap().type_ids, [0, 1, 1, 0]);
+    assert_eq!(tokenizer.encode("cat sat", Overflow::Truncate, Some(3)).unwrap().type_ids, [0, 1, 0]);
 }
 
 #[test]
@@ -98,19 +86,13 @@ fn an_empty_text_is_its_special_tokens_or_an_error() {
     assert_eq!(bert().encode("", Overflow::Error, None).unwrap().ids, [2, 3]);
     let bare = Tokenizer::from_bytes(json("null", "[UNK]").as_bytes()).unwrap();
     assert_eq!(bare.encode(" ", Overflow::Error, None).unwrap_err(), TextError::Empty);
-    assert_eq!(
-        bare.encode("cat", Overflow::Truncate, Some(0)).unwrap_err(),
-        TextError::Empty
-    );
+    assert_eq!(bare.encode("cat", Overflow::Truncate, Some(0)).unwrap_err(), TextError::Empty);
 }
 
 #[test]
 fn a_text_the_tokenizer_fails_on_is_an_error() {
     let no_unk = Tokenizer::from_bytes(json("null", "absent").as_bytes()).unwrap();
-    assert!(matches!(
-        no_unk.encode("dog", Overflow::Error, None),
-        Err(TextError::Failed(_))
-    ));
+    assert!(matches!(no_unk.encode("dog", Overflow::Error, None), Err(TextError::Failed(_))));
 }
 
 #[test]
@@ -121,10 +103,7 @@ fn vocab_size_covers_holes_and_added_tokens() {
 #[test]
 fn a_file_that_is_no_tokenizer_says_so() {
     for bad in [&b"{"[..], b"{}", b"\xff\xfe", b"[]", b""] {
-        assert!(
-            matches!(Tokenizer::from_bytes(bad), Err(TextError::BadFile(_))),
-            "{bad:?}"
-        );
+        assert!(matches!(Tokenizer::from_bytes(bad), Err(TextError::BadFile(_))), "{bad:?}");
     }
 }
 
