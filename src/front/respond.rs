@@ -101,7 +101,7 @@ pub(super) fn check_ready(front: &Arc<Front>) -> Result<(), Error> {
     match front.readiness.missing().first() {
         Some((model, _)) => Err(Error::new(
             Reason::NotReady,
-            format!("model {:?} is not ready", &*model.name),
+            format!("model `{}` is not ready", &*model.name),
         )),
         None => Ok(()),
     }

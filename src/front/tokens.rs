@@ -15,7 +15,7 @@ pub(super) fn tokenizer(model: &Model) -> Result<&Tokenizer, Error> {
     let missing = || {
         Error::new(
             Reason::Unsupported,
-            format!("model {:?} takes tensors, not text", &*model.name),
+            format!("model `{}` takes tensors, not text", &*model.name),
         )
     };
     model.tokenizer.as_ref().ok_or_else(missing)

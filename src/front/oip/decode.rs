@@ -145,7 +145,7 @@ impl<'de> Visitor<'de> for HeadVisitor {
         while let Some(field) = map.next_key::<Field>()? {
             let read = partial.read(field, &mut map);
             read.map_err(|e| match &partial.name {
-                Some(name) => A::Error::custom(format_args!("input {name:?}: {e}")),
+                Some(name) => A::Error::custom(format_args!("input `{name}`: {e}")),
                 None => e,
             })?;
         }
@@ -167,7 +167,7 @@ impl<'de> Partial<'de> {
 
     fn finish<E: serde::de::Error>(self) -> Result<InputHead<'de>, E> {
         let name = self.name.ok_or_else(|| E::missing_field("name"))?;
-        let missing = |field: &str| E::custom(format_args!("input {name:?}: {field} is missing"));
+        let missing = |field: &str| E::custom(format_args!("input `{name}`: {field} is missing"));
         Ok(InputHead {
             shape: self.shape.ok_or_else(|| missing("shape"))?,
             datatype: self.datatype.ok_or_else(|| missing("datatype"))?,

@@ -66,7 +66,7 @@ fn output(out: &mut Vec<u8>, name: &str, is_binary: bool, tensor: &Tensor) -> Re
         return Ok(());
     }
     out.extend_from_slice(br#","data":["#);
-    data(out, tensor).map_err(|what| Error::new(Reason::ExecutionFailed, format!("output {name:?} {what}")))?;
+    data(out, tensor).map_err(|what| Error::new(Reason::ExecutionFailed, format!("output `{name}` {what}")))?;
     out.extend_from_slice(b"]}");
     Ok(())
 }

@@ -152,7 +152,7 @@ pub(in crate::front) fn check_state(model: &Model) -> Result<(), Error> {
         ModelState::Loading => "is loading",
         ModelState::Failed => "has no device left",
     };
-    Err(Error::new(Reason::NotReady, format!("model {:?} {what}", &*model.name)))
+    Err(Error::new(Reason::NotReady, format!("model `{}` {what}", &*model.name)))
 }
 
 /// The model a path names.
@@ -177,7 +177,7 @@ impl FromRequestParts<Arc<Front>> for Named {
             Some(version) if version != VERSION => Err(Error::new(
                 Reason::UnknownModel,
                 format!(
-                    "model {:?} has no version {version:?}: there is version {VERSION:?}",
+                    "model `{}` has no version {version:?}: there is version {VERSION:?}",
                     &*model.name
                 ),
             )),
@@ -188,5 +188,5 @@ impl FromRequestParts<Arc<Front>> for Named {
 
 /// The refusal of a model that is not served.
 pub(in crate::front) fn unknown(name: &str) -> Error {
-    Error::new(Reason::UnknownModel, format!("model {name:?} is not known"))
+    Error::new(Reason::UnknownModel, format!("model `{name}` is not known"))
 }

@@ -146,7 +146,7 @@ fn prepare(model: Arc<Model>, body: Body) -> Result<Prepared, Error> {
     let Task::Embedding { dimensions: width, .. } = model.spec.task else {
         return Err(Error::new(
             Reason::Unsupported,
-            format!("model {:?} makes no embeddings", &*model.name),
+            format!("model `{}` makes no embeddings", &*model.name),
         ));
     };
     oip::check_state(&model)?;
