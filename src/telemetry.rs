@@ -85,7 +85,7 @@ fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
     if let Some(word) = directives.clone().find(|d| !d.contains(['=', '[', ':']) && !is_level(d)) {
         return Err(refuse(format!("{word:?} is not a level")));
     }
-    EnvFilter::builder().parse(level).map_err(|e| refuse(e.to_string()))
+    EnvFilter::builder().parse(level.replace(' ', "")).map_err(|e| refuse(e.to_string()))
 }
 
 fn is_level(word: &str) -> bool {

@@ -66,8 +66,6 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Policy(Policy::Check { paths }) => policy::check(&paths),
         Command::Bench(args) => bench::run(args),
-        Command::Doctor { model, onnxruntime_library } => {
-            doctor::run(onnxruntime_library.as_deref(), model.as_deref())
-        }
+        Command::Doctor { model, onnxruntime_library } => doctor::run(onnxruntime_library.as_deref(), model.as_deref()),
     }
 }

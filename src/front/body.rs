@@ -32,11 +32,7 @@ pub(super) struct Received(pub(super) Bytes);
 /// The layer that admits and reads bodies. What it reserved is held until the answer is written.
 pub(super) async fn receive(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
     let (mut parts, mut body) = request.into_parts();
-    let mut room = Room {
-        front: &front,
-        held: Vec::new(),
-        bytes: 0,
-    };
+    let mut room = Room { front: &front, held: Vec::new(), bytes: 0 };
     match read(&front, &parts.headers, &mut body, &mut room).await {
         Ok(bytes) => parts.extensions.insert(Received(bytes)),
         Err(error) => {
@@ -53,11 +49,7 @@ pub(super) async fn receive(State(front): State<Arc<Front>>, request: Request, n
 
 /// The body a handler decodes; empty where the route has none.
 pub(super) fn take(request: &mut Request) -> Bytes {
-    request
-        .extensions_mut()
-        .remove::<Received>()
-        .map(|Received(bytes)| bytes)
-        .unwrap_or_default()
+    request.extensions_mut().remove::<Received>().map(|Received(bytes)| bytes).unwrap_or_default()
 }
 
 async fn read(front: &Front, headers: &HeaderMap, body: &mut Body, room: &mut Room<'_>) -> Result<Bytes, Error> {
@@ -72,21 +64,13 @@ async fn read(front: &Front, headers: &HeaderMap, body: &mut Body, room: &mut Ro
     room.grow_to(length.unwrap_or(STEP.min(max)))?;
     let slow = |_| {
         let seconds = front.limits.body_timeout.as_secs_f64();
-        Error::new(
-            Reason::BodyTimeout,
-            format!("the body did not arrive within {seconds} s"),
-        )
+        Error::new(Reason::BodyTimeout, format!("the body did not arrive within {seconds} s"))
     };
-    let bytes = timeout(front.limits.body_timeout, collect(body, length, max, room))
-        .await
-        .map_err(slow)??;
+    let bytes = timeout(front.limits.body_timeout, collect(body, length, max, room)).await.map_err(slow)??;
     if !gzipped {
         return Ok(bytes);
     }
-    let expanded = front
-        .pool
-        .run(bytes.len() <= gzip::INLINE, move || gzip::expand(&bytes, max))
-        .await?;
+    let expanded = front.pool.run(bytes.len() <= gzip::INLINE, move || gzip::expand(&bytes, max)).await?;
     room.grow_to(expanded.len())?;
     Ok(expanded)
 }
@@ -151,10 +135,7 @@ impl Room<'_> {
             self.held.push(self.front.backend.reserve(bytes)?);
             self.bytes = bytes;
         } else if bytes > self.bytes {
-            let wanted = bytes
-                .max(self.bytes.saturating_mul(2))
-                .min(self.front.limits.max_body_bytes)
-                .max(bytes);
+            let wanted = bytes.max(self.bytes.saturating_mul(2)).min(self.front.limits.max_body_bytes).max(bytes);
             self.held.push(self.front.backend.reserve(wanted - self.bytes)?);
             self.bytes = wanted;
         }
@@ -192,10 +173,7 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Error> {
     match (word.as_deref(), more) {
         (None | Some("" | "identity"), None) => Ok(false),
         (Some("gzip" | "x-gzip"), None) => Ok(true),
-        _ => Err(Error::new(
-            Reason::UnsupportedMediaType,
-            "content-encoding must be gzip, identity or absent",
-        )),
+        _ => Err(Error::new(Reason::UnsupportedMediaType, "content-encoding must be gzip, identity or absent")),
     }
 }
 

@@ -39,9 +39,7 @@ fn client(http2: bool) -> Client<HttpConnector, Body> {
 }
 
 fn embed(address: SocketAddr) -> Request<Body> {
-    Request::post(format!("http://{address}/v1/embeddings"))
-        .body(Body::from(BODY))
-        .unwrap()
+    Request::post(format!("http://{address}/v1/embeddings")).body(Body::from(BODY)).unwrap()
 }
 
 #[tokio::test]
@@ -77,9 +75,7 @@ async fn a_drain_finishes_what_is_in_flight_and_accepts_no_more() {
     world.echo.arrived.notified().await;
     // An idle connection as well: it is told to go.
     let mut idle = TcpStream::connect(served.address).await.unwrap();
-    idle.write_all(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    idle.write_all(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     idle.read_u8().await.unwrap();
     served.stop.send(()).unwrap();
     let mut rest = Vec::new();
@@ -148,10 +144,7 @@ async fn connections_that_send_no_request_are_closed() {
 #[tokio::test]
 async fn unknown_paths_are_404_in_the_protocols_shape() {
     let world = World::new();
-    assert_eq!(
-        world.get("/nothing").await.refusal(404, "not_found"),
-        "there is nothing at /nothing"
-    );
+    assert_eq!(world.get("/nothing").await.refusal(404, "not_found"), "there is nothing at /nothing");
     let openai = world.get("/v1/chat/completions").await;
     openai.refusal(404, "not_found");
     assert_eq!(openai.json()["error"]["type"], "invalid_request_error");

@@ -70,10 +70,7 @@ async fn a_body_that_does_not_come_is_408() {
 #[tokio::test]
 async fn room_is_held_until_the_answer_is_written() {
     let world = World::new();
-    let request = Request::post(PATH)
-        .header("content-length", GOOD.len())
-        .body(Body::from(GOOD))
-        .unwrap();
+    let request = Request::post(PATH).header("content-length", GOOD.len()).body(Body::from(GOOD)).unwrap();
     let response = tower::ServiceExt::oneshot(world.router(), request).await.unwrap();
     assert_eq!(world.echo.held.load(Ordering::SeqCst), GOOD.len());
     drop(response);
@@ -85,17 +82,11 @@ async fn gzip_is_understood_within_the_bound_after_expansion() {
     let world = World::new();
     let gzip = |plain: &[u8]| {
         let body = Body::from(gzip::compress(plain));
-        Request::post(PATH)
-            .header("content-encoding", "gzip")
-            .body(body)
-            .unwrap()
+        Request::post(PATH).header("content-encoding", "gzip").body(body).unwrap()
     };
     assert_eq!(world.send(gzip(GOOD.as_bytes())).await.status, 200);
     world.send(gzip(&vec![b' '; 70_000])).await.refusal(413, "too_large");
-    let bad = Request::post(PATH)
-        .header("content-encoding", "gzip")
-        .body(Body::from("plain"))
-        .unwrap();
+    let bad = Request::post(PATH).header("content-encoding", "gzip").body(Body::from("plain")).unwrap();
     world.send(bad).await.refusal(400, "invalid_request");
 }
 
@@ -116,15 +107,8 @@ async fn other_encodings_and_types_are_415() {
         let message = world.send(request).await.refusal(415, "invalid_request");
         assert!(message.contains(name), "{message}");
     }
-    for value in [
-        "application/json",
-        "Application/JSON; charset=utf-8",
-        "application/octet-stream",
-    ] {
-        let request = Request::post(PATH)
-            .header("content-type", value)
-            .body(Body::from(GOOD))
-            .unwrap();
+    for value in ["application/json", "Application/JSON; charset=utf-8", "application/octet-stream"] {
+        let request = Request::post(PATH).header("content-type", value).body(Body::from(GOOD)).unwrap();
         assert_eq!(world.send(request).await.status, 200, "{value}");
     }
 }

@@ -55,22 +55,14 @@ pub(super) fn parse(json: &[u8]) -> Result<InferBody<'_>, Error> {
     }
     let text = std::str::from_utf8(json).map_err(|e| Error::invalid(format!("the JSON is not UTF-8: {e}")))?;
     serde_json::from_str(text).map_err(|e| {
-        let hint = if is_non_finite(text, &e) {
-            " (NaN and infinity are not JSON numbers)"
-        } else {
-            ""
-        };
+        let hint = if is_non_finite(text, &e) { " (NaN and infinity are not JSON numbers)" } else { "" };
         Error::invalid(format!("the JSON is not an inference request: {e}{hint}"))
     })
 }
 
 /// Whether the parser stopped at one of the words that Python writes for non-finite numbers.
 fn is_non_finite(text: &str, error: &serde_json::Error) -> bool {
-    let start = text
-        .split_inclusive('\n')
-        .take(error.line().saturating_sub(1))
-        .map(str::len)
-        .sum::<usize>();
+    let start = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum::<usize>();
     let at = start + error.column();
     text.as_bytes()
         .get(at.saturating_sub(2)..)
@@ -90,9 +82,7 @@ fn inputs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<InputHead<'d
             let mut inputs = Vec::new();
             loop {
                 let index = inputs.len();
-                let next = seq
-                    .next_element()
-                    .map_err(|e| A::Error::custom(format_args!("inputs[{index}]: {e}")))?;
+                let next = seq.next_element().map_err(|e| A::Error::custom(format_args!("inputs[{index}]: {e}")))?;
                 match next {
                     Some(input) => inputs.push(input),
                     None => return Ok(inputs),
@@ -186,9 +176,6 @@ fn set<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
     if slot.is_some() {
         return Err(A::Error::duplicate_field(field));
     }
-    *slot = Some(
-        map.next_value()
-            .map_err(|e| A::Error::custom(format_args!("{field}: {e}")))?,
-    );
+    *slot = Some(map.next_value().map_err(|e| A::Error::custom(format_args!("{field}: {e}")))?);
     Ok(())
 }

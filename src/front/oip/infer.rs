@@ -50,24 +50,9 @@ pub(super) fn prepare(model: &Model, headers: &HeaderMap, body: Bytes) -> Result
     let asked = request.outputs.unwrap_or_default();
     let (outputs, want) = outputs(model, &kind, &asked, &parameters)?;
     // Zero is Triton's "not given", for both.
-    let timeout = parameters
-        .uint("timeout")?
-        .filter(|&us| us > 0)
-        .map(Duration::from_micros);
-    let priority = parameters
-        .uint("priority")?
-        .map(|level| Priority(u32::try_from(level).unwrap_or(u32::MAX)));
-    Ok(Prepared {
-        items,
-        want,
-        plan: Plan {
-            id: request.id,
-            outputs,
-            kind,
-        },
-        priority,
-        timeout,
-    })
+    let timeout = parameters.uint("timeout")?.filter(|&us| us > 0).map(Duration::from_micros);
+    let priority = parameters.uint("priority")?.map(|level| Priority(u32::try_from(level).unwrap_or(u32::MAX)));
+    Ok(Prepared { items, want, plan: Plan { id: request.id, outputs, kind }, priority, timeout })
 }
 
 fn outputs(
@@ -92,10 +77,7 @@ fn outputs(
 fn wanted(available: &[&str], asked: &[OutputHead], parameters: &Params) -> Result<(Vec<Wanted>, Vec<usize>), Error> {
     let all_binary = parameters.bool("binary_data_output")?.unwrap_or(false);
     if asked.is_empty() {
-        let all = available.iter().map(|name| Wanted {
-            name: (*name).to_owned(),
-            binary: all_binary,
-        });
+        let all = available.iter().map(|name| Wanted { name: (*name).to_owned(), binary: all_binary });
         return Ok((all.collect(), (0..available.len()).collect()));
     }
     let mut outputs: Vec<Wanted> = Vec::with_capacity(asked.len());
@@ -104,20 +86,12 @@ fn wanted(available: &[&str], asked: &[OutputHead], parameters: &Params) -> Resu
         let own = head.parameters.as_ref();
         own.map_or(Ok(()), Params::refuse_unsupported)?;
         let unknown = || Error::invalid(format!("output `{}` is not known: there are {available:?}", head.name));
-        let index = available
-            .iter()
-            .position(|name| *name == head.name)
-            .ok_or_else(unknown)?;
+        let index = available.iter().position(|name| *name == head.name).ok_or_else(unknown)?;
         if indices.contains(&index) {
             return Err(Error::invalid(format!("output `{}` is asked for twice", head.name)));
         }
-        let binary = own
-            .map_or(Ok(None), |own| own.bool("binary_data"))?
-            .unwrap_or(all_binary);
-        outputs.push(Wanted {
-            name: head.name.clone(),
-            binary,
-        });
+        let binary = own.map_or(Ok(None), |own| own.bool("binary_data"))?.unwrap_or(all_binary);
+        outputs.push(Wanted { name: head.name.clone(), binary });
         indices.push(index);
     }
     Ok((outputs, indices))
@@ -141,10 +115,7 @@ fn read(head: &InputHead<'_>, blobs: &mut binary::Blobs) -> Result<Input, String
         (Some(_), Some(_)) => return Err("it has both data and binary_data_size".to_owned()),
         (None, None) => return Err("data is missing".to_owned()),
     };
-    Ok(Input {
-        name: head.name.clone(),
-        tensor: Tensor { datatype, shape, data },
-    })
+    Ok(Input { name: head.name.clone(), tensor: Tensor { datatype, shape, data } })
 }
 
 /// The sizes and their product.
@@ -159,24 +130,10 @@ fn shape(given: &[i64]) -> Result<(Vec<usize>, usize), String> {
 /// The inputs as one item, in the model's order.
 fn tensors(model: &Model, inputs: &[Input]) -> Result<Payload, Error> {
     fn given(Input { name, tensor }: &Input) -> Given<'_> {
-        Given {
-            name,
-            datatype: tensor.datatype,
-            shape: &tensor.shape,
-        }
+        Given { name, datatype: tensor.datatype, shape: &tensor.shape }
     }
     let given: Vec<Given<'_>> = inputs.iter().map(given).collect();
-    let Accepted {
-        rows,
-        len,
-        class,
-        order,
-    } = model.spec.accept(&given).map_err(Error::invalid)?;
+    let Accepted { rows, len, class, order } = model.spec.accept(&given).map_err(Error::invalid)?;
     let tensors = order.into_iter().map(|index| inputs[index].tensor.clone()).collect();
-    Ok(Payload::Tensors(TensorItem {
-        rows,
-        len,
-        class,
-        tensors,
-    }))
+    Ok(Payload::Tensors(TensorItem { rows, len, class, tensors }))
 }

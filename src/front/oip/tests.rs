@@ -34,37 +34,21 @@ async fn the_server_and_its_models_describe_themselves() {
     assert_eq!(world.get("/v2/models/two").await.json(), expected);
     assert_eq!(world.get("/v2/models/two/versions/1").await.json(), expected);
     let text = &world.get("/v2/models/embed").await.json()["text"];
-    assert_eq!(
-        text["inputs"],
-        json!([{"name": "text", "datatype": "BYTES", "shape": [-1]}])
-    );
-    assert_eq!(
-        text["outputs"],
-        json!([{"name": "embedding", "datatype": "FP32", "shape": [-1, 4]}])
-    );
+    assert_eq!(text["inputs"], json!([{"name": "text", "datatype": "BYTES", "shape": [-1]}]));
+    assert_eq!(text["outputs"], json!([{"name": "embedding", "datatype": "FP32", "shape": [-1, 4]}]));
     let text = &world.get("/v2/models/classify").await.json()["text"];
-    assert_eq!(
-        text["outputs"],
-        json!([{"name": "logits", "datatype": "FP32", "shape": [-1, 2]}])
-    );
+    assert_eq!(text["outputs"], json!([{"name": "logits", "datatype": "FP32", "shape": [-1, 2]}]));
 }
 
 #[tokio::test]
 async fn models_that_are_not_ready_are_refused_everywhere() {
     let world = World::new();
     let model = world.registry.get("two").unwrap();
-    assert_eq!(
-        world.get("/v2/models/two/ready").await.json(),
-        json!({"name": "two", "ready": true})
-    );
+    assert_eq!(world.get("/v2/models/two/ready").await.json(), json!({"name": "two", "ready": true}));
     for state in [ModelState::Loading, ModelState::Failed] {
         model.set_state(state);
         infer(&world, "two", json!({})).await.refusal(503, "not_ready");
-        for path in [
-            "/v2/models/two/ready",
-            "/v2/models/two/versions/1/ready",
-            "/v2/health/ready",
-        ] {
+        for path in ["/v2/models/two/ready", "/v2/models/two/versions/1/ready", "/v2/health/ready"] {
             world.get(path).await.refusal(503, "not_ready");
         }
     }
@@ -78,18 +62,10 @@ async fn models_that_are_not_ready_are_refused_everywhere() {
 #[tokio::test]
 async fn names_versions_paths_and_methods_that_do_not_exist() {
     let world = World::new();
-    for path in [
-        "/v2/models/nobody",
-        "/v2/models/nobody/ready",
-        "/v2/models/two/versions/2",
-        "/v2/models/a%20b",
-    ] {
+    for path in ["/v2/models/nobody", "/v2/models/nobody/ready", "/v2/models/two/versions/2", "/v2/models/a%20b"] {
         world.get(path).await.refusal(404, "unknown_model");
     }
-    world
-        .post("/v2/models/two/versions/2/infer", "{}")
-        .await
-        .refusal(404, "unknown_model");
+    world.post("/v2/models/two/versions/2/infer", "{}").await.refusal(404, "unknown_model");
     world.get("/v2/models/%ff").await.refusal(400, "invalid_request");
     world.get("/v2/nothing").await.refusal(404, "not_found");
     let answer = world.get("/v2/models/two/infer").await;
@@ -107,14 +83,8 @@ async fn answers_are_flat_row_major_with_id_and_headers() {
     let expected = json!({"model_name": "echo-INT32", "model_version": "1", "id": "mine", "outputs": outputs});
     assert_eq!(answer.json(), expected);
     assert_eq!(answer.header("content-type"), "application/json");
-    assert_eq!(
-        answer.header("server-timing"),
-        "queue;dur=1.000, assemble;dur=0.020, compute;dur=3.000"
-    );
-    assert_eq!(
-        answer.header("x-inferneo-batch"),
-        "rows=12;tokens=410;padded=480;policy=default;generation=3"
-    );
+    assert_eq!(answer.header("server-timing"), "queue;dur=1.000, assemble;dur=0.020, compute;dur=3.000");
+    assert_eq!(answer.header("x-inferneo-batch"), "rows=12;tokens=410;padded=480;policy=default;generation=3");
 }
 
 #[tokio::test]
@@ -126,10 +96,7 @@ async fn outputs_come_as_asked_and_in_that_order() {
     ]});
     let names = |answer: &Answered| {
         let outputs = answer.json()["outputs"].as_array().unwrap().clone();
-        outputs
-            .iter()
-            .map(|o| (o["name"].as_str().unwrap().to_owned(), o["data"][0].clone()))
-            .collect::<Vec<_>>()
+        outputs.iter().map(|o| (o["name"].as_str().unwrap().to_owned(), o["data"][0].clone())).collect::<Vec<_>>()
     };
     let (a, b) = (("a_out".to_owned(), json!(1.5)), ("b_out".to_owned(), json!(7)));
     assert_eq!(names(&infer(&world, "two", body.clone()).await), [a.clone(), b.clone()]);
@@ -148,10 +115,7 @@ async fn texts_are_embedded_one_row_each() {
         let answer = infer(&world, "embed", body).await.json();
         let data = json!([2.0, 3.0, 1.0, 0.0, 8.0, 1.0, 1.0, 0.0]);
         let expected = json!([{"name": "embedding", "datatype": "FP32", "shape": [2, 4], "data": data}]);
-        assert_eq!(
-            answer["outputs"], expected,
-            "the second text is cut to the model's 8 tokens"
-        );
+        assert_eq!(answer["outputs"], expected, "the second text is cut to the model's 8 tokens");
     }
     let body = json!({"inputs": [{"name": "text", "datatype": "BYTES", "shape": [2], "data": ["w1", "w1 w2"]}]});
     let answer = infer(&world, "classify", body).await.json();

@@ -104,9 +104,7 @@ impl<'de> Visitor<'de> for InputVisitor {
                 (Input::Tokens(ids), Element::Token(id)) => ids.push(id),
                 (Input::TokenRows(rows), Element::Row(row)) => rows.push(row),
                 _ => {
-                    return Err(A::Error::custom(format_args!(
-                        "input[{index}] is of another kind than input[0]"
-                    )));
+                    return Err(A::Error::custom(format_args!("input[{index}] is of another kind than input[0]")));
                 }
             }
             index += 1;
@@ -143,9 +141,7 @@ impl<'de> Visitor<'de> for ElementVisitor {
     }
 
     fn visit_u64<E: serde::de::Error>(self, id: u64) -> Result<Element, E> {
-        u32::try_from(id)
-            .map(Element::Token)
-            .map_err(|_| E::custom(format_args!("{id} is no token id")))
+        u32::try_from(id).map(Element::Token).map_err(|_| E::custom(format_args!("{id} is no token id")))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Element, A::Error> {

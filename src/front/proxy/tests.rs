@@ -48,10 +48,7 @@ async fn echo(
             io.read_exact(&mut bytes).await.unwrap();
             io.write_all(&bytes).await.unwrap();
         });
-        let response = Response::builder()
-            .status(101)
-            .header("upgrade", "echo")
-            .header("connection", "upgrade");
+        let response = Response::builder().status(101).header("upgrade", "echo").header("connection", "upgrade");
         return Ok(response.body(empty()).unwrap());
     }
     let response = Response::builder()
@@ -120,10 +117,7 @@ async fn headers_cross_but_for_those_of_the_hop() {
         .body(Body::from("x"))
         .unwrap();
     let answer = world.send(request).await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.header("x-mine"), answer.text().as_str()),
-        (201, "yes", "x")
-    );
+    assert_eq!((answer.status.as_u16(), answer.header("x-mine"), answer.text().as_str()), (201, "yes", "x"));
     for gone in ["keep-alive", "x-secret", "connection"] {
         assert!(!answer.headers.contains_key(gone), "{gone}");
     }
@@ -150,9 +144,7 @@ async fn no_limit_of_ours_touches_what_passes() {
     let (mut world, _) = world().await;
     world.limits.max_body_bytes = 10;
     *world.echo.refuse_room.lock().unwrap() = Some(Error::new(Reason::Overloaded, "full"));
-    let request = Request::put("/files")
-        .header("content-type", "text/plain")
-        .header("content-encoding", "br");
+    let request = Request::put("/files").header("content-type", "text/plain").header("content-encoding", "br");
     let answer = world.send(request.body(Body::from(vec![b'x'; 1 << 20])).unwrap()).await;
     assert_eq!((answer.status.as_u16(), answer.body.len()), (201, 1 << 20));
 }
@@ -174,10 +166,7 @@ async fn an_upstream_that_is_away_is_502_in_the_protocols_shape() {
     world.upstream = Some(url.parse().unwrap());
     world.get("/v1/completions").await.refusal(502, "upstream_failed");
     let answer = world.get("/other").await;
-    assert_eq!(
-        answer.refusal(502, "upstream_failed"),
-        "the upstream could not be reached"
-    );
+    assert_eq!(answer.refusal(502, "upstream_failed"), "the upstream could not be reached");
 }
 
 #[tokio::test]
@@ -218,15 +207,7 @@ async fn upgrades_become_a_pipe() {
 
 #[test]
 fn bad_upstreams_say_what_is_allowed() {
-    for bad in [
-        "",
-        "host:80",
-        "https://host",
-        "http://",
-        "http://u:p@host",
-        "http://host/?q",
-        "ftp://host",
-    ] {
+    for bad in ["", "host:80", "https://host", "http://", "http://u:p@host", "http://host/?q", "ftp://host"] {
         let message = bad.parse::<Upstream>().unwrap_err().to_string();
         assert!(message.contains("http://host[:port]"), "{message}");
     }

@@ -23,11 +23,7 @@ pub(super) fn wanted(request: &mut Request) -> Option<Wanted> {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|word| word.trim().eq_ignore_ascii_case("upgrade"));
-    let protocol = request
-        .headers()
-        .get(header::UPGRADE)
-        .cloned()
-        .filter(|_| names_upgrade)?;
+    let protocol = request.headers().get(header::UPGRADE).cloned().filter(|_| names_upgrade)?;
     // An upgrade to HTTP/2 is ours to ignore: the hop beyond it would not understand the client.
     if protocol.as_bytes().eq_ignore_ascii_case(b"h2c") {
         return None;

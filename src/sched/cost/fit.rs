@@ -125,8 +125,9 @@ fn solve_subset(a: &Mat3, b: &Vec3, set: u8) -> Option<Vec3> {
         for row in 0..3 {
             if row != column {
                 let factor = m[row][column] / divisor;
-                for k in column..4 {
-                    m[row][k] -= factor * m[column][k];
+                let reduced = m[column];
+                for (cell, above) in m[row].iter_mut().zip(reduced).skip(column) {
+                    *cell -= factor * above;
                 }
             }
         }

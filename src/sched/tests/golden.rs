@@ -5,7 +5,6 @@
 //! `row LEN [tenant=T] [within=MS] [priority=P]`, `cancel N`, `bad N`, `drain`, `settle`.
 
 use super::world::*;
-use crate::sched::*;
 use crate::types::*;
 use std::fmt::Write as _;
 

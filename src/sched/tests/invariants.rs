@@ -52,8 +52,7 @@ fn first_in_first_out_inside_a_class_and_length(world: &World, d: &Dispatch) {
         (caller.tenant.clone(), caller.priority.level(3), caller.deadline.is_some(), item.class, item.len)
     };
     let seen = |request: &RequestId, index: u32| {
-        world.history.iter().any(|b| b.items.contains(&(*request, index)))
-            || d.items.iter().any(|i| *i == (*request, index))
+        world.history.iter().any(|b| b.items.contains(&(*request, index))) || d.items.contains(&(*request, index))
     };
     for (request, index) in &d.items {
         let own = &world.callers[request];

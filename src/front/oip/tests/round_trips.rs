@@ -20,9 +20,7 @@ fn samples(datatype: Datatype) -> Vec<u8> {
         Datatype::Uint64 => [0, u64::MAX].map(u64::to_le_bytes).concat(),
         Datatype::Int64 => [i64::MIN, i64::MAX].map(i64::to_le_bytes).concat(),
         Datatype::Fp16 => [f16::MAX, f16::MIN_POSITIVE_SUBNORMAL].map(f16::to_le_bytes).concat(),
-        Datatype::Bf16 => [bf16::MAX, bf16::MIN_POSITIVE_SUBNORMAL]
-            .map(bf16::to_le_bytes)
-            .concat(),
+        Datatype::Bf16 => [bf16::MAX, bf16::MIN_POSITIVE_SUBNORMAL].map(bf16::to_le_bytes).concat(),
         Datatype::Fp32 => [f32::MAX, -f32::MIN_POSITIVE].map(f32::to_le_bytes).concat(),
         Datatype::Fp64 => [f64::MAX, 0.1].map(f64::to_le_bytes).concat(),
         Datatype::Bytes => b"\x00\x00\x00\x00\x06\x00\x00\x00\"\\\xc3\xa9\n\x01".to_vec(),
@@ -39,18 +37,12 @@ fn binary_request(datatype: Datatype, data: &[u8], output: Value) -> Request<Bod
     let length = head.len();
     let body = [head.as_bytes(), data].concat();
     let path = format!("/v2/models/echo-{}/infer", datatype.name());
-    Request::post(path)
-        .header(binary::HEADER_LENGTH, length)
-        .body(Body::from(body))
-        .unwrap()
+    Request::post(path).header(binary::HEADER_LENGTH, length).body(Body::from(body)).unwrap()
 }
 
 fn blob(answer: &Answered) -> (Value, Bytes) {
     let length: usize = answer.header(binary::HEADER_LENGTH.as_str()).parse().unwrap();
-    (
-        serde_json::from_slice(&answer.body[..length]).unwrap(),
-        answer.body.slice(length..),
-    )
+    (serde_json::from_slice(&answer.body[..length]).unwrap(), answer.body.slice(length..))
 }
 
 #[tokio::test]
@@ -60,20 +52,12 @@ async fn every_datatype_round_trips_as_bytes_and_as_json() {
         let data = samples(datatype);
         let output = json!({"name": "x_out", "parameters": {"binary_data": true}});
         let answer = world.send(binary_request(datatype, &data, output)).await;
-        assert_eq!(
-            answer.header("content-type"),
-            "application/octet-stream",
-            "{}",
-            answer.text()
-        );
+        assert_eq!(answer.header("content-type"), "application/octet-stream", "{}", answer.text());
         let (head, tail) = blob(&answer);
         assert_eq!(tail, data, "{}", datatype.name());
         assert_eq!(head["outputs"][0]["parameters"]["binary_data_size"], data.len());
         // Bytes in, JSON out; then that JSON in, bytes out.
-        let text = world
-            .send(binary_request(datatype, &data, json!({"name": "x_out"})))
-            .await
-            .text();
+        let text = world.send(binary_request(datatype, &data, json!({"name": "x_out"}))).await.text();
         let at = text.find(r#""data":"#).unwrap() + 7;
         let raw = text.get(at..text.len() - 3).unwrap();
         let body = format!(
@@ -81,9 +65,7 @@ async fn every_datatype_round_trips_as_bytes_and_as_json() {
                 "inputs":[{{"data":{raw},"name":"x","shape":[1,2],"datatype":"{}"}}]}}"#,
             datatype.name()
         );
-        let answer = world
-            .post(&format!("/v2/models/echo-{}/infer", datatype.name()), body)
-            .await;
+        let answer = world.post(&format!("/v2/models/echo-{}/infer", datatype.name()), body).await;
         assert_eq!(blob(&answer).1, data, "{} as {raw}", datatype.name());
     }
 }
@@ -103,15 +85,9 @@ async fn texts_go_in_as_bytes_and_vectors_come_out_as_bytes() {
     };
     let answer = world.send(request(b"\x05\x00\x00\x00w1 w2")).await;
     assert_eq!(blob(&answer).1, [2.0_f32, 1.0, 1.0, 0.0].map(f32::to_le_bytes).concat());
-    let message = world
-        .send(request(b"\x05\x00\x00\x00\xff\xff w2"))
-        .await
-        .refusal(400, "invalid_request");
+    let message = world.send(request(b"\x05\x00\x00\x00\xff\xff w2")).await.refusal(400, "invalid_request");
     assert!(message.contains("not UTF-8"), "{message}");
-    let message = world
-        .send(request(b"\x06\x00\x00\x00w1 w2"))
-        .await
-        .refusal(400, "invalid_request");
+    let message = world.send(request(b"\x06\x00\x00\x00w1 w2")).await.refusal(400, "invalid_request");
     assert!(message.contains("ends inside an element"), "{message}");
 }
 
@@ -123,9 +99,7 @@ async fn binary_bodies_that_do_not_add_up_are_refused() {
     let with = |data: &[u8], length: Option<&str>| {
         let mut request = binary_request(Datatype::Int32, data, output.clone());
         if let Some(length) = length {
-            request
-                .headers_mut()
-                .insert(binary::HEADER_LENGTH, length.parse().unwrap());
+            request.headers_mut().insert(binary::HEADER_LENGTH, length.parse().unwrap());
         }
         request
     };
