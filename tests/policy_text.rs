@@ -36,11 +36,7 @@ fn the_shipped_folder_compiles_and_each_tenant_finds_its_strategy() {
     let sources: Vec<Source> = shipped().into_iter().map(|(_, source)| source).collect();
     let set = policy::compile(&sources, 1).unwrap();
     for strategy in Strategy::ALL {
-        let tenant = if strategy == Strategy::Adaptive {
-            "anyone"
-        } else {
-            strategy.name()
-        };
+        let tenant = if strategy == Strategy::Adaptive { "anyone" } else { strategy.name() };
         assert_eq!(set.policies()[set.lookup("minilm", tenant)].strategy, strategy);
     }
 }
@@ -48,28 +44,15 @@ fn the_shipped_folder_compiles_and_each_tenant_finds_its_strategy() {
 /// Every fault must point into its file.
 fn points_into(text: &str, faults: &[Diagnostic]) -> bool {
     faults.iter().filter_map(|fault| fault.place.as_ref()).all(|place| {
-        let line = text
-            .strip_prefix('\u{feff}')
-            .unwrap_or(text)
-            .split('\n')
-            .nth(place.line - 1);
+        let line = text.strip_prefix('\u{feff}').unwrap_or(text).split('\n').nth(place.line - 1);
         line.is_some_and(|line| place.column <= line.chars().count() + 1 && place.indent <= place.shown.chars().count())
     })
 }
 
 /// Compiles a text alone and beside a file for everything, and checks whatever comes of it.
 fn check(text: String) -> Result<(), TestCaseError> {
-    let other = Source {
-        name: "a.toml".into(),
-        text: String::new(),
-    };
-    let sources = [
-        Source {
-            name: "p.toml".into(),
-            text,
-        },
-        other,
-    ];
+    let other = Source { name: "a.toml".into(), text: String::new() };
+    let sources = [Source { name: "p.toml".into(), text }, other];
     for folder in [&sources[..1], &sources[..]] {
         match policy::compile(folder, 1) {
             Ok(set) => prop_assert!(set.lookup("minilm", "acme") < set.policies().len()),

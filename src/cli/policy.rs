@@ -47,11 +47,7 @@ fn check_all(paths: &[PathBuf], report: &mut String) -> u8 {
 }
 
 fn read(path: &Path) -> Result<Vec<Source>, ReadError> {
-    if path.is_dir() {
-        reload::read_folder(path)
-    } else {
-        Ok(vec![reload::read_file(path)?])
-    }
+    if path.is_dir() { reload::read_folder(path) } else { Ok(vec![reload::read_file(path)?]) }
 }
 
 fn show(faults: &[Diagnostic], report: &mut String) -> usize {
@@ -88,10 +84,7 @@ mod tests {
     fn the_shipped_folder_and_each_of_its_files_are_good() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
         assert_eq!(run(&[&folder]), (0, "5 policy files checked: all good\n".to_owned()));
-        assert_eq!(
-            run(&[&folder.join("adaptive.toml")]),
-            (0, "1 policy file checked: all good\n".to_owned())
-        );
+        assert_eq!(run(&[&folder.join("adaptive.toml")]), (0, "1 policy file checked: all good\n".to_owned()));
     }
 
     #[test]
@@ -102,15 +95,9 @@ mod tests {
         std::fs::write(&b, "[batch]\nmax_batch_size = 0\n").unwrap();
         let (code, report) = run(&[folder.path()]);
         assert_eq!(code, 1);
-        assert!(
-            report.contains(&format!("{}:1:1: unknown key `stratgy`", a.display())),
-            "{report}"
-        );
+        assert!(report.contains(&format!("{}:1:1: unknown key `stratgy`", a.display())), "{report}");
         assert!(report.contains("  = did you mean `strategy`?\n"), "{report}");
-        assert!(
-            report.contains(&format!("{}:2:18: expected an integer from 1", b.display())),
-            "{report}"
-        );
+        assert!(report.contains(&format!("{}:2:18: expected an integer from 1", b.display())), "{report}");
         assert!(report.ends_with("2 policy files checked: 2 faults\n"), "{report}");
     }
 
@@ -129,10 +116,7 @@ mod tests {
         let (code, report) = run(&[Path::new("absent.toml")]);
         assert_eq!(code, 2);
         assert!(report.starts_with("cannot read absent.toml: "), "{report}");
-        assert!(
-            report.ends_with("0 policy files checked: 0 faults, 1 path not readable\n"),
-            "{report}"
-        );
+        assert!(report.ends_with("0 policy files checked: 0 faults, 1 path not readable\n"), "{report}");
     }
 
     #[test]

@@ -15,10 +15,8 @@ pub(super) const ADDRESS: Kind<SocketAddr> = Kind {
     parse: |text| text.parse().ok(),
 };
 
-pub(super) const UPSTREAM: Kind<Upstream> = Kind {
-    expected: "a server such as \"http://127.0.0.1:9000\" (plain http, without a path)",
-    parse: upstream,
-};
+pub(super) const UPSTREAM: Kind<Upstream> =
+    Kind { expected: "a server such as \"http://127.0.0.1:9000\" (plain http, without a path)", parse: upstream };
 
 pub(super) const DEVICE: Kind<Device> = Kind {
     expected: "\"auto\" or \"cpu\" (\"cuda\" is not yet supported in this build)",
@@ -51,10 +49,8 @@ pub(super) const LOG_LEVEL: Kind<LevelFilter> = Kind {
     },
 };
 
-pub(super) const MODEL_NAME: Kind<String> = Kind {
-    expected: "a name of letters, digits, '.', '_' and '-'",
-    parse: model_name,
-};
+pub(super) const MODEL_NAME: Kind<String> =
+    Kind { expected: "a name of letters, digits, '.', '_' and '-'", parse: model_name };
 
 /// Reads a model's name, which stands in paths, headers and metrics.
 fn model_name(text: &str) -> Option<String> {

@@ -143,13 +143,8 @@ impl Config {
             return Self::resolve(overrides, None);
         };
         let name = path.display().to_string();
-        let bytes = fs::read(path).map_err(|error| {
-            vec![Diagnostic::whole(
-                &name,
-                format!("cannot read the configuration: {error}"),
-                None,
-            )]
-        })?;
+        let bytes = fs::read(path)
+            .map_err(|error| vec![Diagnostic::whole(&name, format!("cannot read the configuration: {error}"), None)])?;
         let text = document::decode(&name, bytes)?;
         Self::resolve(overrides, Some((path, &text)))
     }

@@ -19,12 +19,7 @@ pub(super) fn resolve(overrides: &Overrides, file: Option<(&Path, &str)>) -> Res
     let document = Document::parse(path.display().to_string(), text);
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut flag_faults = Vec::new();
-    let config = Reader {
-        root: document.root(),
-        folder,
-        faults: &mut flag_faults,
-    }
-    .config(overrides);
+    let config = Reader { root: document.root(), folder, faults: &mut flag_faults }.config(overrides);
     let mut faults = document.finish(()).err().unwrap_or_default();
     faults.extend(flag_faults);
     if faults.is_empty() {
@@ -38,19 +33,11 @@ fn contradictions(config: &Config) -> Vec<Diagnostic> {
     let mut faults = Vec::new();
     if config.listen == config.admin_listen && config.listen.port() != 0 {
         let message = format!("the data and the admin plane cannot both listen on {}", config.listen);
-        faults.push(Diagnostic::whole(
-            "admin_listen (--admin-listen)",
-            message,
-            Some("another port, or 0".into()),
-        ));
+        faults.push(Diagnostic::whole("admin_listen (--admin-listen)", message, Some("another port, or 0".into())));
     }
     if config.models.is_empty() && config.upstream.is_none() {
         let help = "name a model with --model DIR or [[model]], or an upstream";
-        faults.push(Diagnostic::whole(
-            "model (--model)",
-            "there is nothing to serve",
-            Some(help.into()),
-        ));
+        faults.push(Diagnostic::whole("model (--model)", "there is nothing to serve", Some(help.into())));
     }
     faults
 }
@@ -74,9 +61,7 @@ impl Reader<'_, '_> {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let seconds = Duration::from_secs;
         Config {
-            listen: self
-                .text("listen", &kind::ADDRESS, flags.listen.as_deref())
-                .unwrap_or(local(8080)),
+            listen: self.text("listen", &kind::ADDRESS, flags.listen.as_deref()).unwrap_or(local(8080)),
             admin_listen: self
                 .text("admin_listen", &kind::ADDRESS, flags.admin_listen.as_deref())
                 .unwrap_or(local(9090)),
@@ -84,14 +69,8 @@ impl Reader<'_, '_> {
             upstream: self.text("upstream", &kind::UPSTREAM, flags.upstream.as_deref()),
             max_body_bytes: usize::try_from(self.root.bytes("max_body_bytes").unwrap_or(16 << 20))
                 .unwrap_or(usize::MAX),
-            drain_delay: self
-                .root
-                .duration("drain_delay", Duration::ZERO)
-                .unwrap_or(Duration::ZERO),
-            drain_timeout: self
-                .root
-                .duration("drain_timeout", Duration::ZERO)
-                .unwrap_or(seconds(30)),
+            drain_delay: self.root.duration("drain_delay", Duration::ZERO).unwrap_or(Duration::ZERO),
+            drain_timeout: self.root.duration("drain_timeout", Duration::ZERO).unwrap_or(seconds(30)),
             header_timeout: http.duration("header_timeout", SHORTEST).unwrap_or(seconds(10)),
             body_timeout: http.duration("body_timeout", SHORTEST).unwrap_or(seconds(30)),
             onnxruntime_library: given(flags.onnxruntime_library.as_deref())
@@ -111,9 +90,7 @@ impl Reader<'_, '_> {
     /// A key of the file's top level, or the flag of the same name over it.
     fn text<T>(&mut self, key: &str, kind: &Kind<T>, flag: Option<&str>) -> Option<T> {
         let written = self.root.parsed(key, kind.expected, kind.parse);
-        let flagged = flag
-            .filter(|text| !text.is_empty())
-            .and_then(|text| self.flag(key, kind, text));
+        let flagged = flag.filter(|text| !text.is_empty()).and_then(|text| self.flag(key, kind, text));
         flagged.or(written)
     }
 
@@ -127,8 +104,7 @@ impl Reader<'_, '_> {
 
     fn flag_fault(&mut self, key: &str, message: String, help: Option<&str>) {
         let name = format!("--{} (INFERNEO_{})", key.replace('_', "-"), key.to_uppercase());
-        self.faults
-            .push(Diagnostic::whole(&name, message, help.map(str::to_owned)));
+        self.faults.push(Diagnostic::whole(&name, message, help.map(str::to_owned)));
     }
 
     fn path(&mut self, key: &str, flag: Option<&Path>) -> Option<PathBuf> {
@@ -137,10 +113,7 @@ impl Reader<'_, '_> {
     }
 
     fn models(&mut self, flags: &Overrides) -> Vec<ModelConfig> {
-        let general = self
-            .root
-            .parsed("device", kind::DEVICE.expected, kind::DEVICE.parse)
-            .unwrap_or(Device::Auto);
+        let general = self.root.parsed("device", kind::DEVICE.expected, kind::DEVICE.parse).unwrap_or(Device::Auto);
         let named = flags.device.as_deref().filter(|text| !text.is_empty());
         let flag = named.and_then(|text| self.flag("device", &kind::DEVICE, text));
         let mut names = BTreeSet::new();
@@ -154,9 +127,7 @@ impl Reader<'_, '_> {
         }
         let device = flag.unwrap_or(general);
         let mut names = BTreeSet::new();
-        given
-            .filter_map(|text| self.model_of_flag(text, device, &mut names))
-            .collect()
+        given.filter_map(|text| self.model_of_flag(text, device, &mut names)).collect()
     }
 
     /// Reads `[NAME=]DIR`. What stands before the first `=` is a path if it has a slash.
@@ -166,29 +137,15 @@ impl Reader<'_, '_> {
         let path = PathBuf::from(folder);
         let Some(name) = (kind::MODEL_NAME.parse)(name) else {
             let message = format!("expected {} before DIR in {text:?}", kind::MODEL_NAME.expected);
-            self.flag_fault(
-                "model",
-                message,
-                Some("[NAME=]DIR; without NAME, the folder's own name"),
-            );
+            self.flag_fault("model", message, Some("[NAME=]DIR; without NAME, the folder's own name"));
             return None;
         };
         if folder.is_empty() || !names.insert(name.clone()) {
-            let wrong = if folder.is_empty() {
-                "names no folder"
-            } else {
-                "repeats a model's name"
-            };
+            let wrong = if folder.is_empty() { "names no folder" } else { "repeats a model's name" };
             self.flag_fault("model", format!("{text:?} {wrong}"), Some("[NAME=]DIR, each name once"));
             return None;
         }
-        Some(ModelConfig {
-            name,
-            path,
-            device,
-            instances: None,
-            threads: None,
-        })
+        Some(ModelConfig { name, path, device, instances: None, threads: None })
     }
 }
 
@@ -211,27 +168,13 @@ fn model_of_table(
         table.missing("path", "the model's folder");
     }
     let path = path?;
-    let name = if table.has("name") {
-        named?
-    } else {
-        name_of_folder(table, &path)?
-    };
+    let name = if table.has("name") { named? } else { name_of_folder(table, &path)? };
     if !names.insert(name.clone()) {
         let key = if table.has("name") { "name" } else { "path" };
-        table.fault(
-            key,
-            format!("another model is named {name}"),
-            Some("each model has a name of its own".into()),
-        );
+        table.fault(key, format!("another model is named {name}"), Some("each model has a name of its own".into()));
         return None;
     }
-    Some(ModelConfig {
-        name,
-        path,
-        device: flag.or(device).unwrap_or(general),
-        instances,
-        threads,
-    })
+    Some(ModelConfig { name, path, device: flag.or(device).unwrap_or(general), instances, threads })
 }
 
 fn name_of_folder(table: &Table<'_>, path: &Path) -> Option<String> {

@@ -11,22 +11,14 @@ fn faults(text: &str) -> Vec<String> {
 
 /// One model by flag, which most tests do not look at.
 fn flags() -> Overrides {
-    Overrides {
-        models: vec!["m=dir".into()],
-        ..Overrides::default()
-    }
+    Overrides { models: vec!["m=dir".into()], ..Overrides::default() }
 }
 
 #[test]
 fn everything_but_the_model_has_a_default() {
     let config = Config::resolve(&flags(), None).unwrap();
-    let model = ModelConfig {
-        name: "m".into(),
-        path: "dir".into(),
-        device: Device::Auto,
-        instances: None,
-        threads: None,
-    };
+    let model =
+        ModelConfig { name: "m".into(), path: "dir".into(), device: Device::Auto, instances: None, threads: None };
     let expected = Config {
         listen: "127.0.0.1:8080".parse().unwrap(),
         admin_listen: "127.0.0.1:9090".parse().unwrap(),
@@ -77,40 +69,15 @@ fn every_key_of_the_file_is_read() {
     let config = of(text, &Overrides::default()).unwrap();
     assert_eq!(config.admin_listen.to_string(), "[::1]:0");
     assert_eq!(config.policies, Some("etc/policies".into()));
-    assert_eq!(
-        config.upstream.as_ref().map(ToString::to_string),
-        Some("http://localhost:9000".into())
-    );
-    assert_eq!(
-        (config.max_body_bytes, config.drain_delay),
-        (1 << 20, Duration::from_secs(5))
-    );
-    assert_eq!(
-        (config.header_timeout, config.body_timeout),
-        (Duration::from_secs(1), Duration::from_secs(2))
-    );
+    assert_eq!(config.upstream.as_ref().map(ToString::to_string), Some("http://localhost:9000".into()));
+    assert_eq!((config.max_body_bytes, config.drain_delay), (1 << 20, Duration::from_secs(5)));
+    assert_eq!((config.header_timeout, config.body_timeout), (Duration::from_secs(1), Duration::from_secs(2)));
     assert_eq!(config.ready_file, Some("/run/ready.json".into()));
     assert_eq!(config.onnxruntime_library, Some("/opt/libonnxruntime.so".into()));
-    assert_eq!(
-        (config.log_format, config.log_level),
-        (LogFormat::Json, LevelFilter::DEBUG)
-    );
-    let models: Vec<_> = config
-        .models
-        .iter()
-        .map(|m| (&*m.name, m.path.to_str().unwrap(), m.device))
-        .collect();
-    assert_eq!(
-        models,
-        [
-            ("minilm", "etc/models/minilm/", Device::Cpu),
-            ("other", "/models/x", Device::Auto)
-        ]
-    );
-    assert_eq!(
-        (config.models[1].instances, config.models[1].threads),
-        (Some(2), Some(1))
-    );
+    assert_eq!((config.log_format, config.log_level), (LogFormat::Json, LevelFilter::DEBUG));
+    let models: Vec<_> = config.models.iter().map(|m| (&*m.name, m.path.to_str().unwrap(), m.device)).collect();
+    assert_eq!(models, [("minilm", "etc/models/minilm/", Device::Cpu), ("other", "/models/x", Device::Auto)]);
+    assert_eq!((config.models[1].instances, config.models[1].threads), (Some(2), Some(1)));
 }
 
 #[test]
@@ -136,10 +103,7 @@ fn a_flag_beats_the_file() {
     assert_eq!(config.upstream.map(|upstream| upstream.port()), Some(80));
     assert_eq!(config.onnxruntime_library, Some("b.so".into()));
     assert_eq!(config.models[0].device, Device::Cpu);
-    assert_eq!(
-        of(text, &library("", "c.so")).unwrap().onnxruntime_library,
-        Some("etc/a.so".into())
-    );
+    assert_eq!(of(text, &library("", "c.so")).unwrap().onnxruntime_library, Some("etc/a.so".into()));
     let bare = of("upstream = \"http://a\"", &library("", "c.so")).unwrap();
     assert_eq!(bare.onnxruntime_library, Some("c.so".into()));
 }
@@ -152,15 +116,8 @@ fn models_by_flag_replace_those_of_the_file() {
         ..Overrides::default()
     };
     let config = of("[[model]]\npath = \"gone\"", &overrides).unwrap();
-    let models: Vec<_> = config
-        .models
-        .iter()
-        .map(|m| (&*m.name, m.path.to_str().unwrap()))
-        .collect();
-    assert_eq!(
-        models,
-        [("minilm", "models/minilm"), ("b", "x/y"), ("c", "./odd=name/c")]
-    );
+    let models: Vec<_> = config.models.iter().map(|m| (&*m.name, m.path.to_str().unwrap())).collect();
+    assert_eq!(models, [("minilm", "models/minilm"), ("b", "x/y"), ("c", "./odd=name/c")]);
 }
 
 #[test]
@@ -172,31 +129,12 @@ fn faults_of_file_and_flags_are_told_together() {
         ..Overrides::default()
     };
     let shown = of("lissten = \"x\"\nmax_body_bytes = 0\n", &overrides).unwrap_err();
-    assert!(
-        shown[0].starts_with("etc/inferneo.toml:1:1: unknown key `lissten`"),
-        "{shown:#?}"
-    );
+    assert!(shown[0].starts_with("etc/inferneo.toml:1:1: unknown key `lissten`"), "{shown:#?}");
     assert!(shown[0].ends_with("did you mean `listen`?"), "{shown:#?}");
-    assert!(
-        shown[1].starts_with("etc/inferneo.toml:2:18: expected a size"),
-        "{shown:#?}"
-    );
-    assert!(
-        shown[2].starts_with("--listen (INFERNEO_LISTEN): expected an address and a port"),
-        "{shown:#?}"
-    );
-    assert!(
-        shown[3].contains("\"cuda\" is not yet supported in this build), found \"cuda:0\""),
-        "{shown:#?}"
-    );
-    assert_eq!(
-        shown
-            .iter()
-            .filter(|fault| fault.starts_with("--model (INFERNEO_MODEL): "))
-            .count(),
-        4,
-        "{shown:#?}"
-    );
+    assert!(shown[1].starts_with("etc/inferneo.toml:2:18: expected a size"), "{shown:#?}");
+    assert!(shown[2].starts_with("--listen (INFERNEO_LISTEN): expected an address and a port"), "{shown:#?}");
+    assert!(shown[3].contains("\"cuda\" is not yet supported in this build), found \"cuda:0\""), "{shown:#?}");
+    assert_eq!(shown.iter().filter(|fault| fault.starts_with("--model (INFERNEO_MODEL): ")).count(), 4, "{shown:#?}");
 }
 
 #[test]
@@ -226,10 +164,7 @@ fn what_has_no_machinery_is_refused() {
          upstream = \"http://a\"\n",
     );
     assert_eq!(shown.len(), 5, "{shown:#?}");
-    assert!(
-        shown.iter().all(|fault| fault.contains("is not yet supported")),
-        "{shown:#?}"
-    );
+    assert!(shown.iter().all(|fault| fault.contains("is not yet supported")), "{shown:#?}");
 }
 
 #[test]
@@ -238,16 +173,9 @@ fn an_upstream_is_plain_http_without_a_path() {
     for good in ["http://a", "http://a:1", "http://[::1]:80", "http://127.0.0.1:9000/"] {
         assert!(read(good).is_ok(), "{good}");
     }
-    for wrong in [
-        "https://a",
-        "a:80",
-        "http://",
-        "http://a/b",
-        "http://u:p@a",
-        "http://a:0",
-        "http://a:99999",
-        "http://a:",
-    ] {
+    for wrong in
+        ["https://a", "a:80", "http://", "http://a/b", "http://u:p@a", "http://a:0", "http://a:99999", "http://a:"]
+    {
         assert!(read(wrong).is_err(), "{wrong}");
     }
 }
@@ -262,13 +190,7 @@ fn settings_that_cannot_go_together_are_told() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
-    let overrides = Overrides {
-        config: Some("absent/inferneo.toml".into()),
-        ..flags()
-    };
+    let overrides = Overrides { config: Some("absent/inferneo.toml".into()), ..flags() };
     let shown = Config::load(&overrides).unwrap_err()[0].to_string();
-    assert!(
-        shown.starts_with("absent/inferneo.toml: cannot read the configuration: "),
-        "{shown}"
-    );
+    assert!(shown.starts_with("absent/inferneo.toml: cannot read the configuration: "), "{shown}");
 }

@@ -48,23 +48,13 @@ impl Diagnostic {
     #[must_use]
     pub fn at(file: &str, text: &str, at: Span, message: impl Into<String>, help: Option<String>) -> Self {
         let place = Some(Lines::of(text).place(at));
-        Self {
-            file: file.to_owned(),
-            place,
-            message: message.into(),
-            help,
-        }
+        Self { file: file.to_owned(), place, message: message.into(), help }
     }
 
     /// A fault of a file as a whole, or of a flag.
     #[must_use]
     pub fn whole(file: &str, message: impl Into<String>, help: Option<String>) -> Self {
-        Self {
-            file: file.to_owned(),
-            place: None,
-            message: message.into(),
-            help,
-        }
+        Self { file: file.to_owned(), place: None, message: message.into(), help }
     }
 }
 
@@ -74,13 +64,7 @@ impl fmt::Display for Diagnostic {
             write!(f, "{}: {}", self.file, self.message)?;
             return self.help.iter().try_for_each(|help| write!(f, "\n  = {help}"));
         };
-        let Place {
-            line,
-            column,
-            shown,
-            indent,
-            width,
-        } = place;
+        let Place { line, column, shown, indent, width } = place;
         let number = line.to_string();
         let gutter = " ".repeat(number.len());
         writeln!(f, "{}:{line}:{column}: {}", self.file, self.message)?;
@@ -100,21 +84,13 @@ pub(super) struct Lines<'t> {
 
 impl<'t> Lines<'t> {
     pub(super) fn of(text: &'t str) -> Self {
-        let starts = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
-        Self {
-            text,
-            starts,
-            end: text.trim_end_matches(['\n', '\r']).len(),
-        }
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { text, starts, end: text.trim_end_matches(['\n', '\r']).len() }
     }
 
     /// The line (from 0) that holds this byte.
     pub(super) fn index(&self, byte: usize) -> usize {
-        self.starts
-            .partition_point(|start| *start <= self.clamp(byte))
-            .saturating_sub(1)
+        self.starts.partition_point(|start| *start <= self.clamp(byte)).saturating_sub(1)
     }
 
     /// Where `at` is, with its line.
@@ -126,27 +102,11 @@ impl<'t> Lines<'t> {
         let line = rest.split('\n').next().unwrap_or_default().trim_end_matches('\r');
         let until = at.end.min(start + line.len()).max(from);
         // A byte order mark is no column.
-        let mark = if line.starts_with('\u{feff}') {
-            '\u{feff}'.len_utf8()
-        } else {
-            0
-        };
-        let count = |from: usize, to: usize| {
-            self.text
-                .get(from..self.boundary(to))
-                .unwrap_or_default()
-                .chars()
-                .count()
-        };
+        let mark = if line.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        let count = |from: usize, to: usize| self.text.get(from..self.boundary(to)).unwrap_or_default().chars().count();
         let before = count(start + mark, from);
         let (shown, indent, width) = cut(line.get(mark..).unwrap_or_default(), before, count(from, until));
-        Place {
-            line: index + 1,
-            column: before + 1,
-            shown,
-            indent,
-            width,
-        }
+        Place { line: index + 1, column: before + 1, shown, indent, width }
     }
 
     /// The end of a file is shown at its last line, not on the empty one after it.
@@ -163,11 +123,7 @@ impl<'t> Lines<'t> {
 /// fault begins in it, and how much of it is at fault.
 fn cut(line: &str, before: usize, width: usize) -> (String, usize, usize) {
     let length = line.chars().count();
-    let skip = if length <= SHOWN {
-        0
-    } else {
-        before.saturating_sub(BEFORE)
-    };
+    let skip = if length <= SHOWN { 0 } else { before.saturating_sub(BEFORE) };
     let mut shown = String::from(if skip > 0 { "…" } else { "" });
     let (mut indent, mut carets) = (shown.chars().count(), 0);
     for (column, letter) in line.chars().enumerate().skip(skip).take(SHOWN) {

@@ -21,6 +21,8 @@ pub struct Located<T> {
 pub struct Table<'d> {
     document: &'d Document<'d>,
     name: String,
+    /// Whether it is one of many, written as `[[name]]`.
+    is_element: bool,
     at: Span,
     entries: Option<&'d DeTable<'d>>,
     known: Vec<String>,
@@ -28,13 +30,7 @@ pub struct Table<'d> {
 
 impl<'d> Table<'d> {
     pub(super) fn new(document: &'d Document<'d>, name: &str, at: Span, entries: Option<&'d DeTable<'d>>) -> Self {
-        Self {
-            document,
-            name: name.to_owned(),
-            at,
-            entries,
-            known: Vec::new(),
-        }
+        Self { document, name: name.to_owned(), is_element: false, at, entries, known: Vec::new() }
     }
 
     /// Whether the key is written, rightly or wrongly.
@@ -46,19 +42,13 @@ impl<'d> Table<'d> {
     /// The keys as written, for tables whose keys are names of the operator's choice.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        self.entries
-            .into_iter()
-            .flat_map(DeTable::keys)
-            .map(|key| key.get_ref().to_string())
-            .collect()
+        self.entries.into_iter().flat_map(DeTable::keys).map(|key| key.get_ref().to_string()).collect()
     }
 
     /// Where the key's value stands, or its table where the key is absent.
     #[must_use]
     pub fn at(&self, key: &str) -> Span {
-        self.entries
-            .and_then(|entries| entries.get(key))
-            .map_or_else(|| self.at.clone(), toml::Spanned::span)
+        self.entries.and_then(|entries| entries.get(key)).map_or_else(|| self.at.clone(), toml::Spanned::span)
     }
 
     /// Where the key itself stands, or its table where the key is absent.
@@ -71,9 +61,7 @@ impl<'d> Table<'d> {
     /// The key's value if it is a string. The key does not count as read.
     #[must_use]
     pub fn peek(&self, key: &str) -> Option<&'d str> {
-        self.entries
-            .and_then(|entries| entries.get(key))
-            .and_then(|found| found.get_ref().as_str())
+        self.entries.and_then(|entries| entries.get(key)).and_then(|found| found.get_ref().as_str())
     }
 
     /// Records a fault of this key's value.
@@ -83,11 +71,7 @@ impl<'d> Table<'d> {
 
     /// Records that a key which has no default is absent.
     pub fn missing(&self, key: &str, allowed: &str) {
-        self.document.fault(
-            self.at.clone(),
-            format!("the key `{key}` is missing"),
-            Some(format!("it is {allowed}")),
-        );
+        self.document.fault(self.at.clone(), format!("the key `{key}` is missing"), Some(format!("it is {allowed}")));
     }
 
     /// Refuses a key that the specification has and this version does not.
@@ -97,14 +81,9 @@ impl<'d> Table<'d> {
             return;
         };
         let name_of = self.qualified(key);
-        let what = if value.get_ref().is_table() {
-            format!("`[{name_of}]`")
-        } else {
-            format!("`{name_of}`")
-        };
+        let what = if value.get_ref().is_table() { format!("`[{name_of}]`") } else { format!("`{name_of}`") };
         let help = Some("remove it: a setting that does nothing is not accepted".to_owned());
-        self.document
-            .fault(name.span(), format!("{what} is not yet supported"), help);
+        self.document.fault(name.span(), format!("{what} is not yet supported"), help);
     }
 
     /// Refuses a value that the specification has and this version does not; `supported` are those it has.
@@ -114,11 +93,7 @@ impl<'d> Table<'d> {
             return;
         };
         let message = format!("`{key}` as {} is not yet supported", value::describe(found.get_ref()));
-        self.document.fault(
-            found.span(),
-            message,
-            Some(format!("supported: {}", supported.join(", "))),
-        );
+        self.document.fault(found.span(), message, Some(format!("supported: {}", supported.join(", "))));
     }
 
     /// A whole number in `range`.
@@ -135,16 +110,10 @@ impl<'d> Table<'d> {
     /// A whole number in `range`, or `"none"`, which is `Some(None)`.
     pub fn u32_or_none(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<Option<u32>> {
         let range = u64::from(*range.start())..=u64::from(*range.end());
-        self.value(
-            key,
-            &format!("{} or \"none\"", value::integers(&range)),
-            |found| match found.as_str() {
-                Some("none") => Some(None),
-                _ => value::integer(found, &range)
-                    .and_then(|number| u32::try_from(number).ok())
-                    .map(Some),
-            },
-        )
+        self.value(key, &format!("{} or \"none\"", value::integers(&range)), |found| match found.as_str() {
+            Some("none") => Some(None),
+            _ => value::integer(found, &range).and_then(|number| u32::try_from(number).ok()).map(Some),
+        })
     }
 
     /// A finite number, with or without a fraction.
@@ -159,9 +128,7 @@ impl<'d> Table<'d> {
 
     /// A string that is not empty.
     pub fn string(&mut self, key: &str) -> Option<String> {
-        self.parsed(key, "a string that is not empty", |text| {
-            (!text.is_empty()).then(|| text.to_owned())
-        })
+        self.parsed(key, "a string that is not empty", |text| (!text.is_empty()).then(|| text.to_owned()))
     }
 
     /// A string that `parse` understands; `expected` describes those.
@@ -173,15 +140,10 @@ impl<'d> Table<'d> {
     pub fn choice<T: Copy>(&mut self, key: &str, choices: &[(&'static str, T)]) -> Option<T> {
         let find = |found: &DeValue<'_>| {
             let name = found.as_str()?;
-            choices
-                .iter()
-                .find(|(choice, _)| *choice == name)
-                .map(|(_, value)| *value)
+            choices.iter().find(|(choice, _)| *choice == name).map(|(_, value)| *value)
         };
         let names: Vec<&'static str> = choices.iter().map(|(name, _)| *name).collect();
-        self.take(key, &value::one_of(&names), find, |found| {
-            value::nearest(found.as_str()?, names.iter().copied())
-        })
+        self.take(key, &value::one_of(&names), find, |found| value::nearest(found.as_str()?, names.iter().copied()))
     }
 
     /// A duration of at least `least`, written like `"5ms"`.
@@ -201,11 +163,7 @@ impl<'d> Table<'d> {
 
     /// A number of bytes, written like `"64MiB"` or as a whole number, of at least one.
     pub fn bytes(&mut self, key: &str) -> Option<u64> {
-        self.value(
-            key,
-            "a size from 1 byte to 1TiB such as \"64MiB\", or a number of bytes",
-            value::bytes,
-        )
+        self.value(key, "a size from 1 byte to 1TiB such as \"64MiB\", or a number of bytes", value::bytes)
     }
 
     /// A list whose elements `parse` understands; `expected` describes the list.
@@ -221,10 +179,7 @@ impl<'d> Table<'d> {
             if value.is_none() {
                 self.mismatch(element, expected, None);
             }
-            Some(Located {
-                value: value?,
-                at: element.span(),
-            })
+            Some(Located { value: value?, at: element.span() })
         });
         // All are read before the first fault counts, so that each is told.
         read.collect::<Vec<_>>().into_iter().collect()
@@ -237,18 +192,14 @@ impl<'d> Table<'d> {
         expected: &str,
         accept: impl Fn(&str) -> bool,
     ) -> Option<Vec<Located<String>>> {
-        self.list(key, expected, |found| {
-            found.as_str().filter(|text| accept(text)).map(str::to_owned)
-        })
+        self.list(key, expected, |found| found.as_str().filter(|text| accept(text)).map(str::to_owned))
     }
 
     /// A list of whole numbers in `range`.
     pub fn integers(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<Vec<Located<u32>>> {
         let range = u64::from(*range.start())..=u64::from(*range.end());
         let expected = format!("a list of whole numbers, each {}", value::integers(&range));
-        self.list(key, &expected, |found| {
-            value::integer(found, &range).and_then(|number| u32::try_from(number).ok())
-        })
+        self.list(key, &expected, |found| value::integer(found, &range).and_then(|number| u32::try_from(number).ok()))
     }
 
     /// A table inside this one; an empty one where it is absent.
@@ -269,7 +220,9 @@ impl<'d> Table<'d> {
             if inner.is_none() {
                 self.mismatch(element, &expected, None);
             }
-            inner.map(|entries| Table::new(self.document, &name, element.span(), Some(entries)))
+            let mut table = Table::new(self.document, &name, element.span(), Some(inner?));
+            table.is_element = true;
+            Some(table)
         });
         read.collect()
     }
@@ -307,34 +260,35 @@ impl<'d> Table<'d> {
     }
 
     fn qualified(&self, key: &str) -> String {
-        if self.name.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.name)
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+
+    /// Where its keys stand, in words.
+    fn place(&self) -> String {
+        match (&*self.name, self.is_element) {
+            ("", _) => "at the top level".to_owned(),
+            (name, false) => format!("in [{name}]"),
+            (name, true) => format!("in [[{name}]]"),
         }
     }
 
-    fn unknown(&self, key: &str) -> (String, String) {
-        let place = if self.name.is_empty() {
-            "at the top level".to_owned()
-        } else {
-            format!("in [{}]", self.name)
-        };
-        let help = match value::nearest(key, self.known.iter().map(String::as_str)) {
+    fn help_for_unknown(&self, key: &str) -> String {
+        match value::nearest(key, self.known.iter().map(String::as_str)) {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("known here: {}", self.known.join(", ")),
-        };
-        (format!("unknown key {} {place}", value::quote(key)), help)
+        }
     }
 }
 
 impl Drop for Table<'_> {
     fn drop(&mut self) {
+        let place = self.place();
         for key in self.entries.into_iter().flat_map(DeTable::keys) {
             if !self.known.iter().any(|known| known == key.get_ref()) {
-                let (message, help) = self.unknown(key.get_ref());
-                self.document.fault(key.span(), message, Some(help));
+                let help = self.help_for_unknown(key.get_ref());
+                self.document.unknown_key(key.get_ref(), key.span(), &place, help);
             }
         }
+        self.document.know(std::mem::take(&mut self.known), place);
     }
 }

@@ -4,13 +4,7 @@ use std::time::Duration;
 fn faults(text: &str, read: impl FnOnce(&mut Table<'_>)) -> Vec<String> {
     let document = Document::parse("f.toml", text);
     read(&mut document.root());
-    document
-        .finish(())
-        .err()
-        .unwrap_or_default()
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    document.finish(()).err().unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -28,12 +22,22 @@ fn an_unknown_key_suggests_the_nearest_known_one() {
     let shown = faults("[batch]\nmax-batch-sice = 3\nother = 1\n", |root| {
         root.table("batch").u32("max_batch_size", 1..=9);
     });
-    assert!(
-        shown[0].starts_with("f.toml:2:1: unknown key `max-batch-sice` in [batch]"),
-        "{shown:?}"
-    );
+    assert!(shown[0].starts_with("f.toml:2:1: unknown key `max-batch-sice` in [batch]"), "{shown:?}");
     assert!(shown[0].ends_with("= did you mean `max_batch_size`?"), "{shown:?}");
     assert!(shown[1].contains("known here: max_batch_size"), "{shown:?}");
+}
+
+#[test]
+fn a_key_in_the_wrong_table_is_sent_to_its_own() {
+    let shown = faults("rows = 1\n[[m]]\nb = 2\n", |root| {
+        root.table("batch").u32("rows", 1..=9);
+        root.boolean("b");
+        drop(root.tables("m"));
+    });
+    assert!(shown[0].contains("unknown key `rows` at the top level"), "{shown:?}");
+    assert!(shown[0].ends_with("= it belongs in [batch]"), "{shown:?}");
+    assert!(shown[1].contains("unknown key `b` in [[m]]"), "{shown:?}");
+    assert!(shown[1].ends_with("= it belongs at the top level"), "{shown:?}");
 }
 
 #[test]
@@ -41,30 +45,20 @@ fn a_wrong_name_suggests_the_nearest_one() {
     let shown = faults("s = \"adaptve\"", |root| {
         root.choice("s", &[("adaptive", 1), ("fixed_size", 2)]);
     });
-    assert!(
-        shown[0].contains("expected \"adaptive\" or \"fixed_size\", found the string \"adaptve\""),
-        "{shown:?}"
-    );
+    assert!(shown[0].contains("expected \"adaptive\" or \"fixed_size\", found the string \"adaptve\""), "{shown:?}");
     assert!(shown[0].ends_with("did you mean \"adaptive\"?"), "{shown:?}");
 }
 
 #[test]
 fn every_fault_is_told_in_the_order_of_the_text() {
-    let shown = faults(
-        "b = 1\nb = 2\nc = [1, \"x\", 0]\na = 2024-01-01\nd = {\ne = 1.5\n",
-        |root| {
-            root.boolean("a");
-            root.boolean("b");
-            root.integers("c", 1..=5);
-            root.u32("e", 1..=2);
-        },
-    );
+    let shown = faults("b = 1\nb = 2\nc = [1, \"x\", 0]\na = 2024-01-01\nd = {\ne = 1.5\n", |root| {
+        root.boolean("a");
+        root.boolean("b");
+        root.integers("c", 1..=5);
+        root.u32("e", 1..=2);
+    });
     let places: Vec<&str> = shown.iter().map(|s| s.split(": ").next().unwrap()).collect();
-    assert_eq!(
-        places[..5],
-        ["f.toml:1:5", "f.toml:2:1", "f.toml:3:9", "f.toml:3:14", "f.toml:4:5"],
-        "{shown:#?}"
-    );
+    assert_eq!(places[..5], ["f.toml:1:5", "f.toml:2:1", "f.toml:3:9", "f.toml:3:14", "f.toml:4:5"], "{shown:#?}");
     assert!(shown[1].contains("duplicate key"), "{shown:?}");
 }
 
@@ -123,16 +117,7 @@ fn durations_have_units() {
     assert_eq!(read("\"2s\""), Some(Duration::from_secs(2)));
     assert_eq!(read("\"1m\""), Some(Duration::from_secs(60)));
     assert_eq!(read("\"0s\""), Some(Duration::ZERO));
-    for wrong in [
-        "5",
-        "\"5\"",
-        "\"ms\"",
-        "\"-1s\"",
-        "\"1.5s\"",
-        "\"25h\"",
-        "\"99999999999999999999s\"",
-        "\"none\"",
-    ] {
+    for wrong in ["5", "\"5\"", "\"ms\"", "\"-1s\"", "\"1.5s\"", "\"25h\"", "\"99999999999999999999s\"", "\"none\""] {
         assert_eq!(read(wrong), None, "{wrong}");
     }
 }
@@ -149,15 +134,7 @@ fn sizes_have_units_or_are_bytes() {
     assert_eq!(read("\"64MB\""), Some(64_000_000));
     assert_eq!(read("1_024"), Some(1024));
     assert_eq!(read("0x10"), Some(16));
-    for wrong in [
-        "0",
-        "-1",
-        "\"64\"",
-        "\"64M\"",
-        "\"2TiB\"",
-        "1.0",
-        "\"99999999999999999999B\"",
-    ] {
+    for wrong in ["0", "-1", "\"64\"", "\"64M\"", "\"2TiB\"", "1.0", "\"99999999999999999999B\""] {
         assert_eq!(read(wrong), None, "{wrong}");
     }
 }
@@ -167,10 +144,7 @@ fn none_is_a_value() {
     let document = Document::parse("f.toml", "a = \"none\"\nb = \"1s\"\nc = \"none\"");
     let mut root = document.root();
     assert_eq!(root.duration_or_none("a", Duration::ZERO), Some(None));
-    assert_eq!(
-        root.duration_or_none("b", Duration::ZERO),
-        Some(Some(Duration::from_secs(1)))
-    );
+    assert_eq!(root.duration_or_none("b", Duration::ZERO), Some(Some(Duration::from_secs(1))));
     assert_eq!(root.u32_or_none("c", 1..=5), Some(None));
     assert_eq!(root.u32_or_none("d", 1..=5), None);
 }
@@ -185,14 +159,8 @@ fn unsupported_and_missing_keys_are_told() {
             table.missing("path", "a folder");
         }
     });
-    assert!(
-        shown[0].starts_with("f.toml:1:1: `[x]` is not yet supported"),
-        "{shown:?}"
-    );
-    assert!(
-        shown[1].starts_with("f.toml:2:1: the key `path` is missing"),
-        "{shown:?}"
-    );
+    assert!(shown[0].starts_with("f.toml:1:1: `[x]` is not yet supported"), "{shown:?}");
+    assert!(shown[1].starts_with("f.toml:2:1: the key `path` is missing"), "{shown:?}");
     assert_eq!(shown.len(), 2);
 }
 
@@ -207,11 +175,7 @@ fn the_list_of_faults_is_bounded() {
 
 #[test]
 fn deep_nesting_is_a_fault_and_not_a_crash() {
-    for text in [
-        "a.".repeat(200_000),
-        "a = ".to_owned() + &"[".repeat(500_000),
-        "a={".repeat(300_000),
-    ] {
+    for text in ["a.".repeat(200_000), "a = ".to_owned() + &"[".repeat(500_000), "a={".repeat(300_000)] {
         assert!(!faults(&text, |_| ()).is_empty());
     }
 }
@@ -219,9 +183,6 @@ fn deep_nesting_is_a_fault_and_not_a_crash() {
 #[test]
 fn bytes_that_are_no_text_are_located() {
     let faults = decode("f.toml", b"a = 1\nb = \"\xff\"\n".to_vec()).unwrap_err();
-    assert!(
-        faults[0].to_string().starts_with("f.toml:2:6: this byte is not UTF-8"),
-        "{faults:?}"
-    );
+    assert!(faults[0].to_string().starts_with("f.toml:2:6: this byte is not UTF-8"), "{faults:?}");
     assert_eq!(decode("f.toml", b"a".to_vec()).unwrap(), "a");
 }

@@ -75,11 +75,7 @@ pub(super) fn integers(range: &RangeInclusive<u64>) -> String {
 
 /// Describes the durations that [`duration`] accepts.
 pub(super) fn durations(least: Duration) -> String {
-    if least.is_zero() {
-        "a duration up to 24h".to_owned()
-    } else {
-        format!("a duration from {least:?} to 24h")
-    }
+    if least.is_zero() { "a duration up to 24h".to_owned() } else { format!("a duration from {least:?} to 24h") }
 }
 
 /// Describes a choice of names.

@@ -20,13 +20,8 @@ pub enum Strategy {
 
 impl Strategy {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Strategy; 5] = [
-        Self::Adaptive,
-        Self::Coalescing,
-        Self::LatencyOptimized,
-        Self::ThroughputOptimized,
-        Self::FixedSize,
-    ];
+    pub const ALL: [Strategy; 5] =
+        [Self::Adaptive, Self::Coalescing, Self::LatencyOptimized, Self::ThroughputOptimized, Self::FixedSize];
 
     /// The name in policy files, logs and metrics.
     #[must_use]
@@ -91,16 +86,8 @@ impl Policy {
             strategy,
             dynamic_batching: true,
             batch: strategy.batch_limits(),
-            slo: Slo {
-                target: None,
-                deadline: None,
-                on_predicted_miss: OnPredictedMiss::Reject,
-            },
-            queue: QueueLimits {
-                max_rows: 4_096,
-                max_bytes: 64 << 20,
-                priority_levels: 3,
-            },
+            slo: Slo { target: None, deadline: None, on_predicted_miss: OnPredictedMiss::Reject },
+            queue: QueueLimits { max_rows: 4_096, max_bytes: 64 << 20, priority_levels: 3 },
         }
     }
 }

@@ -43,9 +43,5 @@ pub fn compile(sources: &[Source], generation: u64) -> Result<PolicySet, Vec<Dia
         }
     }
     faults.extend(set::ties(&files));
-    if faults.is_empty() {
-        Ok(PolicySet::of(files, generation))
-    } else {
-        Err(faults)
-    }
+    if faults.is_empty() { Ok(PolicySet::of(files, generation)) } else { Err(faults) }
 }

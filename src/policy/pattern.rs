@@ -11,11 +11,7 @@ pub(super) enum Pattern {
 
 impl Pattern {
     pub(super) fn new(text: &str) -> Self {
-        if text.contains(['*', '?']) {
-            Self::Glob(text.chars().collect())
-        } else {
-            Self::Exact(text.into())
-        }
+        if text.contains(['*', '?']) { Self::Glob(text.chars().collect()) } else { Self::Exact(text.into()) }
     }
 
     /// Whether two patterns of one kind could both match some name. A name and a glob never compete:
@@ -33,9 +29,7 @@ impl std::fmt::Display for Pattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Exact(name) => f.write_str(name),
-            Self::Glob(glob) => glob
-                .iter()
-                .try_for_each(|letter| std::fmt::Write::write_char(f, *letter)),
+            Self::Glob(glob) => glob.iter().try_for_each(|letter| std::fmt::Write::write_char(f, *letter)),
         }
     }
 }
@@ -75,9 +69,7 @@ pub(super) fn matches(glob: &[char], name: &str) -> bool {
 /// share a name, filled from the ends.
 fn overlap(a: &[char], b: &[char]) -> bool {
     // Nothing is left of `a`: what is left of `b` must match the empty name.
-    let mut meets: Vec<bool> = (0..=b.len())
-        .map(|j| b.iter().skip(j).all(|letter| *letter == '*'))
-        .collect();
+    let mut meets: Vec<bool> = (0..=b.len()).map(|j| b.iter().skip(j).all(|letter| *letter == '*')).collect();
     for left in a.iter().rev() {
         let mut next = vec![false; b.len() + 1];
         next[b.len()] = *left == '*' && meets[b.len()];

@@ -3,6 +3,7 @@
 use super::pattern::Pattern;
 use super::{BatchLimits, OnPredictedMiss, Policy, QueueLimits, Slo, Source, Strategy};
 use crate::document::{Diagnostic, Document, Located, Span, Table};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Most rows of one batch.
@@ -82,21 +83,13 @@ fn strategy(root: &mut Table<'_>) -> Option<Strategy> {
         return None;
     }
     let chosen = root.choice("strategy", &choices);
-    if root.has("strategy") {
-        chosen
-    } else {
-        Some(Strategy::Adaptive)
-    }
+    if root.has("strategy") { chosen } else { Some(Strategy::Adaptive) }
 }
 
 fn rule(root: &mut Table<'_>) -> Rule {
     let at = root.key_at("match");
     let mut table = root.table("match");
-    Rule {
-        models: patterns(&mut table, "models"),
-        tenants: patterns(&mut table, "tenants"),
-        at,
-    }
+    Rule { models: patterns(&mut table, "models"), tenants: patterns(&mut table, "tenants"), at }
 }
 
 fn patterns(table: &mut Table<'_>, key: &str) -> Option<Vec<Pattern>> {
@@ -104,11 +97,7 @@ fn patterns(table: &mut Table<'_>, key: &str) -> Option<Vec<Pattern>> {
     let fits = |name: &str| !name.is_empty() && name.len() <= LONGEST_NAME && !name.contains(|c: char| c.is_control());
     let names = table.strings(key, expected, fits)?;
     if names.is_empty() {
-        table.fault(
-            key,
-            "an empty list matches nothing",
-            Some(format!("{expected}; without `{key}`, any")),
-        );
+        table.fault(key, "an empty list matches nothing", Some(format!("{expected}; without `{key}`, any")));
     }
     Some(names.iter().map(|name| Pattern::new(&name.value)).collect())
 }
@@ -126,33 +115,20 @@ fn batch_limits(table: &mut Table<'_>, limits: &mut BatchLimits) -> Sizes {
     if let Some(tokens) = table.u32_or_none("max_batch_tokens", 1..=MOST) {
         limits.max_batch_tokens = tokens.unwrap_or(BatchLimits::NO_TOKEN_LIMIT);
     }
-    limits.max_queue_delay = table
-        .duration("max_queue_delay", Duration::ZERO)
-        .unwrap_or(limits.max_queue_delay);
-    let preferred = table
-        .integers("preferred_batch_sizes", 1..=MOST_ROWS)
-        .unwrap_or_default();
+    limits.max_queue_delay = table.duration("max_queue_delay", Duration::ZERO).unwrap_or(limits.max_queue_delay);
+    let preferred = table.integers("preferred_batch_sizes", 1..=MOST_ROWS).unwrap_or_default();
     limits.preferred_batch_sizes = preferred.iter().map(|size| size.value).collect();
     limits.preferred_batch_sizes.sort_unstable();
     limits.preferred_batch_sizes.dedup();
-    Sizes {
-        max_is_known: size.is_some() || !table.has("max_batch_size"),
-        preferred,
-    }
+    Sizes { max_is_known: size.is_some() || !table.has("max_batch_size"), preferred }
 }
 
 fn slo(mut table: Table<'_>, defaults: &Slo) -> Slo {
     let choices = [("reject", OnPredictedMiss::Reject), ("serve", OnPredictedMiss::Serve)];
     Slo {
-        target: table
-            .duration_or_none("target", SHORTEST_GOAL)
-            .unwrap_or(defaults.target),
-        deadline: table
-            .duration_or_none("deadline", SHORTEST_GOAL)
-            .unwrap_or(defaults.deadline),
-        on_predicted_miss: table
-            .choice("on_predicted_miss", &choices)
-            .unwrap_or(defaults.on_predicted_miss),
+        target: table.duration_or_none("target", SHORTEST_GOAL).unwrap_or(defaults.target),
+        deadline: table.duration_or_none("deadline", SHORTEST_GOAL).unwrap_or(defaults.deadline),
+        on_predicted_miss: table.choice("on_predicted_miss", &choices).unwrap_or(defaults.on_predicted_miss),
     }
 }
 
@@ -161,9 +137,7 @@ fn queue_limits(table: &mut Table<'_>, limits: &mut QueueLimits) -> bool {
     let rows = table.u32("max_rows", 1..=MOST);
     limits.max_rows = rows.unwrap_or(limits.max_rows);
     limits.max_bytes = table.bytes("max_bytes").unwrap_or(limits.max_bytes);
-    limits.priority_levels = table
-        .u32("priority_levels", 1..=MOST_LEVELS)
-        .unwrap_or(limits.priority_levels);
+    limits.priority_levels = table.u32("priority_levels", 1..=MOST_LEVELS).unwrap_or(limits.priority_levels);
     rows.is_some() || !table.has("max_rows")
 }
 
@@ -174,19 +148,13 @@ fn reuse(mut table: Table<'_>) {
 }
 
 fn check_sizes(document: &Document<'_>, preferred: &[Located<u32>], max: u32) {
-    for (position, size) in preferred.iter().enumerate() {
-        if size.value > max {
-            let message = format!(
-                "a batch of {} rows is more than max_batch_size, which is {max}",
-                size.value
-            );
-            document.fault(size.at.clone(), message, Some(format!("sizes from 1 to {max}")));
-        } else if preferred[..position].iter().any(|earlier| earlier.value == size.value) {
-            document.fault(
-                size.at.clone(),
-                format!("{} is listed twice", size.value),
-                Some("each size once".into()),
-            );
+    let mut seen = BTreeSet::new();
+    for Located { value: size, at } in preferred {
+        if *size > max {
+            let message = format!("a batch of {size} rows is more than max_batch_size, which is {max}");
+            document.fault(at.clone(), message, Some(format!("sizes from 1 to {max}")));
+        } else if !seen.insert(size) {
+            document.fault(at.clone(), format!("{size} is listed twice"), Some("each size once".to_owned()));
         }
     }
 }

@@ -34,12 +34,7 @@ impl PolicySet {
     /// One policy for every model and tenant.
     #[must_use]
     pub fn single(policy: Policy, generation: u64) -> Self {
-        Self {
-            generation,
-            policies: vec![Arc::new(policy)],
-            index: Level::default(),
-            names_tenants: false,
-        }
+        Self { generation, policies: vec![Arc::new(policy)], index: Level::default(), names_tenants: false }
     }
 
     pub(super) fn of(files: Vec<File<'_>>, generation: u64) -> Self {
@@ -76,15 +71,10 @@ impl PolicySet {
         let by_name = || self.index.exact.get(model).and_then(|level| level.find(tenant));
         let by_glob = || {
             let globs = self.index.globs.iter().filter(|(glob, _)| matches(glob, model));
-            globs
-                .filter_map(|(_, level)| level.find(tenant))
-                .min_by_key(|found| found.0)
+            globs.filter_map(|(_, level)| level.find(tenant)).min_by_key(|found| found.0)
         };
         let by_any = || self.index.any.as_ref().and_then(|level| level.find(tenant));
-        by_name()
-            .or_else(by_glob)
-            .or_else(by_any)
-            .map_or(self.policies.len() - 1, |found| found.1)
+        by_name().or_else(by_glob).or_else(by_any).map_or(self.policies.len() - 1, |found| found.1)
     }
 }
 
@@ -126,15 +116,8 @@ impl<T: Default> Level<T> {
 impl Level<usize> {
     fn find(&self, name: &str) -> Option<(Fit, usize)> {
         let by_name = self.exact.get(name).map(|index| (Fit::Name, *index));
-        let by_glob = || {
-            self.globs
-                .iter()
-                .find(|(glob, _)| matches(glob, name))
-                .map(|(_, index)| (Fit::Glob, *index))
-        };
-        by_name
-            .or_else(by_glob)
-            .or_else(|| self.any.map(|index| (Fit::Any, index)))
+        let by_glob = || self.globs.iter().find(|(glob, _)| matches(glob, name)).map(|(_, index)| (Fit::Glob, *index));
+        by_name.or_else(by_glob).or_else(|| self.any.map(|index| (Fit::Any, index)))
     }
 }
 
@@ -154,13 +137,7 @@ pub(super) fn ties(files: &[File<'_>]) -> Vec<Diagnostic> {
         let help = "give one of them a closer [match]: a name is closer than a glob, a glob than none, and models \
                     count before tenants";
         let Source { name, text } = later.source;
-        Some(Diagnostic::at(
-            name,
-            text,
-            later.rule.at.clone(),
-            message,
-            Some(help.to_owned()),
-        ))
+        Some(Diagnostic::at(name, text, later.rule.at.clone(), message, Some(help.to_owned())))
     };
     files.iter().enumerate().filter_map(first_tie).collect()
 }
@@ -172,9 +149,5 @@ fn shared(earlier: Option<&[Pattern]>, later: Option<&[Pattern]>) -> Option<Stri
     };
     let pairs = || earlier.iter().flat_map(|a| later.iter().map(move |b| (a, b)));
     let (a, b) = pairs().find(|(a, b)| a.competes(b))?;
-    Some(if a == b {
-        format!("\"{a}\"")
-    } else {
-        format!("\"{a}\" and \"{b}\"")
-    })
+    Some(if a == b { format!("\"{a}\"") } else { format!("\"{a}\" and \"{b}\"") })
 }

@@ -4,10 +4,7 @@ use proptest::{prop_assert_eq, proptest};
 use std::time::Duration;
 
 fn source(name: &str, text: &str) -> Source {
-    Source {
-        name: name.to_owned(),
-        text: text.to_owned(),
-    }
+    Source { name: name.to_owned(), text: text.to_owned() }
 }
 
 fn one(text: &str) -> Policy {
@@ -16,39 +13,22 @@ fn one(text: &str) -> Policy {
 
 fn faults(files: &[(&str, &str)]) -> Vec<String> {
     let sources: Vec<Source> = files.iter().map(|(name, text)| source(name, text)).collect();
-    compile(&sources, 1)
-        .unwrap_err()
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    compile(&sources, 1).unwrap_err().iter().map(ToString::to_string).collect()
 }
 
 #[test]
 fn an_empty_file_is_adaptive_with_its_defaults() {
     let policy = one("");
     assert_eq!(policy, Policy::preset("p", Strategy::Adaptive));
-    assert_eq!(
-        (policy.batch.max_batch_size, policy.batch.max_batch_tokens),
-        (64, 16_384)
-    );
-    assert_eq!(
-        policy.queue,
-        QueueLimits {
-            max_rows: 4096,
-            max_bytes: 64 << 20,
-            priority_levels: 3
-        }
-    );
+    assert_eq!((policy.batch.max_batch_size, policy.batch.max_batch_tokens), (64, 16_384));
+    assert_eq!(policy.queue, QueueLimits { max_rows: 4096, max_bytes: 64 << 20, priority_levels: 3 });
 }
 
 #[test]
 fn each_strategy_brings_its_defaults() {
     for strategy in Strategy::ALL {
         assert_eq!(Strategy::from_name(strategy.name()), Some(strategy));
-        assert_eq!(
-            one(&format!("strategy = \"{}\"", strategy.name())).batch,
-            strategy.batch_limits()
-        );
+        assert_eq!(one(&format!("strategy = \"{}\"", strategy.name())).batch, strategy.batch_limits());
     }
     assert_eq!(Strategy::from_name("custom"), None);
 }
@@ -76,11 +56,7 @@ fn every_key_is_read() {
             deadline: Some(Duration::from_secs(2)),
             on_predicted_miss: OnPredictedMiss::Serve,
         },
-        queue: QueueLimits {
-            max_rows: 10,
-            max_bytes: 1000,
-            priority_levels: 5,
-        },
+        queue: QueueLimits { max_rows: 10, max_bytes: 1000, priority_levels: 5 },
     };
     assert_eq!(policy, expected);
 }
@@ -103,23 +79,11 @@ fn what_has_no_machinery_is_refused() {
 #[test]
 fn faults_of_all_files_are_told_at_once() {
     let shown = faults(&[
-        (
-            "d/b.toml",
-            "schema = 2\n[batch]\nmax_batchsize = 3\n[slo]\ntarget = \"0s\"\n",
-        ),
+        ("d/b.toml", "schema = 2\n[batch]\nmax_batchsize = 3\n[slo]\ntarget = \"0s\"\n"),
         ("d/a.toml", "[match]\nmodels = []\ntenants = [\"ok\", \"\"]\n"),
     ]);
     let places: Vec<&str> = shown.iter().map(|s| s.split(": ").next().unwrap()).collect();
-    assert_eq!(
-        places,
-        [
-            "d/a.toml:2:10",
-            "d/a.toml:3:18",
-            "d/b.toml:1:10",
-            "d/b.toml:3:1",
-            "d/b.toml:5:10"
-        ]
-    );
+    assert_eq!(places, ["d/a.toml:2:10", "d/a.toml:3:18", "d/b.toml:1:10", "d/b.toml:3:1", "d/b.toml:5:10"]);
     assert!(shown[2].contains("expected 1, found 2"), "{shown:#?}");
     assert!(shown[3].contains("did you mean `max_batch_size`?"), "{shown:#?}");
     assert!(shown[4].contains("a duration from 1µs to 24h"), "{shown:#?}");
@@ -127,34 +91,22 @@ fn faults_of_all_files_are_told_at_once() {
 
 #[test]
 fn limits_must_go_together() {
-    let shown = faults(&[(
-        "p.toml",
-        "[batch]\nmax_batch_size = 8\npreferred_batch_sizes = [4, 16, 4]",
-    )]);
+    let shown = faults(&[("p.toml", "[batch]\nmax_batch_size = 8\npreferred_batch_sizes = [4, 16, 4]")]);
     assert!(
         shown[0].starts_with("p.toml:3:29: a batch of 16 rows is more than max_batch_size, which is 8"),
         "{shown:?}"
     );
     assert!(shown[1].starts_with("p.toml:3:33: 4 is listed twice"), "{shown:?}");
     let shown = faults(&[("p.toml", "strategy = \"fixed_size\"\n[queue]\nmax_rows = 31")]);
-    assert!(
-        shown[0].starts_with("p.toml:3:12: fixed_size could never fill a batch"),
-        "{shown:?}"
-    );
+    assert!(shown[0].starts_with("p.toml:3:12: fixed_size could never fill a batch"), "{shown:?}");
     let shown = faults(&[("p.toml", "strategy = \"fixed_size\"\n[batch]\nmax_batch_size = 5000")]);
-    assert!(
-        shown[0].starts_with("p.toml:3:18: fixed_size could never fill a batch"),
-        "{shown:?}"
-    );
+    assert!(shown[0].starts_with("p.toml:3:18: fixed_size could never fill a batch"), "{shown:?}");
     assert_eq!(one("[queue]\nmax_rows = 5").queue.max_rows, 5);
 }
 
 #[test]
 fn a_limit_that_is_a_fault_is_not_held_against_others() {
-    let shown = faults(&[(
-        "p.toml",
-        "[batch]\nmax_batch_size = \"x\"\npreferred_batch_sizes = [500]",
-    )]);
+    let shown = faults(&[("p.toml", "[batch]\nmax_batch_size = \"x\"\npreferred_batch_sizes = [500]")]);
     assert_eq!(shown.len(), 1, "{shown:?}");
     let shown = faults(&[("p.toml", "strategy = \"x\"\n[batch]\npreferred_batch_sizes = [100]")]);
     assert_eq!(shown.len(), 1, "{shown:?}");
@@ -171,15 +123,9 @@ fn the_most_specific_file_wins_and_models_count_first() {
     let files = [
         ("all.toml", ""),
         ("glob.toml", "match.models = [\"mini*\"]"),
-        (
-            "globtenant.toml",
-            "match = { models = [\"mini*\"], tenants = [\"acme\"] }",
-        ),
+        ("globtenant.toml", "match = { models = [\"mini*\"], tenants = [\"acme\"] }"),
         ("model.toml", "match.models = [\"minilm\", \"bert\"]"),
-        (
-            "modeltenant.toml",
-            "match = { models = [\"minilm\"], tenants = [\"free-*\"] }",
-        ),
+        ("modeltenant.toml", "match = { models = [\"minilm\"], tenants = [\"free-*\"] }"),
         ("tenant.toml", "match.tenants = [\"acme\"]"),
         ("tenantglob.toml", "match.tenants = [\"ac??\", \"x*\"]"),
     ];
@@ -200,10 +146,7 @@ fn the_most_specific_file_wins_and_models_count_first() {
 #[test]
 fn the_built_in_policy_applies_where_no_file_matches() {
     let set = compile(&[source("m.toml", "match.models = [\"m\"]")], 1).unwrap();
-    assert_eq!(
-        (set.lookup("m", "t"), set.lookup("n", "t"), set.policies().len()),
-        (0, 1, 2)
-    );
+    assert_eq!((set.lookup("m", "t"), set.lookup("n", "t"), set.policies().len()), (0, 1, 2));
     assert_eq!(*set.policies()[1], Policy::preset("default", Strategy::Adaptive));
     assert!(!set.names_tenants());
     assert_eq!(PolicySet::builtin(1).lookup("m", "t"), 0);
@@ -215,32 +158,14 @@ fn a_tie_is_told_at_the_match_of_the_later_file() {
     let a = ("a.toml", "[match]\nmodels = [\"m*\", \"x\"]");
     let shown = faults(&[a, ("b.toml", "schema = 1\n[match]\nmodels = [\"*m\"]")]);
     assert_eq!(shown.len(), 1);
-    assert!(
-        shown[0].starts_with("b.toml:2:2: this file and a.toml match equally well"),
-        "{shown:?}"
-    );
+    assert!(shown[0].starts_with("b.toml:2:2: this file and a.toml match equally well"), "{shown:?}");
     assert!(shown[0].contains("models \"m*\" and \"*m\", tenants any"), "{shown:?}");
     assert!(faults(&[("a.toml", ""), ("b.toml", "")])[0].starts_with("b.toml:1:1: this file and a.toml"));
-    let apart = [
-        "models = [\"m\"]",
-        "models = [\"n*\"]",
-        "models = [\"m*\"]\ntenants = [\"a\"]",
-        "tenants = [\"?\"]",
-    ];
+    let apart = ["models = [\"m\"]", "models = [\"n*\"]", "models = [\"m*\"]\ntenants = [\"a\"]", "tenants = [\"?\"]"];
     let files = apart.map(|rule| format!("[match]\n{rule}"));
     let names = ["b.toml", "c.toml", "d.toml", "e.toml"];
-    let sources: Vec<Source> = names
-        .iter()
-        .zip(&files)
-        .map(|(name, text)| source(name, text))
-        .collect();
-    assert!(
-        compile(
-            &[&sources[..], &[source(a.0, "[match]\nmodels = [\"m*\", \"x\"]")]].concat(),
-            1
-        )
-        .is_ok()
-    );
+    let sources: Vec<Source> = names.iter().zip(&files).map(|(name, text)| source(name, text)).collect();
+    assert!(compile(&[&sources[..], &[source(a.0, "[match]\nmodels = [\"m*\", \"x\"]")]].concat(), 1).is_ok());
 }
 
 /// Says by trying whether a glob matches.
@@ -257,11 +182,7 @@ fn matches_slowly(glob: &[char], name: &[char]) -> bool {
 /// All names of up to six of the letters `a` and `b`.
 fn short_names() -> impl Iterator<Item = String> {
     let of_length = |length: u32| {
-        (0..1u32 << length).map(move |bits| {
-            (0..length)
-                .map(|n| if bits >> n & 1 == 1 { 'a' } else { 'b' })
-                .collect()
-        })
+        (0..1u32 << length).map(move |bits| (0..length).map(|n| if bits >> n & 1 == 1 { 'a' } else { 'b' }).collect())
     };
     (0..=6).flat_map(of_length)
 }

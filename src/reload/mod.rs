@@ -36,10 +36,7 @@ pub enum ReadError {
 /// [`ReadError::Unreadable`] at the first file that cannot be read, else [`ReadError::NotText`] with
 /// every file that is not UTF-8.
 pub fn read_folder(folder: &Path) -> Result<Vec<Source>, ReadError> {
-    let unreadable = |source| ReadError::Unreadable {
-        path: folder.to_owned(),
-        source,
-    };
+    let unreadable = |source| ReadError::Unreadable { path: folder.to_owned(), source };
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();
@@ -57,11 +54,7 @@ pub fn read_folder(folder: &Path) -> Result<Vec<Source>, ReadError> {
             Err(error) => return Err(error),
         }
     }
-    if faults.is_empty() {
-        Ok(sources)
-    } else {
-        Err(ReadError::NotText(faults))
-    }
+    if faults.is_empty() { Ok(sources) } else { Err(ReadError::NotText(faults)) }
 }
 
 /// Reads one policy file.
@@ -70,10 +63,7 @@ pub fn read_folder(folder: &Path) -> Result<Vec<Source>, ReadError> {
 /// As [`read_folder`].
 pub fn read_file(path: &Path) -> Result<Source, ReadError> {
     let name = path.display().to_string();
-    let bytes = read_bytes(path).map_err(|source| ReadError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes = read_bytes(path).map_err(|source| ReadError::Unreadable { path: path.to_owned(), source })?;
     let text = document::decode(&name, bytes).map_err(ReadError::NotText)?;
     Ok(Source { name, text })
 }
@@ -85,11 +75,7 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
     }
     if kind.len() > document::MAX_BYTES as u64 {
-        let message = format!(
-            "it holds {} bytes, at most {} are read",
-            kind.len(),
-            document::MAX_BYTES
-        );
+        let message = format!("it holds {} bytes, at most {} are read", kind.len(), document::MAX_BYTES);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     fs::read(path)

@@ -2,10 +2,7 @@ use super::*;
 
 fn names(folder: &Path) -> Vec<String> {
     let sources = read_folder(folder).unwrap();
-    sources
-        .iter()
-        .map(|source| source.name.rsplit('/').next().unwrap().to_owned())
-        .collect()
+    sources.iter().map(|source| source.name.rsplit('/').next().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -16,10 +13,7 @@ fn a_folder_is_read_in_the_order_of_names_without_hidden_files() {
     }
     assert_eq!(names(folder.path()), ["a.toml", "b.toml"]);
     let first = &read_folder(folder.path()).unwrap()[0];
-    assert_eq!(
-        (first.name.clone(), &*first.text),
-        (folder.path().join("a.toml").display().to_string(), "a.toml")
-    );
+    assert_eq!((first.name.clone(), &*first.text), (folder.path().join("a.toml").display().to_string(), "a.toml"));
 }
 
 #[cfg(unix)]
@@ -38,12 +32,7 @@ fn a_mounted_config_map_is_read_through_its_links() {
 #[test]
 fn what_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(
-        read_folder(&folder.path().join("absent"))
-            .unwrap_err()
-            .to_string()
-            .contains("/absent: ")
-    );
+    assert!(read_folder(&folder.path().join("absent")).unwrap_err().to_string().contains("/absent: "));
     fs::create_dir(folder.path().join("x.toml")).unwrap();
     let shown = read_folder(folder.path()).unwrap_err().to_string();
     assert!(shown.ends_with("x.toml: it is not a file"), "{shown}");
@@ -54,13 +43,7 @@ fn every_file_that_is_not_text_is_told() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.toml"), b"\xff").unwrap();
     fs::write(folder.path().join("b.toml"), b"x = 1\n\xff").unwrap();
-    let Err(ReadError::NotText(faults)) = read_folder(folder.path()) else {
-        panic!("it was read")
-    };
+    let Err(ReadError::NotText(faults)) = read_folder(folder.path()) else { panic!("it was read") };
     assert_eq!(faults.len(), 2);
-    assert!(
-        faults[1].to_string().contains("b.toml:2:1: this byte is not UTF-8"),
-        "{}",
-        faults[1]
-    );
+    assert!(faults[1].to_string().contains("b.toml:2:1: this byte is not UTF-8"), "{}", faults[1]);
 }
