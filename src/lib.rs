@@ -34,6 +34,7 @@ pub mod metrics;
 #[cfg(feature = "server")]
 pub mod model;
 #[cfg(feature = "server")]
+pub mod readiness;
 pub mod reload;
 #[cfg(feature = "server")]
 pub mod request;

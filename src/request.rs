@@ -8,6 +8,8 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::text::Tokens;
+
 /// One caller's request, decoded and tokenised; its items may run in different batches.
 #[derive(Debug)]
 pub struct InferRequest {
@@ -34,15 +36,6 @@ pub enum Payload {
     Tokens(Tokens),
     /// One tensor request: one or more rows of one length.
     Tensors(TensorItem),
-}
-
-/// Token ids of one row, special tokens included, never empty.
-#[derive(Debug, Clone, Default)]
-pub struct Tokens {
-    /// Ids, in the vocabulary of the model.
-    pub ids: Vec<u32>,
-    /// Segment ids, as long as `ids`, or empty for all zero.
-    pub type_ids: Vec<u32>,
 }
 
 /// Input tensors of one v2 request, checked against the model's inputs.

@@ -1,11 +1,53 @@
 //! Dispatch: the one task that owns a scheduler, and the handle callers wait on.
+//!
+//! Decides nothing about batches: it feeds events to the scheduler, keeps the payloads the scheduler
+//! does not know of, and carries answers back.
 
-use crate::error::Error;
+mod driver;
+mod gate;
+mod pending;
+mod refusal;
+
+pub use driver::{Driver, Start, WorkerPlan};
+pub use gate::{Gate, Permit};
+
+use crate::error::{Error, Reason};
+use crate::exec::WorkerEvent;
+use crate::policy::PolicySet;
 use crate::request::{InferReply, InferRequest};
+use crate::types::{RequestId, WorkerId};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{mpsc, oneshot};
+
+/// Arrivals that may wait for the driver itself; it takes microseconds to empty.
+const ARRIVALS: usize = 1024;
+
+/// A request on its way to the driver.
+struct Arriving {
+    id: RequestId,
+    request: Arc<InferRequest>,
+    reply: oneshot::Sender<Result<InferReply, Error>>,
+}
+
+/// Everything else the driver is told.
+#[derive(Debug)]
+enum Control {
+    Cancel(RequestId),
+    Worker(WorkerEvent),
+    Restart(WorkerId),
+    Policies(Arc<PolicySet>),
+    Drain,
+}
 
 /// Where the front hands in requests. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Handle;
+pub struct Handle {
+    arrivals: mpsc::Sender<Arriving>,
+    control: mpsc::UnboundedSender<Control>,
+    gate: Arc<Gate>,
+    next: Arc<AtomicU64>,
+}
 
 impl Handle {
     /// Queues a request and waits for its answer.
@@ -15,33 +57,51 @@ impl Handle {
     ///
     /// # Cancel safety
     /// Dropping the future cancels the request: a waiting row is never computed.
-    #[expect(clippy::unused_async, reason = "skeleton")]
     pub async fn infer(&self, request: InferRequest) -> Result<InferReply, Error> {
-        drop(request);
-        Err(Error::invalid(""))
+        let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
+        let (reply, answer) = oneshot::channel();
+        let arriving = Arriving { id, request: Arc::new(request), reply };
+        self.arrivals.send(arriving).await.map_err(|_| gate::draining())?;
+        let guard = CancelOnDrop { handle: self, id };
+        let answer = answer.await;
+        std::mem::forget(guard);
+        answer.unwrap_or_else(|_| Err(gate::draining()))
     }
 
     /// The gate that guards decoding.
     #[must_use]
-    pub fn gate(&self) -> &Gate {
-        &Gate
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Swaps the policies; what waits moves under the new ones.
+    pub fn set_policies(&self, policies: Arc<PolicySet>) {
+        self.tell(Control::Policies(policies));
+    }
+
+    /// Stops accepting; the driver ends once nothing waits and nothing runs.
+    pub fn drain(&self) {
+        self.gate.close();
+        self.tell(Control::Drain);
+    }
+
+    /// Tells the driver, unless it has ended: then there is nothing left to tell.
+    fn tell(&self, control: Control) {
+        drop(self.control.send(control));
     }
 }
 
-/// Bounds the bytes of requests being decoded, waiting or answered.
-#[derive(Debug)]
-pub struct Gate;
+/// Cancels a request whose caller went away.
+struct CancelOnDrop<'a> {
+    handle: &'a Handle,
+    id: RequestId,
+}
 
-/// A reservation of bytes; given back on drop.
-#[derive(Debug)]
-pub struct Permit;
-
-impl Gate {
-    /// Reserves `bytes` for a request about to be decoded.
-    ///
-    /// # Errors
-    /// `overloaded` when the bytes do not fit or every queue is full, `draining` during shutdown.
-    pub fn reserve(&self, _bytes: usize) -> Result<Permit, Error> {
-        Ok(Permit)
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        self.handle.tell(Control::Cancel(self.id));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,34 @@ use crate::types::{BatchId, WorkerId};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod assemble;
+mod backend;
+mod block;
+mod differ;
+mod elements;
+mod engine;
+mod fake;
+#[cfg(test)]
+mod fixtures;
+mod numbers;
+mod onnx;
+mod pad;
+mod runtime;
+mod split;
+mod synthetic;
+mod telemetry;
+mod warmup;
+mod worker;
+
+pub use backend::{Backend, Input};
+pub use differ::{Difference, Differences, differences};
+pub use fake::{Fake, FakeRun, Script};
+pub use onnx::{OnnxBackend, probe};
+pub use runtime::{Runtime, RuntimeError};
+pub use telemetry::disable_telemetry;
+pub use warmup::{WarmUp, warm_up};
+pub use worker::{WorkerConfig, WorkerHandle, spawn};
+
 /// One batch to run.
 #[derive(Debug)]
 pub struct Job {

@@ -1,1 +1,92 @@
-//! To be written.
+//! The data plane: bytes to [`InferRequest`](crate::request::InferRequest) and back.
+//!
+//! Decides routes, decoding, limits on bytes and the shape of every answer. Does not know how batches
+//! are formed or run: that is behind [`Backend`].
+
+mod backend;
+mod body;
+mod call;
+mod fields;
+mod gzip;
+mod layers;
+mod oip;
+mod openai;
+mod pool;
+mod preface;
+mod proxy;
+mod respond;
+mod serve;
+mod tokens;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use backend::{Backend, Held, InferFuture};
+pub use pool::Pool;
+pub use proxy::{BadUpstream, Upstream};
+
+use crate::metrics::{Metrics, Protocol};
+use crate::model::Registry;
+use crate::readiness::Readiness;
+use axum::Router;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bounds on what a client may send, and how slowly.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Most bytes of an inference body, after decompression.
+    pub max_body_bytes: usize,
+    /// Longest a connection may take for a request's head; also how long an idle one is kept.
+    pub header_timeout: Duration,
+    /// Longest an inference body may take to arrive.
+    pub body_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 16 << 20,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Everything the data plane needs.
+#[derive(Debug)]
+pub struct Front {
+    /// The live table of models.
+    pub registry: Arc<Registry>,
+    /// What answers requests.
+    pub backend: Arc<dyn Backend>,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether traffic is wanted.
+    pub readiness: Arc<Readiness>,
+    /// Bounds on what a client may send.
+    pub limits: Limits,
+    /// Threads for long decoding and tokenising.
+    pub pool: Pool,
+    /// Where every path goes that is not one of ours.
+    pub upstream: Option<Upstream>,
+}
+
+impl Front {
+    /// The whole data plane as one service.
+    pub fn router(self) -> Router {
+        let front = Arc::new(self);
+        let inference = Router::new()
+            .merge(layers::inference(&front, Protocol::V2, oip::inference_routes()))
+            .merge(layers::inference(&front, Protocol::OpenAi, openai::inference_routes()));
+        let routes = Router::new()
+            .merge(inference)
+            .merge(oip::plain_routes())
+            .merge(openai::plain_routes())
+            .method_not_allowed_fallback(respond::method_not_allowed)
+            .fallback(proxy::fallback);
+        layers::everything(routes).with_state(front)
+    }
+}

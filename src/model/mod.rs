@@ -3,12 +3,24 @@
 //! Decides which dimension is the batch and which the length, what is padded and with what, and what
 //! a model can be asked for. Does not run anything.
 
+mod accept;
 mod datatype;
+mod describe;
+mod dims;
+#[cfg(test)]
+mod fixtures;
 mod folder;
+mod hub;
+mod json;
 mod registry;
+mod resolve;
+mod settings;
 mod spec;
+mod task;
 
+pub use accept::{Accepted, Given};
 pub use datatype::Datatype;
-
+pub use describe::Finding;
+pub use folder::{Folder, FolderError};
 pub use registry::{Model, ModelState, Registry};
 pub use spec::{Dim, ModelSpec, RawDim, RawIo, RawTensor, Task, TensorSpec};

@@ -48,6 +48,24 @@ pub struct ModelSpec {
     pub max_length: Option<u32>,
 }
 
+impl ModelSpec {
+    /// The input of this name and its place in the model's order.
+    #[must_use]
+    pub fn input(&self, name: &str) -> Option<(usize, &TensorSpec)> {
+        find(&self.inputs, name)
+    }
+
+    /// The output of this name and its place in the model's order.
+    #[must_use]
+    pub fn output(&self, name: &str) -> Option<(usize, &TensorSpec)> {
+        find(&self.outputs, name)
+    }
+}
+
+fn find<'a>(tensors: &'a [TensorSpec], name: &str) -> Option<(usize, &'a TensorSpec)> {
+    tensors.iter().enumerate().find(|(_, tensor)| tensor.name == name)
+}
+
 /// One input or output, interpreted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorSpec {
@@ -59,6 +77,19 @@ pub struct TensorSpec {
     pub dims: Vec<Dim>,
     /// The value that fills padded positions (inputs only).
     pub pad: f64,
+}
+
+impl TensorSpec {
+    /// The first dimension that carries a row's length.
+    #[must_use]
+    pub fn length_axis(&self) -> Option<usize> {
+        self.length_axes().next()
+    }
+
+    /// Every dimension that carries a row's length (an attention map has two).
+    pub fn length_axes(&self) -> impl Iterator<Item = usize> {
+        self.dims.iter().enumerate().filter(|(_, dim)| **dim == Dim::Length).map(|(axis, _)| axis)
+    }
 }
 
 /// One dimension, interpreted.

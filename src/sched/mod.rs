@@ -1,1 +1,28 @@
-//! To be written.
+//! The scheduler: which rows share the next batch, on which worker, and when.
+//!
+//! Pure decisions: no clock, thread, async, tensor or tokenizer. Events come in with `now`, decisions
+//! go out; the same events give the same decisions, byte for byte. That is what makes replay,
+//! property tests and the simulation of a policy possible. Payloads live in `dispatch`.
+
+mod admit;
+mod cost;
+mod decide;
+mod event;
+mod form;
+mod lane;
+mod model;
+mod retry;
+mod scheduler;
+mod strategy;
+mod table;
+mod urgency;
+
+pub use cost::CostModel;
+pub use event::{
+    Arrival, BatchOutcome, BatchReport, Dispatch, FailReason, Grid, Item, Measured, ModelLimits, Output, Reject,
+    Release, WorkerState,
+};
+pub use scheduler::Scheduler;
+
+#[cfg(test)]
+mod tests;

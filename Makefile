@@ -1,0 +1,69 @@
+# `make help` lists what there is. What is fetched goes to .cache/, what is built to target/.
+
+PYTHON ?= python3
+CARGO ?= cargo
+# Of `make demo` and `make bench`: load for each way to batch, in ROUNDS rounds of DURATION.
+ROUNDS ?= 2
+DURATION ?= 7s
+# Of `make bench`: a file of texts, one a line; the shipped mixed texts without it.
+TEXTS ?=
+# Of `make run`.
+LISTEN ?= 127.0.0.1:8080
+
+BINARY := $(or $(CARGO_TARGET_DIR),target)/release/inferneo
+MODEL := .cache/models/minilm
+LIBRARY := .cache/onnxruntime/libonnxruntime.so
+STEP := @scripts/step
+
+# ONNX Runtime's own switch; the program turns telemetry off as well.
+export ORT_DISABLE_TELEMETRY := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo run test lint bench clean need-rust need-python
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: need-python ## Fetches ONNX Runtime and the MiniLM model into .cache/ (once)
+	$(STEP) "setup" $(PYTHON) scripts/setup.py
+
+build: need-rust ## Builds the release binary
+	$(STEP) "build" $(CARGO) build --locked --release
+
+demo: setup build ## Serves a real model, loads it in three ways, prints a table (2 minutes)
+	$(STEP) "demo" $(PYTHON) scripts/demo.py --binary $(BINARY) --rounds $(ROUNDS) --duration $(DURATION)
+
+run: setup build ## Serves the MiniLM model on LISTEN (127.0.0.1:8080) until Ctrl-C
+	@echo "Serving on $(LISTEN) in a moment. In another terminal:"
+	@echo "  curl http://$(LISTEN)/v1/embeddings -H 'content-type: application/json' -d '{\"model\": \"minilm\", \"input\": \"Hello\"}'"
+	@exec $(BINARY) serve --model minilm=$(MODEL) --policies policies --onnxruntime-library $(LIBRARY) --listen $(LISTEN)
+
+test: need-rust setup ## Everything CI runs: format, lints, the core alone, all tests, documentation
+	$(STEP) "format" $(CARGO) fmt --check
+	$(STEP) "lints" $(CARGO) clippy --locked --all-targets -- -D warnings
+	$(STEP) "the core alone" $(CARGO) test --locked --no-default-features --lib --test tidy
+	$(STEP) "all tests" $(CARGO) test --locked
+	$(STEP) "documentation" env RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+lint: need-rust ## Format, lints, documentation; licences too where cargo-deny is installed
+	$(STEP) "format" $(CARGO) fmt --check
+	$(STEP) "lints" $(CARGO) clippy --locked --all-targets -- -D warnings
+	$(STEP) "documentation" env RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check bans licenses sources; fi
+
+bench: ROUNDS = 3
+bench: DURATION = 15s
+bench: setup build ## Prints the ratios over the baselines (TEXTS=file), and the cost of a decision
+	$(STEP) "load" $(PYTHON) scripts/demo.py --binary $(BINARY) --rounds $(ROUNDS) --duration $(DURATION) $(if $(TEXTS),--texts $(TEXTS))
+	$(STEP) "scheduler" $(CARGO) bench --locked --no-default-features --bench sched
+
+clean: ## Removes what was built and fetched
+	rm -rf target .cache
+
+need-rust:
+	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it with rustup (https://rustup.rs), then run make again." >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "A C compiler is missing (cc): on Debian or Ubuntu, apt-get install build-essential." >&2; exit 1; }
+
+need-python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3 is missing: on Debian or Ubuntu, apt-get install python3 python3-venv." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: on Debian or Ubuntu, apt-get install python3-venv." >&2; exit 1; }

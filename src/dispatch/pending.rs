@@ -1,0 +1,104 @@
+//! A request the driver keeps until its last item is answered.
+
+use super::Arriving;
+use crate::error::Error;
+use crate::request::{Answer, BatchSummary, InferReply, InferRequest, Payload, Timing};
+use crate::sched::Item;
+use crate::types::{ShapeClass, Time};
+use prometheus::IntGauge;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// One request between arrival and answer.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) request: Arc<InferRequest>,
+    pub(super) arrived: Time,
+    /// Set when an item of it failed alone: what the model said.
+    pub(super) failure: Option<String>,
+    answers: Vec<Option<Answer>>,
+    open: usize,
+    batches: u32,
+    /// Rows not yet dispatched, and the gauge that counts them.
+    waiting: i64,
+    gauge: IntGauge,
+    reply: oneshot::Sender<Result<InferReply, Error>>,
+}
+
+impl Pending {
+    pub(super) fn new(arriving: Arriving, arrived: Time, gauge: IntGauge) -> Self {
+        let request = arriving.request;
+        let count = request.items.len();
+        let waiting = request.items.iter().map(|p| i64::from(rows(p))).sum();
+        gauge.add(waiting);
+        let answers = std::iter::repeat_with(|| None).take(count).collect();
+        let reply = arriving.reply;
+        Self { request, arrived, failure: None, answers, open: count, batches: 0, waiting, gauge, reply }
+    }
+
+    /// Takes note that one of its items left the queue.
+    pub(super) fn dispatched(&mut self, index: usize) {
+        let rows = self.request.items.get(index).map_or(0, |p| i64::from(rows(p))).min(self.waiting);
+        self.waiting -= rows;
+        self.gauge.sub(rows);
+    }
+
+    /// Takes note of a batch that answered some of its items.
+    pub(super) fn ran_in(&mut self) {
+        self.batches += 1;
+    }
+
+    /// Keeps an answer; true once none is missing.
+    pub(super) fn answer(&mut self, index: usize, answer: Answer) -> bool {
+        if let Some(place @ None) = self.answers.get_mut(index) {
+            *place = Some(answer);
+            self.open -= 1;
+        }
+        self.open == 0
+    }
+
+    /// Answers the caller, if it is still there.
+    pub(super) fn succeed(mut self, timing: Timing, batch: &BatchSummary) {
+        let answers = std::mem::take(&mut self.answers).into_iter().flatten().collect();
+        let batch = BatchSummary { batches: self.batches, ..batch.clone() };
+        self.finish(Ok(InferReply { answers, timing, batch }));
+    }
+
+    /// Refuses the caller, if it is still there.
+    pub(super) fn fail(self, error: Error) {
+        self.finish(Err(error));
+    }
+
+    /// Forgets the caller.
+    pub(super) fn forget(self) {
+        self.gauge.sub(self.waiting);
+    }
+
+    fn finish(self, result: Result<InferReply, Error>) {
+        self.gauge.sub(self.waiting);
+        // A caller that went away is told nothing.
+        drop(self.reply.send(result));
+    }
+}
+
+/// What the scheduler must know of a payload.
+pub(super) fn item(payload: &Payload, class_of: impl Fn(u32) -> ShapeClass) -> Item {
+    match payload {
+        Payload::Tokens(tokens) => {
+            let len = u32::try_from(tokens.ids.len()).unwrap_or(u32::MAX);
+            Item { rows: 1, len, bytes: len.saturating_mul(8), class: class_of(len) }
+        }
+        Payload::Tensors(tensors) => {
+            let bytes: usize = tensors.tensors.iter().map(|t| t.data.len()).sum();
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            Item { rows: tensors.rows, len: tensors.len, bytes, class: tensors.class }
+        }
+    }
+}
+
+fn rows(payload: &Payload) -> u32 {
+    match payload {
+        Payload::Tokens(_) => 1,
+        Payload::Tensors(tensors) => tensors.rows,
+    }
+}

@@ -1,0 +1,59 @@
+//! The scheduler's refusals in the caller's words.
+
+use super::gate::draining;
+use crate::error::{Error, Reason};
+use crate::sched::{FailReason, Reject};
+use std::time::Duration;
+
+/// Why a request was not queued.
+pub(super) fn rejected(reject: Reject, model: &str) -> Error {
+    match reject {
+        Reject::UnknownModel => Error::new(Reason::UnknownModel, format_args!("there is no model `{model}`")),
+        Reject::NotReady => not_ready(model),
+        Reject::Draining => draining(),
+        Reject::RowsOverBatch { rows, limit } => Error::new(
+            Reason::TooLarge,
+            format_args!("the request has {rows} rows; a batch takes at most {limit} (max_batch_size)"),
+        ),
+        Reject::TokensOverBatch { tokens, limit } => Error::new(
+            Reason::TooLarge,
+            format_args!("a row or tensor has {tokens} tokens; a batch takes at most {limit} (max_batch_tokens)"),
+        ),
+        Reject::OverQueue { rows, limit } => Error::new(
+            Reason::TooLarge,
+            format_args!("the request has {rows} rows; the queue takes at most {limit} (queue.max_rows)"),
+        ),
+        Reject::BytesOverQueue { bytes, limit } => Error::new(
+            Reason::TooLarge,
+            format_args!("the request keeps {bytes} bytes; the queue takes at most {limit} (queue.max_bytes)"),
+        ),
+        Reject::QueueFull { drain } => {
+            Error::new(Reason::Overloaded, "the queue is full; retry later").retry_after(drain)
+        }
+        Reject::PredictedMiss { drain } => {
+            let message = "the answer is predicted to come after the deadline; retry later or allow more time";
+            Error::new(Reason::Overloaded, message).retry_after(drain)
+        }
+        Reject::DeadlinePassed => Error::new(Reason::DeadlineExceeded, "the deadline had passed on arrival"),
+    }
+}
+
+/// Why a queued request ends without an answer; `detail` is what the model said, if it did.
+pub(super) fn failed(reason: FailReason, model: &str, detail: Option<&str>) -> Error {
+    match reason {
+        FailReason::DeadlineExceeded => {
+            Error::new(Reason::DeadlineExceeded, "the deadline passed before the answer was ready")
+        }
+        FailReason::ExecutionFailed => Error::new(
+            Reason::ExecutionFailed,
+            format_args!("model `{model}` failed on this request: {}", detail.unwrap_or("no detail")),
+        ),
+        FailReason::NotReady => not_ready(model),
+        FailReason::UnknownModel => Error::new(Reason::UnknownModel, format_args!("model `{model}` was unloaded")),
+    }
+}
+
+fn not_ready(model: &str) -> Error {
+    Error::new(Reason::NotReady, format_args!("model `{model}` has no worker that could answer; retry later"))
+        .retry_after(Duration::from_secs(1))
+}

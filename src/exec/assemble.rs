@@ -1,0 +1,236 @@
+//! Batch assembly: the items' rows, padded to one length, in the model's input tensors.
+//!
+//! Decides where each row lies and what fills the rest. Does not know which rows belong together and
+//! does not run anything.
+
+use super::backend::Input;
+use super::block::{copy_corner, volume};
+use super::elements;
+use super::pad::{fill, pattern};
+use super::{Failure, Job, JobItem};
+use crate::model::{Datatype, Dim, ModelSpec, TensorSpec};
+use crate::request::{Payload, Tensor, TensorItem, Tokens};
+
+/// The rows and the length of one item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) rows: usize,
+    pub(super) len: usize,
+}
+
+impl JobItem {
+    /// The payload to run.
+    pub(super) fn payload(&self) -> Result<&Payload, Failure> {
+        self.request
+            .items
+            .get(self.index)
+            .ok_or_else(|| Failure::Failed(format!("the request has no item {}", self.index)))
+    }
+
+    /// Its rows and length.
+    pub(super) fn extent(&self) -> Result<Extent, Failure> {
+        Ok(match self.payload()? {
+            Payload::Tokens(t) => Extent { rows: 1, len: t.ids.len() },
+            Payload::Tensors(t) => Extent { rows: t.rows as usize, len: t.len as usize },
+        })
+    }
+}
+
+/// Builds input tensors in buffers that it keeps.
+#[derive(Debug, Default)]
+pub(super) struct Assembler {
+    inputs: Vec<Input>,
+}
+
+impl Assembler {
+    /// Builds the model's inputs for a batch, valid until the next call.
+    ///
+    /// # Errors
+    /// [`Failure::Failed`] if the items do not fit the model or each other.
+    pub(super) fn assemble(&mut self, spec: &ModelSpec, job: &Job) -> Result<&[Input], Failure> {
+        if job.items.is_empty() || (!spec.batchable && job.items.len() != 1) {
+            return Err(Failure::Failed(format!("a batch of {} items for this model", job.items.len())));
+        }
+        let len = job.padded_len as usize;
+        let mut rows = 0;
+        for item in &job.items {
+            let extent = item.extent()?;
+            if spec.pads && extent.len > len {
+                return Err(Failure::Failed(format!("a row of length {} in a batch of length {len}", extent.len)));
+            }
+            rows += extent.rows;
+        }
+        self.inputs.resize_with(spec.inputs.len(), || Input::new(Datatype::Uint8));
+        for (index, (input, tensor)) in self.inputs.iter_mut().zip(&spec.inputs).enumerate() {
+            Filler { spec, tensor, index, job, rows, len }.fill(input)?;
+        }
+        Ok(&self.inputs)
+    }
+}
+
+/// Fills one input.
+struct Filler<'a> {
+    spec: &'a ModelSpec,
+    tensor: &'a TensorSpec,
+    index: usize,
+    job: &'a Job,
+    rows: usize,
+    len: usize,
+}
+
+impl Filler<'_> {
+    fn fill(&self, input: &mut Input) -> Result<(), Failure> {
+        input.datatype = self.tensor.datatype;
+        input.shape = self.target_shape()?;
+        let elements = volume(&input.shape).filter(|n| n.checked_mul(8).is_some());
+        input.resize(elements.ok_or_else(|| self.fault("the batch is too large"))?);
+        let row = volume(&input.shape[1.min(input.shape.len())..]).unwrap_or(0);
+        let stacks = self.tensor.dims.first() == Some(&Dim::Batch);
+        if !stacks && self.job.items.len() > 1 {
+            return Err(self.fault("has no batch dimension"));
+        }
+        let mut at = 0;
+        for item in &self.job.items {
+            let mut dims = input.shape.clone();
+            if stacks {
+                dims[0] = item.extent()?.rows;
+            }
+            match item.payload()? {
+                Payload::Tokens(tokens) => self.place_tokens(tokens, input, at, &dims)?,
+                Payload::Tensors(tensors) => self.place_tensor(self.own(tensors)?, input, at, &dims)?,
+            }
+            at += dims.first().map_or(1, |n| n * row);
+        }
+        Ok(())
+    }
+
+    /// The batch's shape: rows stacked, lengths padded, every other size as the items have it.
+    fn target_shape(&self) -> Result<Vec<usize>, Failure> {
+        let sample = self.job.items.iter().find_map(|item| match item.payload() {
+            Ok(Payload::Tensors(tensors)) => tensors.tensors.get(self.index),
+            _ => None,
+        });
+        let size = |(axis, dim): (usize, &Dim)| match (dim, sample) {
+            (Dim::Batch, _) => Ok(self.rows),
+            (Dim::Length, _) if self.spec.pads => Ok(self.len),
+            (_, Some(sample)) => sample.shape.get(axis).copied().ok_or_else(|| self.fault("has too few dimensions")),
+            (Dim::Length, None) => Ok(self.len),
+            (Dim::Fixed(n), None) => Ok(*n),
+            (Dim::Free(symbol), None) => Err(self.fault(format!("needs a size for `{symbol}`, which a text has not"))),
+        };
+        self.tensor.dims.iter().enumerate().map(size).collect()
+    }
+
+    fn own<'t>(&self, item: &'t TensorItem) -> Result<&'t Tensor, Failure> {
+        item.tensors.get(self.index).ok_or_else(|| self.fault("is missing from a request"))
+    }
+
+    /// Copies an item's tensor to its rows, `at` elements into the buffer and `dims` large.
+    fn place_tensor(&self, tensor: &Tensor, input: &mut Input, at: usize, dims: &[usize]) -> Result<(), Failure> {
+        self.check(tensor, dims)?;
+        let padded = tensor.shape != dims;
+        let end = at + volume(dims).unwrap_or(0);
+        let Some(size) = tensor.datatype.size() else {
+            let own = elements::decode(&tensor.data)?;
+            if Some(own.len()) != volume(&tensor.shape) {
+                return Err(self.fault("has another number of elements than its shape says"));
+            }
+            copy_corner(&own, &tensor.shape, &mut input.strings[at..end], dims);
+            return Ok(());
+        };
+        let target = &mut input.data_mut()[at * size..end * size];
+        if padded {
+            fill(target, pattern(tensor.datatype, self.tensor.pad));
+        }
+        let (from, to) = ([&tensor.shape[..], &[size]].concat(), [dims, &[size]].concat());
+        copy_corner(&tensor.data, &from, target, &to);
+        Ok(())
+    }
+
+    /// Checks that a tensor can lie in `dims`: the same sizes, or smaller where this model pads.
+    fn check(&self, tensor: &Tensor, dims: &[usize]) -> Result<(), Failure> {
+        let fits = |(axis, (own, target)): (usize, (&usize, &usize))| {
+            own == target || (own < target && self.spec.pads && self.tensor.dims[axis] == Dim::Length)
+        };
+        if tensor.datatype != self.tensor.datatype
+            || tensor.shape.len() != dims.len()
+            || !tensor.shape.iter().zip(dims).enumerate().all(fits)
+        {
+            let got = (tensor.datatype.name(), &tensor.shape);
+            return Err(self.fault(format!(
+                "is {} {dims:?} in this batch, a request has {} {:?}",
+                self.tensor.datatype.name(),
+                got.0,
+                got.1
+            )));
+        }
+        let bytes = tensor.datatype.size().map(|size| volume(&tensor.shape).and_then(|n| n.checked_mul(size)));
+        match bytes {
+            Some(expected) if expected != Some(tensor.data.len()) => {
+                Err(self.fault("has another number of bytes than its shape says"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes one token row, then its padding.
+    fn place_tokens(&self, tokens: &Tokens, input: &mut Input, at: usize, dims: &[usize]) -> Result<(), Failure> {
+        let width = volume(dims).unwrap_or(0);
+        if width < tokens.ids.len() || (width > tokens.ids.len() && !self.spec.pads) {
+            return Err(self.fault(format!("holds {width} tokens a row, a text has {}", tokens.ids.len())));
+        }
+        let column = Column::of(&self.tensor.name).ok_or_else(|| self.fault("cannot be filled from a text"))?;
+        let values = (0..tokens.ids.len()).map(|i| column.value(tokens, i));
+        match self.tensor.datatype {
+            Datatype::Int64 => {
+                let row = &mut bytemuck::cast_slice_mut::<u8, i64>(input.data_mut())[at..at + width];
+                row.iter_mut().zip(values).for_each(|(to, v)| *to = i64::from(v));
+                row[tokens.ids.len()..].fill(self.tensor.pad as i64);
+            }
+            Datatype::Int32 => {
+                let row = &mut bytemuck::cast_slice_mut::<u8, i32>(input.data_mut())[at..at + width];
+                row.iter_mut().zip(values).for_each(|(to, v)| *to = v.cast_signed());
+                row[tokens.ids.len()..].fill(self.tensor.pad as i32);
+            }
+            other => return Err(self.fault(format!("is {}, which holds no token ids", other.name()))),
+        }
+        Ok(())
+    }
+
+    fn fault(&self, message: impl std::fmt::Display) -> Failure {
+        Failure::Failed(format!("input `{}` {message}", self.tensor.name))
+    }
+}
+
+/// What an input of a text model carries, by the name exporters give it.
+#[derive(Debug, Clone, Copy)]
+enum Column {
+    Ids,
+    Mask,
+    TypeIds,
+    Positions,
+}
+
+impl Column {
+    fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "input_ids" => Self::Ids,
+            "attention_mask" => Self::Mask,
+            "token_type_ids" => Self::TypeIds,
+            "position_ids" => Self::Positions,
+            _ => return None,
+        })
+    }
+
+    fn value(self, tokens: &Tokens, at: usize) -> u32 {
+        match self {
+            Self::Ids => tokens.ids[at],
+            Self::Mask => 1,
+            Self::TypeIds => tokens.type_ids.get(at).copied().unwrap_or(0),
+            Self::Positions => at as u32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

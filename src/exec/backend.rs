@@ -1,0 +1,81 @@
+//! What a worker needs of a model runtime, and the tensors it hands over.
+//!
+//! Decides nothing. Knows neither requests nor how inputs came together.
+
+use super::Failure;
+use crate::model::Datatype;
+use crate::request::Tensor;
+use bytes::Bytes;
+
+/// A model, loaded and ready to run on one thread.
+pub trait Backend {
+    /// Runs the model on one batch: `inputs` in the model's order, answered with the outputs whose
+    /// indices are `wanted`, in that order.
+    ///
+    /// # Errors
+    /// A [`Failure`] that concerns the whole batch.
+    fn run(&mut self, inputs: &[Input], wanted: &[usize]) -> Result<Vec<Tensor>, Failure>;
+}
+
+/// One assembled input, in a buffer that is used again for the next batch.
+#[derive(Debug)]
+pub struct Input {
+    pub(super) datatype: Datatype,
+    pub(super) shape: Vec<usize>,
+    /// The elements of any datatype but `BYTES`, in words so that every type is aligned.
+    words: Vec<u64>,
+    /// How many bytes of `words` count.
+    used: usize,
+    /// The elements of a `BYTES` tensor.
+    pub(super) strings: Vec<Bytes>,
+}
+
+impl Input {
+    /// Builds an empty tensor.
+    #[must_use]
+    pub fn new(datatype: Datatype) -> Self {
+        Self { datatype, shape: vec![0], words: Vec::new(), used: 0, strings: Vec::new() }
+    }
+
+    /// Element type.
+    #[must_use]
+    pub fn datatype(&self) -> Datatype {
+        self.datatype
+    }
+
+    /// Sizes, outermost first.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The elements, row-major and in the machine's byte order, aligned to 8 bytes; empty for `BYTES`.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.words)[..self.used]
+    }
+
+    /// The elements of a `BYTES` tensor, row-major; empty for every other datatype.
+    #[must_use]
+    pub fn strings(&self) -> &[Bytes] {
+        &self.strings
+    }
+
+    pub(super) fn data_mut(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.words)[..self.used]
+    }
+
+    /// Makes room for `elements`; what the buffer holds afterwards is unspecified.
+    pub(super) fn resize(&mut self, elements: usize) {
+        match self.datatype.size() {
+            Some(size) => {
+                self.used = elements * size;
+                self.words.resize(self.used.div_ceil(8), 0);
+            }
+            None => {
+                self.strings.clear();
+                self.strings.resize(elements, Bytes::new());
+            }
+        }
+    }
+}

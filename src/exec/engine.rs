@@ -1,0 +1,60 @@
+//! The engine: assemble, run, split, with a clock on each part.
+//!
+//! Decides nothing about batches. Knows that a run can panic, and that the process must go on.
+
+use super::assemble::Assembler;
+use super::backend::Backend;
+use super::{Failure, Job, split};
+use crate::clock;
+use crate::model::Model;
+use crate::request::Answer;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs batches on one backend.
+pub(super) struct Engine {
+    pub(super) model: Arc<Model>,
+    backend: Box<dyn Backend>,
+    assembler: Assembler,
+}
+
+/// A batch that was run.
+pub(super) struct Run {
+    pub(super) assemble: Duration,
+    pub(super) compute: Duration,
+    pub(super) result: Result<Vec<Answer>, Failure>,
+}
+
+impl Engine {
+    pub(super) fn new(model: Arc<Model>, backend: Box<dyn Backend>) -> Self {
+        Self { model, backend, assembler: Assembler::default() }
+    }
+
+    /// Runs a batch. A panic on the way is a failure of this batch.
+    pub(super) fn run(&mut self, job: &Job) -> Run {
+        let start = clock::now();
+        let mut assembled = start;
+        let result = guarded(|| {
+            let spec = &self.model.spec;
+            let wanted = split::wanted(spec, job)?;
+            let inputs = self.assembler.assemble(spec, job);
+            assembled = clock::now();
+            let outputs = self.backend.run(inputs?, &wanted)?;
+            split::split(spec, job, &wanted, &outputs)
+        });
+        Run { assemble: assembled.since(start), compute: clock::now().since(assembled), result }
+    }
+}
+
+/// Turns a panic into a failure, so that one batch never takes the process down.
+pub(super) fn guarded<T>(f: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    // What a panic leaves half-written are buffers that the next batch overwrites.
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| Err(Failure::Failed(format!("panic: {}", words(&*panic)))))
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

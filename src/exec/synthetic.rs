@@ -1,0 +1,109 @@
+//! Made-up batches, for warm-up and diagnosis.
+//!
+//! Decides what stands in for real input. Knows a model's description only.
+
+use super::warmup::Cell;
+use super::{Failure, Job, JobItem, block, elements};
+use crate::model::{Datatype, Dim, Model, Task, TensorSpec};
+use crate::request::{InferRequest, Payload, Tensor, TensorItem, Tokens, Want};
+use crate::types::{BatchId, Priority, ShapeClass};
+use half::{bf16, f16};
+use std::sync::Arc;
+
+/// A batch of `cell`'s shape that asks for what callers ask for.
+///
+/// # Errors
+/// [`Failure::Failed`] when the shape is too large to exist.
+pub(super) fn warm_up(model: &Arc<Model>, cell: Cell) -> Result<Job, Failure> {
+    let items = match model.spec.task {
+        Task::Tensors => vec![payload(model, cell, 0)?],
+        _ => (0..cell.rows).map(|row| payload(model, Cell { rows: 1, ..cell }, row)).collect::<Result<_, _>>()?,
+    };
+    let want = match &model.spec.task {
+        Task::Embedding { .. } => Want::Embedding,
+        Task::Classifier { output, .. } => Want::Outputs(vec![*output]),
+        Task::Tensors => everything(model),
+    };
+    Ok(batch(model, cell.len, items, want))
+}
+
+/// All outputs, in the model's order.
+pub(super) fn everything(model: &Model) -> Want {
+    Want::Outputs((0..model.spec.outputs.len()).collect())
+}
+
+/// A batch of one request.
+pub(super) fn batch(model: &Arc<Model>, padded_len: u32, items: Vec<Payload>, want: Want) -> Job {
+    let count = items.len();
+    let request = Arc::new(InferRequest {
+        id: "synthetic".into(),
+        model: model.clone(),
+        tenant: "".into(),
+        priority: Priority::default(),
+        deadline: None,
+        items,
+        want,
+    });
+    let items = (0..count).map(|index| JobItem { request: request.clone(), index }).collect();
+    Job { batch: BatchId::default(), padded_len, items }
+}
+
+/// An item of `cell`'s shape (one row of text for a text model), different for each `seed`.
+///
+/// # Errors
+/// [`Failure::Failed`] when the shape is too large to exist.
+pub(super) fn payload(model: &Model, cell: Cell, seed: u32) -> Result<Payload, Failure> {
+    let mut numbers = Numbers(seed);
+    if model.spec.task != Task::Tensors {
+        // Ids that every vocabulary has; zero is often the padding's.
+        let vocabulary = model.tokenizer.as_ref().map_or(100, |t| t.vocab_size().max(2));
+        let ids = (0..cell.len).map(|_| 1 + numbers.next() % (vocabulary - 1)).collect();
+        return Ok(Payload::Tokens(Tokens { ids, type_ids: Vec::new() }));
+    }
+    let tensors = model.spec.inputs.iter().map(|input| tensor(input, cell, &mut numbers)).collect::<Result<_, _>>()?;
+    Ok(Payload::Tensors(TensorItem { rows: cell.rows, len: cell.len, class: ShapeClass::default(), tensors }))
+}
+
+/// A reproducible sequence (a linear congruential generator, its better bits).
+struct Numbers(u32);
+
+impl Numbers {
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.0 >> 8
+    }
+
+    /// Between zero and one.
+    fn fraction(&mut self) -> f32 {
+        self.next() as f32 / (1 << 24) as f32
+    }
+}
+
+fn tensor(input: &TensorSpec, cell: Cell, numbers: &mut Numbers) -> Result<Tensor, Failure> {
+    let size = |dim: &Dim| match dim {
+        Dim::Batch => cell.rows as usize,
+        Dim::Length => cell.len as usize,
+        Dim::Fixed(n) => *n,
+        Dim::Free(_) => 1,
+    };
+    let shape: Vec<usize> = input.dims.iter().map(size).collect();
+    let count = block::volume(&shape).filter(|n| n.checked_mul(8).is_some_and(|bytes| isize::try_from(bytes).is_ok()));
+    let count = count.ok_or_else(|| Failure::Failed(format!("input `{}` is too large at {shape:?}", input.name)))?;
+    let masks = input.name == "attention_mask";
+    let mut data = Vec::new();
+    for _ in 0..count {
+        match input.datatype {
+            Datatype::Fp16 => data.extend(f16::from_f32(numbers.fraction()).to_le_bytes()),
+            Datatype::Bf16 => data.extend(bf16::from_f32(numbers.fraction()).to_le_bytes()),
+            Datatype::Fp32 => data.extend(numbers.fraction().to_le_bytes()),
+            Datatype::Fp64 => data.extend(f64::from(numbers.fraction()).to_le_bytes()),
+            Datatype::Bytes => data.extend_from_slice(&elements::encode(&["a"])),
+            // Zeros and ones are valid as flags, counts and indices alike; a mask leaves nothing out.
+            integer => {
+                let value = if masks { 1 } else { (numbers.next() & 1) as u8 };
+                data.extend([value, 0, 0, 0, 0, 0, 0, 0].into_iter().take(integer.size().unwrap_or(0)));
+            }
+        }
+    }
+    Ok(Tensor { datatype: input.datatype, shape, data: data.into() })
+}

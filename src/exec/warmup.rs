@@ -1,0 +1,202 @@
+//! The warm-up sweep: which shapes a model's instances measure, together and alone, before they serve.
+//!
+//! Decides the cells, their order and when to stop. Does not run them (the workers do) and draws no
+//! conclusions from the samples (the scheduler does).
+
+use crate::clock;
+use crate::model::{Dim, ModelSpec};
+use crate::types::Time;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The most one model's sweep may take.
+const BUDGET: Duration = Duration::from_secs(5);
+/// A cell predicted to take longer is skipped.
+const LONGEST: Duration = Duration::from_millis(250);
+/// Timed runs of a cell, after one that is discarded.
+pub(super) const TIMED_RUNS: u32 = 3;
+/// The longest row tried where the model sets no limit.
+const DEFAULT_LENGTH: u32 = 256;
+
+/// A shape to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cell {
+    pub(super) rows: u32,
+    pub(super) len: u32,
+}
+
+impl Cell {
+    fn work(self) -> u64 {
+        u64::from(self.rows) * u64::from(self.len)
+    }
+}
+
+/// One measurement: a cell, run by every instance at once or by one while the others wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) cell: Cell,
+    pub(super) alone: bool,
+}
+
+/// The part of one instance in its model's sweep.
+///
+/// The instances meet before every step. One that ends, for whatever reason, drops its part and the
+/// others go on without it.
+#[derive(Debug)]
+pub struct WarmUp {
+    shared: Arc<Shared>,
+    index: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Which instances take part still.
+    live: Vec<bool>,
+    arrived: usize,
+    round: u64,
+    plan: Plan,
+    step: Option<Step>,
+}
+
+/// Plans the sweep of a model that runs in `instances` sessions: one part for each.
+#[must_use]
+pub fn warm_up(spec: &ModelSpec, instances: usize) -> Vec<WarmUp> {
+    let plan = Plan::new(cells(spec), instances > 1);
+    let state = State { live: vec![true; instances], arrived: 0, round: 0, plan, step: None };
+    let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+    (0..instances).map(|index| WarmUp { shared: shared.clone(), index }).collect()
+}
+
+impl WarmUp {
+    /// Waits for the other instances and returns the next step with the number of instances that run
+    /// it; zero means that this one does not. `None` ends the sweep.
+    pub(super) fn next(&self) -> Option<(Step, u32)> {
+        let mut state = self.shared.lock();
+        let round = state.round;
+        state.arrived += 1;
+        if state.arrived == state.members() {
+            self.shared.advance(&mut state);
+        }
+        while state.round == round {
+            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let step = state.step?;
+        let leads = state.live.iter().position(|live| *live) == Some(self.index);
+        let busy = match (step.alone, leads) {
+            (false, _) => state.members() as u32,
+            (true, leads) => u32::from(leads),
+        };
+        Some((step, busy))
+    }
+
+    /// Tells the plan how long a cell took.
+    pub(super) fn record(&self, cell: Cell, took: Duration) {
+        self.shared.lock().plan.record(cell, took);
+    }
+
+    /// Ends the sweep for all: this model cannot run what was made up for it.
+    pub(super) fn stop(&self) {
+        self.shared.lock().plan.steps.clear();
+    }
+}
+
+impl Drop for WarmUp {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.live[self.index] = false;
+        if state.arrived > 0 && state.arrived == state.members() {
+            self.shared.advance(&mut state);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn advance(&self, state: &mut State) {
+        state.step = state.plan.next(clock::now());
+        state.arrived = 0;
+        state.round += 1;
+        self.changed.notify_all();
+    }
+}
+
+impl State {
+    fn members(&self) -> usize {
+        self.live.iter().filter(|live| **live).count()
+    }
+}
+
+/// The steps that are left.
+#[derive(Debug)]
+struct Plan {
+    steps: VecDeque<Step>,
+    /// The largest cell measured and its time, from which larger ones are predicted.
+    largest: Option<(u64, Duration)>,
+    end: Option<Time>,
+}
+
+impl Plan {
+    /// All cells by every instance, smallest first, then some of them alone.
+    fn new(mut cells: Vec<Cell>, several: bool) -> Self {
+        cells.sort_by_key(|cell| (cell.work(), cell.rows));
+        cells.dedup();
+        let alone = cells.iter().filter(|cell| several && cell.work() <= 256);
+        let steps = cells.iter().map(|cell| Step { cell: *cell, alone: false });
+        let steps = steps.chain(alone.map(|cell| Step { cell: *cell, alone: true })).collect();
+        Self { steps, largest: None, end: None }
+    }
+
+    fn next(&mut self, now: Time) -> Option<Step> {
+        let end = *self.end.get_or_insert(now + BUDGET);
+        while let Some(step) = self.steps.pop_front() {
+            let predicted = self.predict(step.cell);
+            if predicted <= LONGEST && now + predicted * (TIMED_RUNS + 1) <= end {
+                return Some(step);
+            }
+        }
+        None
+    }
+
+    fn record(&mut self, cell: Cell, took: Duration) {
+        if self.largest.is_none_or(|(work, longest)| (work, longest) < (cell.work(), took)) {
+            self.largest = Some((cell.work(), took));
+        }
+    }
+
+    /// Extrapolates linearly in rows × length; no cell is cheaper than a smaller one.
+    fn predict(&self, cell: Cell) -> Duration {
+        self.largest.map_or(Duration::ZERO, |(work, took)| took.mul_f64(cell.work() as f64 / work.max(1) as f64))
+    }
+}
+
+/// About nine sparse cells, chosen so that the fixed cost, the cost of a token and the cost of length
+/// each show; none where inputs have sizes that nobody knows.
+fn cells(spec: &ModelSpec) -> Vec<Cell> {
+    const BY_LENGTH: [(u32, u32); 9] =
+        [(1, 8), (8, 8), (1, 32), (32, 8), (8, 32), (1, 64), (4, 64), (1, 128), (4, 128)];
+    const BY_ROWS: [(u32, u32); 3] = [(1, 1), (8, 1), (32, 1)];
+    let has = |wanted: fn(&Dim) -> bool| spec.inputs.iter().flat_map(|i| &i.dims).any(wanted);
+    if has(|dim| matches!(dim, Dim::Free(_))) {
+        return Vec::new();
+    }
+    let longest = spec.max_length.unwrap_or(DEFAULT_LENGTH).max(1);
+    let mut shapes = match has(|dim| *dim == Dim::Length) {
+        true => [&BY_LENGTH[..], &[(1, longest)]].concat(),
+        false => BY_ROWS.to_vec(),
+    };
+    shapes.retain(|(rows, len)| (spec.batchable || *rows == 1) && *len <= longest);
+    shapes.into_iter().map(|(rows, len)| Cell { rows, len }).collect()
+}
+
+#[cfg(test)]
+mod tests;

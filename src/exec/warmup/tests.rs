@@ -1,0 +1,88 @@
+use super::*;
+use crate::exec::fixtures::{identity_spec, text_spec};
+use crate::model::Datatype;
+use std::sync::mpsc::channel;
+use std::thread;
+
+fn shapes(spec: &ModelSpec) -> Vec<(u32, u32)> {
+    cells(spec).iter().map(|c| (c.rows, c.len)).collect()
+}
+
+#[test]
+fn the_cells_fit_the_model() {
+    let mut text = text_spec();
+    text.max_length = Some(64);
+    assert!(shapes(&text).iter().all(|(_, len)| *len <= 64));
+    text.max_length = None;
+    assert!(shapes(&text).contains(&(1, DEFAULT_LENGTH)));
+    text.batchable = false;
+    assert!(shapes(&text).iter().all(|(rows, _)| *rows == 1));
+    assert_eq!(shapes(&identity_spec(Datatype::Fp32, &[Dim::Fixed(3)])), [(1, 1), (8, 1), (32, 1)]);
+    assert_eq!(shapes(&identity_spec(Datatype::Fp32, &[Dim::Free("n".into())])), []);
+}
+
+#[test]
+fn larger_cells_follow_smaller_ones_until_they_are_too_slow() {
+    let mut plan = Plan::new(cells(&text_spec()), false);
+    let mut last = 0;
+    while let Some(step) = plan.next(Time(1)) {
+        assert!(step.cell.work() >= last && step.cell.work() <= 64, "{step:?}");
+        last = step.cell.work();
+        plan.record(step.cell, Duration::from_millis(4 * last));
+    }
+    assert!(last > 0);
+}
+
+#[test]
+fn the_sweep_ends_with_its_budget() {
+    let mut plan = Plan::new(cells(&text_spec()), true);
+    let first = plan.next(Time(1)).unwrap();
+    plan.record(first.cell, Duration::from_millis(1));
+    assert_eq!(plan.next(Time(1) + BUDGET), None);
+}
+
+#[test]
+fn one_instance_runs_alone_while_the_others_wait() {
+    let threads = warm_up(&text_spec(), 2).into_iter().map(|part| {
+        thread::spawn(move || {
+            let mut seen = Vec::new();
+            while let Some((step, busy)) = part.next() {
+                part.record(step.cell, Duration::from_micros(step.cell.work()));
+                seen.push((step, busy));
+            }
+            seen
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    let seen: Vec<_> = threads.into_iter().map(|t| t.join().unwrap()).collect();
+    assert_eq!(seen[0].len(), seen[1].len());
+    for ((step, first), (same, second)) in seen[0].iter().zip(&seen[1]) {
+        assert_eq!(step, same);
+        assert_eq!((*first, *second), if step.alone { (1, 0) } else { (2, 2) });
+    }
+    assert!(seen[0].iter().any(|(step, _)| step.alone));
+}
+
+#[test]
+fn an_instance_that_dies_holds_nobody_up() {
+    let mut parts = warm_up(&text_spec(), 3);
+    let (dying, idle) = (parts.remove(0), parts.remove(0));
+    let (going, gone) = channel();
+    let rest = thread::spawn(move || {
+        let (_, busy) = parts[0].next().unwrap();
+        going.send(busy).unwrap();
+        let mut steps = 1;
+        while parts[0].next().is_some() {
+            steps += 1;
+        }
+        steps
+    });
+    drop(idle);
+    let dead = thread::spawn(move || {
+        dying.next();
+        assert_eq!(gone.recv().unwrap(), 2);
+        panic!("as scripted");
+    });
+    assert!(dead.join().is_err());
+    assert!(rest.join().unwrap() > 1);
+}

@@ -1,0 +1,155 @@
+//! A worker: one thread that owns one backend, warms it up and runs batches until its handle is gone.
+//!
+//! Decides when a worker is at its end. Knows nothing of tensors, schedulers or callers.
+
+use super::backend::Backend;
+use super::engine::{Engine, Run, guarded};
+use super::warmup::{Cell, TIMED_RUNS, WarmUp};
+use super::{Failure, Job, JobDone, Sample, WorkerEvent, synthetic};
+use crate::model::Model;
+use crate::types::WorkerId;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+/// What a worker is.
+#[derive(Debug)]
+pub struct WorkerConfig {
+    /// Its number, in every event.
+    pub id: WorkerId,
+    /// The thread's name; Linux shows 15 characters.
+    pub name: String,
+    /// The model its batches are for.
+    pub model: Arc<Model>,
+    /// Its part in the model's warm-up; `None` starts it cold.
+    pub warm_up: Option<WarmUp>,
+}
+
+/// A worker's queue. Dropping it ends the thread after the batches it was given.
+#[derive(Debug)]
+pub struct WorkerHandle {
+    jobs: Sender<Job>,
+    thread: JoinHandle<()>,
+}
+
+impl WorkerHandle {
+    /// Hands a batch over; its end is told as [`WorkerEvent::Done`].
+    ///
+    /// # Errors
+    /// Gives the job back when the thread has ended.
+    pub fn submit(&self, job: Job) -> Result<(), Job> {
+        self.jobs.send(job).map_err(|e| e.0)
+    }
+
+    /// Lets the thread finish the batches it was given, and waits for its end.
+    pub fn join(self) {
+        drop(self.jobs);
+        if self.thread.join().is_err() {
+            tracing::error!("a worker's thread panicked outside a batch");
+        }
+    }
+}
+
+/// Starts a worker.
+///
+/// `make_backend` runs on the new thread. `events` is called on it too and must not block for long:
+/// `Ready` or `Lost` first, then one `Done` a batch; `Lost` again after a `DeviceLost`, which ends the
+/// thread (batches it was given and has not run are lost with it). A handle that is dropped ends it
+/// without an event.
+///
+/// # Errors
+/// The operating system's, when it gives no thread.
+pub fn spawn(
+    config: WorkerConfig,
+    make_backend: impl FnOnce() -> Result<Box<dyn Backend>, Failure> + Send + 'static,
+    events: impl Fn(WorkerEvent) + Send + 'static,
+) -> io::Result<WorkerHandle> {
+    let (jobs, queue) = channel();
+    let thread = Builder::new().name(config.name.clone()).spawn(move || work(config, make_backend, &events, queue))?;
+    Ok(WorkerHandle { jobs, thread })
+}
+
+fn work(
+    config: WorkerConfig,
+    make_backend: impl FnOnce() -> Result<Box<dyn Backend>, Failure>,
+    events: &impl Fn(WorkerEvent),
+    queue: Receiver<Job>,
+) {
+    let id = config.id;
+    if let Err(failure) = serve(config, make_backend, events, &queue) {
+        // Closed first: whoever hears of the loss gets later jobs back.
+        drop(queue);
+        let message = failure.to_string();
+        events(WorkerEvent::Lost { worker: id, message });
+    }
+}
+
+/// Warms up and runs batches until the queue ends; an error is the worker's own end.
+fn serve(
+    config: WorkerConfig,
+    make_backend: impl FnOnce() -> Result<Box<dyn Backend>, Failure>,
+    events: &impl Fn(WorkerEvent),
+    queue: &Receiver<Job>,
+) -> Result<(), Failure> {
+    let WorkerConfig { id: worker, name: _, model, warm_up } = config;
+    let backend = guarded(make_backend)?;
+    let mut engine = Engine::new(model, backend);
+    let samples = warm_up.map_or_else(Vec::new, |part| engine.warm_up(&part));
+    events(WorkerEvent::Ready { worker, samples });
+    while let Ok(job) = queue.recv() {
+        let Run { assemble, compute, result } = engine.run(&job);
+        let end = match &result {
+            Err(failure @ Failure::DeviceLost(_)) => Err(failure.clone()),
+            _ => Ok(()),
+        };
+        events(WorkerEvent::Done(JobDone { worker, batch: job.batch, assemble, compute, result }));
+        end?;
+    }
+    Ok(())
+}
+
+impl Engine {
+    /// Runs this instance's steps of the sweep. A failure ends the sweep, never the worker.
+    fn warm_up(&mut self, part: &WarmUp) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        while let Some((step, busy)) = part.next() {
+            if busy == 0 {
+                continue;
+            }
+            match self.measure(step.cell) {
+                Ok(compute) => {
+                    part.record(step.cell, compute);
+                    samples.push(Sample { rows: step.cell.rows, len: step.cell.len, busy, compute });
+                }
+                Err(failure) => {
+                    let Cell { rows, len } = step.cell;
+                    tracing::warn!(model = %self.model.name, rows, len, "warm-up ends early: {failure}");
+                    part.stop();
+                }
+            }
+        }
+        samples
+    }
+
+    /// The median of a few runs. The first, which pays for a new shape, is discarded unless it alone
+    /// takes most of the time there is.
+    fn measure(&mut self, cell: Cell) -> Result<Duration, Failure> {
+        let job = synthetic::warm_up(&self.model, cell)?;
+        let mut timed = || {
+            let run = self.run(&job);
+            run.result.map(|_| run.compute)
+        };
+        let first = timed()?;
+        if first > Duration::from_secs(1) {
+            return Ok(first);
+        }
+        let mut runs = (0..TIMED_RUNS).map(|_| timed()).collect::<Result<Vec<_>, _>>()?;
+        runs.sort_unstable();
+        Ok(runs[runs.len() / 2])
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! An inference body: admitted, read and decompressed, all within bounds.
+//!
+//! Decides what is too large, too slow or in a form that is not understood. Knows no protocol.
+
+use super::{Front, Held, gzip};
+use crate::error::{Error, Reason};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use pin_project_lite::pin_project;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::time::timeout;
+
+/// First reservation for a body of unknown length; each next one doubles what is held.
+const STEP: usize = 64 << 10;
+
+/// A body that has arrived.
+#[derive(Debug, Clone)]
+pub(super) struct Received(pub(super) Bytes);
+
+/// The layer that admits and reads bodies. What it reserved is held until the answer is written.
+pub(super) async fn receive(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let mut room = Room { front: &front, held: Vec::new(), bytes: 0 };
+    match read(&front, &parts.headers, body, &mut room).await {
+        Ok(bytes) => parts.extensions.insert(Received(bytes)),
+        Err(error) => return error.into_response(),
+    };
+    let held = room.held;
+    let response = next.run(Request::from_parts(parts, Body::empty())).await;
+    response.map(|inner| Body::new(Holding { inner, held }))
+}
+
+/// The body a handler decodes; empty where the route has none.
+pub(super) fn take(request: &mut Request) -> Bytes {
+    request.extensions_mut().remove::<Received>().map(|Received(bytes)| bytes).unwrap_or_default()
+}
+
+async fn read(front: &Front, headers: &HeaderMap, body: Body, room: &mut Room<'_>) -> Result<Bytes, Error> {
+    let max = front.limits.max_body_bytes;
+    check_content_type(headers)?;
+    let gzipped = is_gzip(headers)?;
+    let length = content_length(headers);
+    if length.is_some_and(|length| length > max as u64) {
+        return Err(too_large(max));
+    }
+    let length = length.and_then(|length| usize::try_from(length).ok());
+    room.grow_to(length.unwrap_or(STEP.min(max)))?;
+    let slow = |_| {
+        let seconds = front.limits.body_timeout.as_secs_f64();
+        Error::new(Reason::BodyTimeout, format!("the body did not arrive within {seconds} s"))
+    };
+    let bytes = timeout(front.limits.body_timeout, collect(body, length, max, room)).await.map_err(slow)??;
+    if !gzipped {
+        return Ok(bytes);
+    }
+    let expanded = front.pool.run(bytes.len() <= gzip::INLINE, move || gzip::expand(&bytes, max)).await?;
+    room.grow_to(expanded.len())?;
+    Ok(expanded)
+}
+
+async fn collect(mut body: Body, length: Option<usize>, max: usize, room: &mut Room<'_>) -> Result<Bytes, Error> {
+    let mut whole = BytesMut::new();
+    let mut first: Option<Bytes> = None;
+    while let Some(frame) = body.frame().await {
+        let broken = |e| Error::invalid(format!("the body could not be read: {e}"));
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        let size = whole.len() + first.as_ref().map_or(0, Bytes::len) + data.len();
+        if size > max {
+            return Err(too_large(max));
+        }
+        room.grow_to(size)?;
+        match first.take() {
+            // One chunk, the common case, is kept as it came.
+            None if whole.is_empty() => first = Some(data),
+            before => {
+                if let Some(before) = before {
+                    whole.reserve(length.unwrap_or(size).max(size));
+                    whole.extend_from_slice(&before);
+                }
+                whole.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| whole.freeze()))
+}
+
+/// Room reserved so far for one body.
+struct Room<'a> {
+    front: &'a Front,
+    held: Vec<Held>,
+    bytes: usize,
+}
+
+impl Room<'_> {
+    /// Holds room for at least `bytes`, and asks the gate at least once even for none.
+    fn grow_to(&mut self, bytes: usize) -> Result<(), Error> {
+        if self.held.is_empty() {
+            self.held.push(self.front.backend.reserve(bytes)?);
+            self.bytes = bytes;
+        } else if bytes > self.bytes {
+            let wanted = bytes.max(self.bytes.saturating_mul(2)).min(self.front.limits.max_body_bytes).max(bytes);
+            self.held.push(self.front.backend.reserve(wanted - self.bytes)?);
+            self.bytes = wanted;
+        }
+        Ok(())
+    }
+}
+
+fn too_large(max: usize) -> Error {
+    Error::new(Reason::TooLarge, format!("the body is larger than {max} bytes"))
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let value = String::from_utf8_lossy(value.as_bytes());
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match &*essence {
+        "" | "application/json" | "application/octet-stream" => Ok(()),
+        other => Err(Error::new(
+            Reason::UnsupportedMediaType,
+            format!("content-type {other:?} is not understood: send application/json or application/octet-stream"),
+        )),
+    }
+}
+
+fn is_gzip(headers: &HeaderMap) -> Result<bool, Error> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let (first, more) = (encodings.next(), encodings.next());
+    let word = first.map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase());
+    match (word.as_deref(), more) {
+        (None | Some("" | "identity"), None) => Ok(false),
+        (Some("gzip" | "x-gzip"), None) => Ok(true),
+        _ => Err(Error::new(Reason::UnsupportedMediaType, "content-encoding must be gzip, identity or absent")),
+    }
+}
+
+pin_project! {
+    /// A response body that holds its request's room until it is written or dropped.
+    struct Holding {
+        #[pin]
+        inner: Body,
+        held: Vec<Held>,
+    }
+}
+
+impl HttpBody for Holding {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.project().inner.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;

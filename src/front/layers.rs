@@ -1,0 +1,113 @@
+//! The tower stacks: what every request passes, and what only an inference passes.
+//!
+//! Decides their order. What goes to the upstream passes [`everything`] alone, so that no limit or
+//! decoding of ours touches it.
+
+use super::call::{Call, CallId, REQUEST_ID};
+use super::{Front, body, respond};
+use crate::clock;
+use crate::error::Error;
+use crate::metrics::{Outcome, Protocol, RequestObserved};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+use tower::ServiceBuilder;
+use tracing::{Instrument, info_span};
+
+/// Wraps every route.
+pub(super) fn everything(routes: Router<Arc<Front>>) -> Router<Arc<Front>> {
+    routes.layer(
+        ServiceBuilder::new()
+            // Outermost: whatever is answered carries its id.
+            .layer(from_fn(identify))
+            // Outside all that can refuse, because it alone knows the protocols' error shapes.
+            .layer(from_fn(respond::shape)),
+    )
+}
+
+/// Wraps the routes that run a model.
+pub(super) fn inference(front: &Arc<Front>, protocol: Protocol, routes: Router<Arc<Front>>) -> Router<Arc<Front>> {
+    // `route_layer`, so that a wrong method is refused without reading a body.
+    routes.route_layer(
+        ServiceBuilder::new()
+            // Outermost: reads the headers all others need, and sees every way out, so every call is
+            // counted once, under its outcome.
+            .layer(from_fn_with_state((Arc::clone(front), protocol), observe))
+            // Inside the count, outside the work: log lines of both rooms carry the call's ids.
+            .layer(from_fn(trace))
+            // Innermost: room is reserved before a byte is read, and held until the answer is written.
+            .layer(from_fn_with_state(Arc::clone(front), body::receive)),
+    )
+}
+
+async fn identify(mut request: Request, next: Next) -> Response {
+    let id = CallId::of(request.headers());
+    let value = id.header();
+    // The upstream sees the id as well.
+    request.headers_mut().insert(REQUEST_ID, value.clone());
+    request.extensions_mut().insert(id);
+    let mut response = next.run(request).await;
+    response.headers_mut().entry(REQUEST_ID).or_insert(value);
+    response
+}
+
+async fn observe(
+    State((front, protocol)): State<(Arc<Front>, Protocol)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let arrived = clock::now();
+    let id = request.extensions().get::<CallId>().cloned().unwrap_or_else(|| CallId::of(request.headers()));
+    let call = match Call::read(&id, arrived, request.headers()) {
+        Ok(call) => Arc::new(call),
+        Err(error) => {
+            let seen = RequestObserved {
+                model: None,
+                tenant: "",
+                protocol,
+                outcome: Outcome::Refused(error.reason),
+                duration: clock::now().since(arrived),
+            };
+            front.metrics.request_done(&seen);
+            return error.into_response();
+        }
+    };
+    request.extensions_mut().insert(Arc::clone(&call));
+    let response = next.run(request).await;
+    let model = call.model.get().map(|model| front.metrics.model(&model.name));
+    front.metrics.request_done(&RequestObserved {
+        model: model.as_deref(),
+        tenant: &call.tenant,
+        protocol,
+        outcome: respond::refused(&response).map_or(Outcome::Ok, Outcome::Refused),
+        duration: call.age(),
+    });
+    response
+}
+
+async fn trace(request: Request, next: Next) -> Response {
+    let id = request.extensions().get::<Arc<Call>>().map(|call| Arc::clone(&call.id)).unwrap_or_default();
+    let traceparent = request.headers().get("traceparent").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let span = info_span!("request", id = &*id, traceparent, path = request.uri().path());
+    async {
+        let response = next.run(request).await;
+        if let Some(respond::Refusal(error)) = response.extensions().get() {
+            // Not the message: it may quote the payload.
+            tracing::debug!(reason = error.reason.label(), "refused");
+        }
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// The call a handler works for.
+///
+/// # Errors
+/// `execution_failed` when the route was built without [`inference`]: a mistake in this room.
+pub(super) fn call(request: &Request) -> Result<Arc<Call>, Error> {
+    let missing = || Error::new(crate::error::Reason::ExecutionFailed, "the route has no call");
+    request.extensions().get::<Arc<Call>>().cloned().ok_or_else(missing)
+}

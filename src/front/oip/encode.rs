@@ -1,0 +1,131 @@
+//! An answer's bytes: JSON, and tensor data behind it where that was asked for.
+
+use super::answer::Plan;
+use super::{VERSION, binary};
+use crate::error::{Error, Reason};
+use crate::model::Datatype;
+use crate::request::Tensor;
+use bytes::Bytes;
+use half::{bf16, f16};
+use serde::Serialize;
+
+/// An encoded answer.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    pub(super) body: Bytes,
+    /// Bytes of JSON, where tensor data follows.
+    pub(super) json_length: Option<usize>,
+}
+
+/// Encodes `tensors`, in the plan's order.
+///
+/// # Errors
+/// `execution_failed` for values that JSON cannot carry.
+pub(super) fn encode(model: &str, plan: &Plan, tensors: &[Tensor]) -> Result<Encoded, Error> {
+    let bytes: usize = tensors.iter().map(|tensor| tensor.data.len()).sum();
+    let mut out = Vec::with_capacity(bytes.saturating_mul(3) + 256);
+    out.extend_from_slice(br#"{"model_name":"#);
+    json(&mut out, model)?;
+    out.extend_from_slice(br#","model_version":"#);
+    json(&mut out, VERSION)?;
+    if let Some(id) = &plan.id {
+        out.extend_from_slice(br#","id":"#);
+        json(&mut out, id)?;
+    }
+    out.extend_from_slice(br#","outputs":["#);
+    for (index, (wanted, tensor)) in plan.outputs.iter().zip(tensors).enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        output(&mut out, &wanted.name, wanted.binary, tensor)?;
+    }
+    out.extend_from_slice(b"]}");
+    let json_length = out.len();
+    let mut has_binary = false;
+    for (_, tensor) in plan.outputs.iter().zip(tensors).filter(|(wanted, _)| wanted.binary) {
+        has_binary = true;
+        out.extend_from_slice(&tensor.data);
+    }
+    Ok(Encoded { body: out.into(), json_length: has_binary.then_some(json_length) })
+}
+
+fn output(out: &mut Vec<u8>, name: &str, is_binary: bool, tensor: &Tensor) -> Result<(), Error> {
+    out.extend_from_slice(br#"{"name":"#);
+    json(out, name)?;
+    out.extend_from_slice(br#","datatype":"#);
+    json(out, tensor.datatype.name())?;
+    out.extend_from_slice(br#","shape":"#);
+    json(out, &tensor.shape)?;
+    if is_binary {
+        out.extend_from_slice(br#","parameters":{"binary_data_size":"#);
+        json(out, &tensor.data.len())?;
+        out.extend_from_slice(b"}}");
+        return Ok(());
+    }
+    out.extend_from_slice(br#","data":["#);
+    data(out, tensor).map_err(|what| Error::new(Reason::ExecutionFailed, format!("output {name:?} {what}")))?;
+    out.extend_from_slice(b"]}");
+    Ok(())
+}
+
+type Written = Result<(), &'static str>;
+const NON_FINITE: &str = "holds NaN or infinity, which JSON cannot carry: ask for binary_data";
+const NOT_TEXT: &str = "holds bytes that are not UTF-8, which JSON cannot carry: ask for binary_data";
+const NOT_WRITTEN: &str = "cannot be written as JSON";
+
+fn data(out: &mut Vec<u8>, tensor: &Tensor) -> Written {
+    let data = &tensor.data[..];
+    match tensor.datatype {
+        Datatype::Bool => each(out, data, |out, [b]: [u8; 1]| number(out, &(b != 0))),
+        Datatype::Uint8 => each(out, data, |out, b| number(out, &u8::from_le_bytes(b))),
+        Datatype::Uint16 => each(out, data, |out, b| number(out, &u16::from_le_bytes(b))),
+        Datatype::Uint32 => each(out, data, |out, b| number(out, &u32::from_le_bytes(b))),
+        Datatype::Uint64 => each(out, data, |out, b| number(out, &u64::from_le_bytes(b))),
+        Datatype::Int8 => each(out, data, |out, b| number(out, &i8::from_le_bytes(b))),
+        Datatype::Int16 => each(out, data, |out, b| number(out, &i16::from_le_bytes(b))),
+        Datatype::Int32 => each(out, data, |out, b| number(out, &i32::from_le_bytes(b))),
+        Datatype::Int64 => each(out, data, |out, b| number(out, &i64::from_le_bytes(b))),
+        Datatype::Fp16 => each(out, data, |out, b| float(out, f16::from_le_bytes(b).to_f32())),
+        Datatype::Bf16 => each(out, data, |out, b| float(out, bf16::from_le_bytes(b).to_f32())),
+        Datatype::Fp32 => each(out, data, |out, b| float(out, f32::from_le_bytes(b))),
+        Datatype::Fp64 => each(out, data, |out, b| double(out, f64::from_le_bytes(b))),
+        Datatype::Bytes => texts(out, data),
+    }
+}
+
+fn each<const N: usize>(out: &mut Vec<u8>, data: &[u8], write: impl Fn(&mut Vec<u8>, [u8; N]) -> Written) -> Written {
+    for (index, bytes) in data.as_chunks::<N>().0.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(out, *bytes)?;
+    }
+    Ok(())
+}
+
+fn texts(out: &mut Vec<u8>, data: &[u8]) -> Written {
+    for (index, text) in binary::texts(data).enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        let text = text.map_err(|_| NOT_WRITTEN)?;
+        number(out, std::str::from_utf8(text).map_err(|_| NOT_TEXT)?)?;
+    }
+    Ok(())
+}
+
+fn float(out: &mut Vec<u8>, value: f32) -> Written {
+    if value.is_finite() { number(out, &value) } else { Err(NON_FINITE) }
+}
+
+fn double(out: &mut Vec<u8>, value: f64) -> Written {
+    if value.is_finite() { number(out, &value) } else { Err(NON_FINITE) }
+}
+
+fn number(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> Written {
+    serde_json::to_writer(out, value).map_err(|_| NOT_WRITTEN)
+}
+
+fn json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
+    number(out, value).map_err(|what| Error::new(Reason::ExecutionFailed, format!("the answer {what}")))
+}

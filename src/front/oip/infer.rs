@@ -1,0 +1,148 @@
+//! An inference request's bytes to what the model runs, and a plan of its answer.
+
+use super::answer::{Kind, Plan, Wanted};
+use super::decode::{self, InputHead, OutputHead};
+use super::params::Params;
+use super::{TEXT, adaptor, binary, elements, text};
+use crate::error::Error;
+use crate::model::{Datatype, Model};
+use crate::request::{Payload, Tensor, Want};
+use crate::types::Priority;
+use bytes::Bytes;
+use http::HeaderMap;
+use std::time::Duration;
+
+/// A decoded request.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) items: Vec<Payload>,
+    pub(super) want: Want,
+    pub(super) plan: Plan,
+    pub(super) priority: Option<Priority>,
+    pub(super) timeout: Option<Duration>,
+}
+
+/// One input as given, its elements read.
+#[derive(Debug)]
+pub(super) struct Input {
+    pub(super) name: String,
+    pub(super) tensor: Tensor,
+}
+
+/// Decodes a request for `model`, and tokenises where it is text.
+///
+/// # Errors
+/// `invalid_request` naming the field; `unsupported` for what the model or this server cannot do.
+pub(super) fn prepare(model: &Model, headers: &HeaderMap, body: Bytes) -> Result<Prepared, Error> {
+    let (json, mut blobs) = binary::split(headers, body)?;
+    let request = decode::parse(&json)?;
+    let parameters = request.parameters.unwrap_or_default();
+    parameters.refuse_unsupported()?;
+    let mut inputs: Vec<Input> = Vec::with_capacity(request.inputs.len());
+    for head in &request.inputs {
+        if inputs.iter().any(|input| input.name == head.name) {
+            return Err(Error::invalid(format!("input {:?} is given twice", head.name)));
+        }
+        inputs.push(read(head, &mut blobs).map_err(|what| Error::invalid(format!("input {:?}: {what}", head.name)))?);
+    }
+    blobs.finish()?;
+    let (items, kind) = match &*inputs {
+        [only] if text::is_text(model, only) => text::items(model, only, &parameters)?,
+        _ => (vec![tensors(model, inputs)?], Kind::Tensors),
+    };
+    let asked = request.outputs.unwrap_or_default();
+    let (outputs, want) = outputs(model, &kind, &asked, &parameters)?;
+    // Zero is Triton's "not given", for both.
+    let timeout = parameters.uint("timeout")?.filter(|&us| us > 0).map(Duration::from_micros);
+    let priority = parameters.uint("priority")?.map(|level| Priority(u32::try_from(level).unwrap_or(u32::MAX)));
+    Ok(Prepared { items, want, plan: Plan { id: request.id, outputs, kind }, priority, timeout })
+}
+
+fn outputs(
+    model: &Model,
+    kind: &Kind,
+    asked: &[OutputHead],
+    parameters: &Params,
+) -> Result<(Vec<Wanted>, Want), Error> {
+    let available: Vec<&str> = match kind {
+        Kind::Tensors => model.spec.outputs.iter().map(|output| &*output.name).collect(),
+        Kind::Text { name, .. } => vec![*name],
+    };
+    let (outputs, indices) = wanted(&available, asked, parameters)?;
+    let want = match kind {
+        Kind::Tensors => Want::Outputs(indices),
+        Kind::Text { want, .. } => want.clone(),
+    };
+    Ok((outputs, want))
+}
+
+/// The outputs asked for, all where none is, with their places among `available`.
+fn wanted(available: &[&str], asked: &[OutputHead], parameters: &Params) -> Result<(Vec<Wanted>, Vec<usize>), Error> {
+    let all_binary = parameters.bool("binary_data_output")?.unwrap_or(false);
+    if asked.is_empty() {
+        let all = available.iter().map(|name| Wanted { name: (*name).to_owned(), binary: all_binary });
+        return Ok((all.collect(), (0..available.len()).collect()));
+    }
+    let mut outputs: Vec<Wanted> = Vec::with_capacity(asked.len());
+    let mut indices = Vec::with_capacity(asked.len());
+    for head in asked {
+        let own = head.parameters.as_ref();
+        own.map_or(Ok(()), Params::refuse_unsupported)?;
+        let unknown = || Error::invalid(format!("output {:?} is not known: there are {available:?}", head.name));
+        let index = available.iter().position(|name| *name == head.name).ok_or_else(unknown)?;
+        if indices.contains(&index) {
+            return Err(Error::invalid(format!("output {:?} is asked for twice", head.name)));
+        }
+        let binary = own.map_or(Ok(None), |own| own.bool("binary_data"))?.unwrap_or(all_binary);
+        outputs.push(Wanted { name: head.name.clone(), binary });
+        indices.push(index);
+    }
+    Ok((outputs, indices))
+}
+
+fn read(head: &InputHead<'_>, blobs: &mut binary::Blobs) -> Result<Input, String> {
+    let datatype = Datatype::from_name(&head.datatype).ok_or_else(|| {
+        let names = Datatype::ALL.map(Datatype::name).join(", ");
+        format!("datatype {:?} is not known: allowed are {names}", head.datatype)
+    })?;
+    head.parameters.refuse_unsupported().map_err(|e| e.message)?;
+    let (shape, count) = shape(&head.shape)?;
+    let size = head.parameters.uint("binary_data_size").map_err(|e| e.message)?;
+    let data = match (head.data, size) {
+        (Some(data), None) => elements::read(data.get(), datatype, &shape, count)?.into(),
+        (None, Some(size)) => {
+            let data = blobs.take(size)?;
+            binary::check(&data, datatype, &shape, count)?;
+            data
+        }
+        (Some(_), Some(_)) => return Err("it has both data and binary_data_size".to_owned()),
+        (None, None) => return Err("data is missing".to_owned()),
+    };
+    Ok(Input { name: head.name.clone(), tensor: Tensor { datatype, shape, data } })
+}
+
+/// The sizes and their product.
+fn shape(given: &[i64]) -> Result<(Vec<usize>, usize), String> {
+    let refuse = |&size: &i64| usize::try_from(size).map_err(|_| format!("shape holds {size}, which is no size"));
+    let shape: Vec<usize> = given.iter().map(refuse).collect::<Result<_, _>>()?;
+    let product = shape.iter().try_fold(1_usize, |n, &size| n.checked_mul(size));
+    let count = product.ok_or_else(|| format!("shape {shape:?} has too many elements"))?;
+    Ok((shape, count))
+}
+
+/// The inputs as one item, in the model's order.
+fn tensors(model: &Model, mut given: Vec<Input>) -> Result<Payload, Error> {
+    let names: Vec<&str> = model.spec.inputs.iter().map(|input| &*input.name).collect();
+    if let Some(stranger) = given.iter().find(|input| !names.contains(&&*input.name)) {
+        let hint = if stranger.name == TEXT { " (and it takes no text)" } else { "" };
+        let name = &stranger.name;
+        return Err(Error::invalid(format!("input {name:?} is not known: the model takes {names:?}{hint}")));
+    }
+    let mut tensors = Vec::with_capacity(names.len());
+    for name in names {
+        let at = given.iter().position(|input| input.name == name);
+        let at = at.ok_or_else(|| Error::invalid(format!("input {name:?} is missing")))?;
+        tensors.push(given.swap_remove(at).tensor);
+    }
+    adaptor::accept(&model.spec, tensors).map(Payload::Tensors)
+}

@@ -1,0 +1,30 @@
+//! The Open Inference Protocol, version 2, over REST, with the binary tensor data extension.
+//!
+//! Decides what each part of a request means. Protocol text: the KServe "Open Inference Protocol" and
+//! Triton's `extension_binary_data.md`.
+
+mod adaptor;
+mod answer;
+mod binary;
+mod decode;
+mod elements;
+mod encode;
+mod infer;
+mod metadata;
+mod params;
+mod rest;
+mod text;
+
+pub(super) use rest::{check_state, inference_routes, plain_routes, unknown};
+
+/// The only version a model has.
+const VERSION: &str = "1";
+/// Name of the input that takes texts.
+const TEXT: &str = "text";
+/// Name of the output that answers texts with vectors.
+const EMBEDDING: &str = "embedding";
+/// Name of the output that answers texts with scores.
+const LOGITS: &str = "logits";
+
+#[cfg(test)]
+mod tests;

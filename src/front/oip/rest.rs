@@ -1,0 +1,167 @@
+//! The routes of the protocol.
+
+use super::infer::{self, Prepared};
+use super::{VERSION, answer, binary, encode, metadata};
+use crate::error::{Error, Reason};
+use crate::front::pool::{INLINE_TENSORS, INLINE_TEXT};
+use crate::front::{Front, body, layers, respond};
+use crate::model::{Model, ModelState};
+use crate::request::{InferReply, InferRequest};
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::request::Parts;
+use http::{HeaderValue, header};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Routes that run a model.
+pub(in crate::front) fn inference_routes() -> Router<Arc<Front>> {
+    Router::new()
+        .route("/v2/models/{model}/infer", post(run))
+        .route("/v2/models/{model}/versions/{version}/infer", post(run))
+}
+
+/// Routes that tell about the server and its models.
+pub(in crate::front) fn plain_routes() -> Router<Arc<Front>> {
+    Router::new()
+        .route("/v2", get(server))
+        .route("/v2/", get(server))
+        .route("/v2/health/live", get(live))
+        .route("/v2/health/ready", get(ready))
+        .route("/v2/models/{model}", get(describe))
+        .route("/v2/models/{model}/versions/{version}", get(describe))
+        .route("/v2/models/{model}/ready", get(model_ready))
+        .route("/v2/models/{model}/versions/{version}/ready", get(model_ready))
+}
+
+async fn server() -> Result<Response, Error> {
+    respond::json(&metadata::SERVER)
+}
+
+async fn live() -> Result<Response, Error> {
+    #[derive(Serialize)]
+    struct Live {
+        live: bool,
+    }
+    respond::json(&Live { live: true })
+}
+
+async fn ready(State(front): State<Arc<Front>>) -> Result<Response, Error> {
+    #[derive(Serialize)]
+    struct Ready {
+        ready: bool,
+    }
+    respond::check_ready(&front)?;
+    respond::json(&Ready { ready: true })
+}
+
+async fn describe(Named(model): Named) -> Result<Response, Error> {
+    respond::json(&metadata::describe(&model))
+}
+
+async fn model_ready(State(front): State<Arc<Front>>, Named(model): Named) -> Result<Response, Error> {
+    #[derive(Serialize)]
+    struct Ready<'a> {
+        name: &'a str,
+        ready: bool,
+    }
+    check_state(&model)?;
+    if front.readiness.is_draining() {
+        return Err(Error::new(Reason::Draining, "shutting down"));
+    }
+    respond::json(&Ready { name: &model.name, ready: true })
+}
+
+async fn run(State(front): State<Arc<Front>>, Named(model): Named, mut request: Request) -> Result<Response, Error> {
+    let call = layers::call(&request)?;
+    check_state(&model)?;
+    let body = body::take(&mut request);
+    let limit = if model.tokenizer.is_some() { INLINE_TEXT } else { INLINE_TENSORS };
+    let headers = std::mem::take(request.headers_mut());
+    let (inline, shared) = (body.len() <= limit, Arc::clone(&model));
+    let prepared = front.pool.run(inline, move || infer::prepare(&shared, &headers, body)).await?;
+    let Prepared { items, want, plan, priority, timeout } = prepared;
+    let reply = front
+        .backend
+        .infer(InferRequest {
+            id: Arc::clone(&call.id),
+            model: Arc::clone(&model),
+            tenant: Arc::clone(&call.tenant),
+            priority: call.priority(priority),
+            deadline: call.deadline(timeout),
+            items,
+            want,
+        })
+        .await?;
+    finish(&front, model, plan, reply).await
+}
+
+async fn finish(
+    front: &Front,
+    model: Arc<Model>,
+    plan: answer::Plan,
+    mut reply: InferReply,
+) -> Result<Response, Error> {
+    let tensors = answer::tensors(&plan.kind, std::mem::take(&mut reply.answers))?;
+    let inline = tensors.iter().map(|tensor| tensor.data.len()).sum::<usize>() <= INLINE_TENSORS;
+    let encoded = front.pool.run(inline, move || encode::encode(&model.name, &plan, &tensors)).await?;
+    let mut response = encoded.body.into_response();
+    let headers = response.headers_mut();
+    match encoded.json_length {
+        Some(length) => {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            headers.insert(binary::HEADER_LENGTH, HeaderValue::from(length));
+        }
+        None => {
+            headers.insert(header::CONTENT_TYPE, respond::JSON);
+        }
+    }
+    respond::describe(headers, &reply);
+    Ok(response)
+}
+
+/// Refuses while a model cannot answer.
+pub(in crate::front) fn check_state(model: &Model) -> Result<(), Error> {
+    let what = match model.state() {
+        ModelState::Ready => return Ok(()),
+        ModelState::Loading => "is loading",
+        ModelState::Failed => "has no device left",
+    };
+    Err(Error::new(Reason::NotReady, format!("model {:?} {what}", &*model.name)))
+}
+
+/// The model a path names.
+struct Named(Arc<Model>);
+
+impl FromRequestParts<Arc<Front>> for Named {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, front: &Arc<Front>) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct Names {
+            model: String,
+            version: Option<String>,
+        }
+        let path: Result<Path<Names>, PathRejection> = Path::from_request_parts(parts, front).await;
+        let Path(names) = path.map_err(|_| Error::invalid("the path is not valid UTF-8"))?;
+        let model = front.registry.get(&names.model).ok_or_else(|| unknown(&names.model))?;
+        if let Some(call) = parts.extensions.get::<Arc<crate::front::call::Call>>() {
+            call.model.get_or_init(|| Arc::clone(&model));
+        }
+        match names.version {
+            Some(version) if version != VERSION => Err(Error::new(
+                Reason::UnknownModel,
+                format!("model {:?} has no version {version:?}: there is version {VERSION:?}", &*model.name),
+            )),
+            _ => Ok(Self(model)),
+        }
+    }
+}
+
+/// The refusal of a model that is not served.
+pub(in crate::front) fn unknown(name: &str) -> Error {
+    Error::new(Reason::UnknownModel, format!("model {name:?} is not known"))
+}

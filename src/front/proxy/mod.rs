@@ -1,0 +1,139 @@
+//! Everything that is not ours, passed to the upstream as it is: streamed both ways, unbuffered,
+//! without limits of ours.
+//!
+//! Decides which headers stop here and which are added. Knows nothing of what it carries.
+
+mod headers;
+mod upgrade;
+
+use super::{Front, respond};
+use crate::error::{Error, Reason};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Uri, Version};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::error::Error as StdError;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest a connection to the upstream may take. The stream itself has no time limit.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an idle connection to the upstream is kept.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Where everything goes that is not ours, with its pooled connections.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    authority: Authority,
+    /// The base path, without its last slash.
+    base: String,
+    client: Client<HttpConnector, Body>,
+}
+
+/// A URL that cannot be an upstream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("upstream {url:?} is not understood ({cause}): allowed is http://host[:port][/base]")]
+pub struct BadUpstream {
+    url: String,
+    cause: String,
+}
+
+impl FromStr for Upstream {
+    type Err = BadUpstream;
+
+    fn from_str(url: &str) -> Result<Self, BadUpstream> {
+        let bad = |cause: &str| BadUpstream { url: url.to_owned(), cause: cause.to_owned() };
+        let uri: Uri = url.parse().map_err(|e: http::uri::InvalidUri| bad(&e.to_string()))?;
+        if uri.scheme() != Some(&Scheme::HTTP) {
+            return Err(bad("its scheme is not http"));
+        }
+        if uri.query().is_some() {
+            return Err(bad("it has a query"));
+        }
+        let authority = uri.authority().cloned().ok_or_else(|| bad("it names no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(bad("it holds credentials"));
+        }
+        let base = uri.path().trim_end_matches('/').to_owned();
+        Ok(Self { authority, base, client: client() })
+    }
+}
+
+impl Upstream {
+    /// The same path and query, below the upstream's base.
+    fn uri(&self, path: &str) -> Result<Uri, Error> {
+        let path = format!("{}{path}", self.base);
+        let path = PathAndQuery::try_from(path).map_err(|e| Error::invalid(format!("the path is not valid: {e}")))?;
+        let uri = Uri::builder().scheme(Scheme::HTTP).authority(self.authority.clone()).path_and_query(path).build();
+        uri.map_err(|e| Error::invalid(format!("the path is not valid: {e}")))
+    }
+}
+
+fn client() -> Client<HttpConnector, Body> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector)
+}
+
+/// Answers every path that is not ours: from the upstream, else not at all.
+pub(super) async fn fallback(State(front): State<Arc<Front>>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let answer = match &front.upstream {
+        Some(upstream) if request.method() != Method::CONNECT => pass(upstream, request).await,
+        Some(_) => Err(respond::method_not_allowed(Method::CONNECT).await),
+        None => Err(respond::not_found(&path)),
+    };
+    answer.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn pass(upstream: &Upstream, mut request: Request) -> Result<Response, Error> {
+    let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    let uri = upstream.uri(path)?;
+    let client_upgrade = upgrade::wanted(&mut request);
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let protocol = client_upgrade.as_ref().map(|(_, protocol)| protocol);
+    headers::outgoing(&mut request, peer, protocol);
+    *request.uri_mut() = uri;
+    // The upstream is spoken to in HTTP/1.1, whatever the client speaks.
+    *request.version_mut() = Version::HTTP_11;
+    request.extensions_mut().clear();
+    let mut response = upstream.client.request(request).await.map_err(|e| failed(&e))?;
+    let switched = upgrade::accepted(&mut response, client_upgrade)?;
+    headers::incoming(&mut response, switched.as_ref());
+    *response.version_mut() = Version::HTTP_11;
+    Ok(response.map(Body::new))
+}
+
+/// Whose fault a failed exchange is: a client's broken body, or the upstream.
+fn failed(error: &hyper_util::client::legacy::Error) -> Error {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user) {
+            return Error::invalid("the request's body could not be read");
+        }
+        source = cause.source();
+    }
+    tracing::warn!(error = %chain(error), "the upstream failed");
+    let what = if error.is_connect() { "could not be reached" } else { "did not answer properly" };
+    Error::new(Reason::UpstreamFailed, format!("the upstream {what}"))
+}
+
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! Refusals in each protocol's own shape, and the headers of an answer.
+//!
+//! Decides the shape by the path a request came by. A handler or a layer returns an [`Error`]; it
+//! travels as an empty response that carries it, and [`shape`] alone writes it out.
+
+use super::Front;
+use crate::error::{Error, Reason};
+use crate::request::InferReply;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+const REASON: HeaderName = HeaderName::from_static("x-inferneo-reason");
+const BATCH: HeaderName = HeaderName::from_static("x-inferneo-batch");
+const TIMING: HeaderName = HeaderName::from_static("server-timing");
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// What `Retry-After` says when a retryable refusal knows no better.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A refusal on its way out, not yet in any protocol's shape.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal(pub(super) Error);
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(Refusal(self));
+        response
+    }
+}
+
+/// Why a response is a refusal, if it is one.
+pub(super) fn refused(response: &Response) -> Option<Reason> {
+    response.extensions().get::<Refusal>().map(|Refusal(error)| error.reason)
+}
+
+/// The layer that writes refusals out.
+pub(super) async fn shape(request: Request, next: Next) -> Response {
+    let form = Form::of(request.uri().path());
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<Refusal>() {
+        Some(Refusal(error)) => write(form, &error, response),
+        None => response,
+    }
+}
+
+/// The answer to a known path's unknown method; the router adds `Allow`.
+pub(super) async fn method_not_allowed(method: Method) -> Error {
+    Error::new(Reason::MethodNotAllowed, format!("method {method} is not allowed here"))
+}
+
+/// The answer to an unknown path where there is no upstream.
+pub(super) fn not_found(path: &str) -> Error {
+    Error::new(Reason::NotFound, format!("there is nothing at {path}"))
+}
+
+/// Adds what an answered inference tells about itself.
+pub(super) fn describe(headers: &mut HeaderMap, reply: &InferReply) {
+    let ms = |d: Duration| d.as_secs_f64() * 1e3;
+    let t = &reply.timing;
+    let (queue, assemble, compute) = (ms(t.queue), ms(t.assemble), ms(t.compute));
+    let timing = format!("queue;dur={queue:.3}, assemble;dur={assemble:.3}, compute;dur={compute:.3}");
+    let b = &reply.batch;
+    let mut batch = format!(
+        "rows={};tokens={};padded={};policy={};generation={}",
+        b.rows, b.tokens, b.padded, b.policy, b.generation
+    );
+    if b.batches > 1 {
+        batch.push_str(&format!(";batches={}", b.batches));
+    }
+    for (name, value) in [(TIMING, timing), (BATCH, batch)] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// A JSON answer.
+pub(super) fn json(value: &impl Serialize) -> Result<Response, Error> {
+    let broken = |_| Error::new(Reason::ExecutionFailed, "the answer cannot be written as JSON");
+    Ok(([(header::CONTENT_TYPE, JSON)], serde_json::to_vec(value).map_err(broken)?).into_response())
+}
+
+/// Refuses while a model or the program cannot answer.
+pub(super) fn check_ready(front: &Arc<Front>) -> Result<(), Error> {
+    if front.readiness.is_draining() {
+        return Err(Error::new(Reason::Draining, "shutting down"));
+    }
+    match front.readiness.missing().first() {
+        Some((model, _)) => Err(Error::new(Reason::NotReady, format!("model {:?} is not ready", &*model.name))),
+        None => Ok(()),
+    }
+}
+
+/// The protocols' error shapes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    V2,
+    OpenAi,
+}
+
+impl Form {
+    fn of(path: &str) -> Self {
+        if path == "/v1" || path.starts_with("/v1/") { Self::OpenAi } else { Self::V2 }
+    }
+}
+
+fn write(form: Form, error: &Error, response: Response) -> Response {
+    #[derive(Serialize)]
+    struct V2<'a> {
+        error: &'a str,
+        reason: &'static str,
+    }
+    #[derive(Serialize)]
+    struct OpenAi<'a> {
+        error: Inner<'a>,
+    }
+    #[derive(Serialize)]
+    struct Inner<'a> {
+        message: &'a str,
+        r#type: &'static str,
+        param: Option<&'static str>,
+        code: &'static str,
+    }
+    let (message, reason) = (&*error.message, error.reason.label());
+    let body = match form {
+        Form::V2 => serde_json::to_vec(&V2 { error: message, reason }),
+        Form::OpenAi => serde_json::to_vec(&OpenAi {
+            error: Inner { message, r#type: openai_type(error.reason), param: None, code: reason },
+        }),
+    };
+    let (mut parts, _) = response.into_parts();
+    let status = error.reason.status();
+    parts.status = StatusCode::from_u16(status.http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    parts.headers.insert(header::CONTENT_TYPE, JSON);
+    parts.headers.insert(REASON, HeaderValue::from_static(reason));
+    // The empty response that carried the refusal may have been given a length of its own.
+    parts.headers.remove(header::CONTENT_LENGTH);
+    if status.retryable {
+        parts.headers.insert(header::RETRY_AFTER, retry_after(error.retry_after.unwrap_or(RETRY)));
+    }
+    Response::from_parts(parts, Body::from(body.unwrap_or_default()))
+}
+
+/// Whole seconds, rounded up, at least one.
+fn retry_after(after: Duration) -> HeaderValue {
+    let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+    HeaderValue::from(seconds.max(1))
+}
+
+/// OpenAI's `type` of each refusal.
+const fn openai_type(reason: Reason) -> &'static str {
+    match reason {
+        Reason::InvalidRequest
+        | Reason::MethodNotAllowed
+        | Reason::BodyTimeout
+        | Reason::UnsupportedMediaType
+        | Reason::Unsupported
+        | Reason::UnknownModel
+        | Reason::NotFound
+        | Reason::TooLarge => "invalid_request_error",
+        Reason::Unauthenticated => "authentication_error",
+        Reason::Forbidden => "permission_error",
+        Reason::RateLimited => "rate_limit_error",
+        Reason::Overloaded
+        | Reason::Draining
+        | Reason::NotReady
+        | Reason::UpstreamFailed
+        | Reason::DeadlineExceeded
+        | Reason::ExecutionFailed => "server_error",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! The listener: HTTP/1.1 and HTTP/2 without TLS (prior knowledge) on one port.
+//!
+//! Decides how connections begin and end. A client that goes away drops its request's future, and
+//! with it the request.
+
+use super::Front;
+use super::preface::Preface;
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+use tower::ServiceExt;
+
+/// Most requests in flight on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 1024;
+/// Receive windows of HTTP/2: the default of 64 KiB would make a tensor wait for round trips.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Pause after an accept that failed for want of file descriptors, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+impl Front {
+    /// Serves `listener` until `shutdown` completes; then accepts no more, tells connections to close,
+    /// and returns once the last answer is written. The caller bounds that wait by dropping it.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let header_timeout = self.limits.header_timeout;
+        let server = builder(header_timeout);
+        let router = self.router();
+        let graceful = GracefulShutdown::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let connection = Connection { peer, header_timeout, watcher: graceful.watcher() };
+                    tokio::spawn(connection.run(stream, server.clone(), router.clone()));
+                }
+                Err(error) => pause_after(&error).await,
+            }
+        }
+        drop(listener);
+        graceful.shutdown().await;
+    }
+}
+
+fn builder(header_timeout: Duration) -> Builder<TokioExecutor> {
+    let mut server = Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .pipeline_flush(true)
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    server
+}
+
+struct Connection {
+    peer: SocketAddr,
+    header_timeout: Duration,
+    watcher: Watcher,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream, server: Builder<TokioExecutor>, router: Router) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(peer = %self.peer, %error, "TCP_NODELAY was refused");
+        }
+        let peer = self.peer;
+        let service = service_fn(move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            router.clone().oneshot(request)
+        });
+        let io = TokioIo::new(Preface::new(stream, self.header_timeout));
+        let connection = server.serve_connection_with_upgrades(io, service);
+        if let Err(error) = self.watcher.watch(connection.into_owned()).await {
+            tracing::debug!(peer = %self.peer, %error, "connection ended");
+        }
+    }
+}
+
+/// Errors of one connection are skipped; others (no descriptors left) pass with time.
+async fn pause_after(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        tracing::warn!(%error, "a connection could not be accepted");
+        sleep(ACCEPT_PAUSE).await;
+    }
+}

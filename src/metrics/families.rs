@@ -1,0 +1,94 @@
+//! The families: names, help, labels and buckets.
+
+use prometheus::{
+    CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
+    core::Collector,
+};
+
+/// Seconds, from a cached tensor model's half millisecond to a long queue's half minute.
+const SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0, 30.0,
+];
+/// Rows of a batch: powers of two and the steps between that policies like.
+const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 128.0, 256.0, 512.0];
+
+/// Every family, registered. Clones share their values.
+#[derive(Debug, Clone)]
+pub(super) struct Families {
+    pub(super) requests: IntCounterVec,
+    pub(super) request_duration: HistogramVec,
+    pub(super) queue_duration: HistogramVec,
+    pub(super) compute_duration: HistogramVec,
+    pub(super) batch_rows: HistogramVec,
+    pub(super) batch_release: IntCounterVec,
+    pub(super) tokens: IntCounterVec,
+    pub(super) queue_rows: IntGaugeVec,
+    pub(super) inflight_rows: IntGauge,
+    pub(super) queue_bytes: IntGaugeVec,
+    pub(super) batches_in_flight: IntGaugeVec,
+    pub(super) device_busy: CounterVec,
+    pub(super) slo: IntCounterVec,
+    pub(super) cost_error: GaugeVec,
+    pub(super) policy_generation: IntGauge,
+    pub(super) policy_info: IntGaugeVec,
+    pub(super) build_info: IntGaugeVec,
+}
+
+impl Families {
+    /// Makes and registers them all.
+    #[rustfmt::skip]
+    pub(super) fn register(registry: &Registry) -> Result<Self> {
+        let r = Registrar(registry);
+        Ok(Self {
+            requests: r.counters("requests_total", "Inference requests answered or refused.", &["model", "tenant", "protocol", "outcome"])?,
+            request_duration: r.histograms("request_duration_seconds", "From a request's head to its answer.", SECONDS)?,
+            queue_duration: r.histograms("queue_duration_seconds", "From a row's arrival at the scheduler to its dispatch.", SECONDS)?,
+            compute_duration: r.histograms("compute_duration_seconds", "One batch's run.", SECONDS)?,
+            batch_rows: r.histograms("batch_rows", "Rows of a batch.", ROWS)?,
+            batch_release: r.counters("batch_release_total", "Batches, by why they were released.", &["model", "reason"])?,
+            tokens: r.counters("tokens_total", "Tokens computed, useful or padding.", &["model", "kind"])?,
+            queue_rows: r.gauges("queue_rows", "Rows waiting.", &["model", "tenant"])?,
+            inflight_rows: r.gauge("inflight_rows", "Rows waiting or running.")?,
+            queue_bytes: r.gauges("queue_bytes", "Payload bytes waiting.", &["model"])?,
+            batches_in_flight: r.gauges("batches_in_flight", "Batches running.", &["model", "device"])?,
+            device_busy: r.register(CounterVec::new(Opts::new("inferneo_device_busy_seconds_total", "Time spent running batches."), &["model", "device"])?)?,
+            slo: r.counters("slo_total", "Requests by whether they met the policy's target.", &["model", "tenant", "result"])?,
+            cost_error: r.register(GaugeVec::new(Opts::new("inferneo_cost_model_error_ratio", "Recent mean of |predicted - real| / real."), &["model"])?)?,
+            policy_generation: r.gauge("policy_generation", "Generation of the live policy set.")?,
+            policy_info: r.gauges("policy_info", "The live policies.", &["policy", "strategy", "hash"])?,
+            build_info: r.gauges("build_info", "The running build.", &["version"])?,
+        })
+    }
+}
+
+/// Registers families under the program's prefix.
+struct Registrar<'a>(&'a Registry);
+
+impl Registrar<'_> {
+    fn register<C: Collector + Clone + 'static>(&self, family: C) -> Result<C> {
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+        self.register(IntCounterVec::new(opts(name, help), labels)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
+        self.register(IntGaugeVec::new(opts(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge> {
+        self.register(IntGauge::with_opts(opts(name, help))?)
+    }
+
+    fn histograms(&self, name: &str, help: &str, buckets: &[f64]) -> Result<HistogramVec> {
+        let opts = HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() };
+        self.register(HistogramVec::new(opts, &["model"])?)
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(format!("inferneo_{name}"), help)
+}

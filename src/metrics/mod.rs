@@ -1,0 +1,128 @@
+//! Every metric of the program, in one typed place.
+//!
+//! Decides names, labels and buckets, and bounds the tenants that get a label of their own. Does not
+//! know when something happens: its users tell it, through handles resolved once for each model.
+
+mod families;
+mod labels;
+mod model;
+
+pub use labels::{Outcome, Protocol, SloResult, TenantLabel};
+pub use model::{BatchObserved, DeviceMetrics, ModelMetrics};
+
+use arc_swap::ArcSwap;
+use families::Families;
+use prometheus::{Encoder, IntGauge, TextEncoder};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// The label of requests whose model is not known to this process.
+const UNKNOWN_MODEL: &str = "unknown";
+
+/// The program's metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: prometheus::Registry,
+    families: Families,
+    models: RwLock<HashMap<Arc<str>, Arc<ModelMetrics>>>,
+    tenants: ArcSwap<HashSet<Arc<str>>>,
+}
+
+/// One request that was answered or refused.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestObserved<'a> {
+    /// The model it was for; `None` when it named none that exists.
+    pub model: Option<&'a ModelMetrics>,
+    /// The tenant's name as given; empty when none was.
+    pub tenant: &'a str,
+    /// How it came.
+    pub protocol: Protocol,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// From the end of its head to the start of its answer.
+    pub duration: Duration,
+}
+
+impl Metrics {
+    /// Builds and registers every family.
+    ///
+    /// # Errors
+    /// When two families share a name: a mistake in this room.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = prometheus::Registry::new();
+        let families = Families::register(&registry)?;
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Ok(Self { registry, families, models: RwLock::default(), tenants: ArcSwap::default() })
+    }
+
+    /// The handles of one model, made at the first call. `name` must be a configured model's.
+    #[must_use]
+    pub fn model(&self, name: &str) -> Arc<ModelMetrics> {
+        if let Some(found) = self.models.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Arc::clone(found);
+        }
+        let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
+        let name: Arc<str> = name.into();
+        let made = models.entry(Arc::clone(&name)).or_insert_with(|| Arc::new(ModelMetrics::new(name, &self.families)));
+        Arc::clone(made)
+    }
+
+    /// Counts a request that was answered or refused.
+    pub fn request_done(&self, seen: &RequestObserved<'_>) {
+        let model = seen.model.map_or(UNKNOWN_MODEL, ModelMetrics::name);
+        let tenant = self.tenant_label(seen.tenant);
+        let labels = [model, tenant.as_str(), seen.protocol.label(), seen.outcome.label()];
+        self.families.requests.with_label_values(&labels).inc();
+        if let Some(model) = seen.model {
+            model.request_duration(seen.duration);
+        }
+    }
+
+    /// The bounded label of a tenant: its own name only where a policy names it.
+    #[must_use]
+    pub fn tenant_label(&self, tenant: &str) -> TenantLabel {
+        if tenant.is_empty() {
+            return TenantLabel::Default;
+        }
+        self.tenants.load().get(tenant).map_or(TenantLabel::Other, |known| TenantLabel::Named(Arc::clone(known)))
+    }
+
+    /// Replaces the set of tenants that have a label of their own.
+    pub fn set_tenants(&self, tenants: impl IntoIterator<Item = Arc<str>>) {
+        self.tenants.store(Arc::new(tenants.into_iter().collect()));
+    }
+
+    /// Rows waiting or running in the whole program: what autoscalers read.
+    #[must_use]
+    pub fn inflight_rows(&self) -> &IntGauge {
+        &self.families.inflight_rows
+    }
+
+    /// Publishes the live policy set: its generation, and each policy's name, strategy and hash.
+    pub fn set_policies<'a>(&self, generation: u64, policies: impl IntoIterator<Item = [&'a str; 3]>) {
+        self.families.policy_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.families.policy_info.reset();
+        for labels in policies {
+            self.families.policy_info.with_label_values(&labels).set(1);
+        }
+    }
+
+    /// The Prometheus text form of everything.
+    ///
+    /// # Errors
+    /// When a metric cannot be written as text: a mistake in this room.
+    pub fn text(&self) -> prometheus::Result<Vec<u8>> {
+        let mut text = Vec::with_capacity(16 * 1024);
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+
+    /// The content type of [`Metrics::text`].
+    pub const CONTENT_TYPE: &'static str = prometheus::TEXT_FORMAT;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! Names and labels as scrapers see them.
+
+use super::*;
+use crate::error::Reason;
+
+fn text(metrics: &Metrics) -> String {
+    String::from_utf8(metrics.text().unwrap()).unwrap()
+}
+
+#[test]
+fn every_family_has_its_contract_name() {
+    let metrics = Metrics::new().unwrap();
+    let model = metrics.model("m");
+    metrics.request_done(&RequestObserved {
+        model: Some(&model),
+        tenant: "",
+        protocol: Protocol::V2,
+        outcome: Outcome::Ok,
+        duration: Duration::from_millis(3),
+    });
+    let queued = [Duration::from_millis(1); 2];
+    model.batch_done(&BatchObserved {
+        rows: 2,
+        tokens: 10,
+        padded: 16,
+        compute: Duration::from_millis(2),
+        queued: &queued,
+    });
+    model.batch_released("full");
+    model.slo(&TenantLabel::Default, SloResult::Met);
+    model.queue_rows(&TenantLabel::Other).set(1);
+    model.device("cpu").batches_in_flight.set(1);
+    metrics.set_policies(3, [["default", "adaptive", "abc"]]);
+    let text = text(&metrics);
+    for line in [
+        r#"inferneo_requests_total{model="m",outcome="ok",protocol="v2",tenant="default"} 1"#,
+        r#"inferneo_request_duration_seconds_count{model="m"} 1"#,
+        r#"inferneo_queue_duration_seconds_count{model="m"} 2"#,
+        r#"inferneo_compute_duration_seconds_count{model="m"} 1"#,
+        r#"inferneo_batch_rows_sum{model="m"} 2"#,
+        r#"inferneo_batch_release_total{model="m",reason="full"} 1"#,
+        r#"inferneo_tokens_total{kind="useful",model="m"} 10"#,
+        r#"inferneo_tokens_total{kind="padding",model="m"} 6"#,
+        r#"inferneo_queue_rows{model="m",tenant="other"} 1"#,
+        "inferneo_inflight_rows 0",
+        r#"inferneo_queue_bytes{model="m"} 0"#,
+        r#"inferneo_batches_in_flight{device="cpu",model="m"} 1"#,
+        r#"inferneo_device_busy_seconds_total{device="cpu",model="m"} 0"#,
+        r#"inferneo_slo_total{model="m",result="met",tenant="default"} 1"#,
+        r#"inferneo_cost_model_error_ratio{model="m"} 0"#,
+        "inferneo_policy_generation 3",
+        r#"inferneo_policy_info{hash="abc",policy="default",strategy="adaptive"} 1"#,
+        "inferneo_build_info{version=",
+    ] {
+        assert!(text.contains(line), "{line} is missing from\n{text}");
+    }
+}
+
+#[test]
+fn tenants_are_bounded() {
+    let metrics = Metrics::new().unwrap();
+    metrics.set_tenants(["acme".into()]);
+    assert_eq!(metrics.tenant_label("acme").as_str(), "acme");
+    assert_eq!(metrics.tenant_label("whoever").as_str(), "other");
+    assert_eq!(metrics.tenant_label("").as_str(), "default");
+    metrics.set_tenants([]);
+    assert_eq!(metrics.tenant_label("acme").as_str(), "other");
+}
+
+#[test]
+fn a_request_for_no_model_is_counted_as_unknown() {
+    let metrics = Metrics::new().unwrap();
+    metrics.request_done(&RequestObserved {
+        model: None,
+        tenant: "x",
+        protocol: Protocol::OpenAi,
+        outcome: Outcome::Refused(Reason::UnknownModel),
+        duration: Duration::ZERO,
+    });
+    let line = r#"inferneo_requests_total{model="unknown",outcome="unknown_model",protocol="openai",tenant="other"} 1"#;
+    assert!(text(&metrics).contains(line));
+}
+
+#[test]
+fn the_process_is_described() {
+    #[cfg(target_os = "linux")]
+    assert!(text(&Metrics::new().unwrap()).contains("process_resident_memory_bytes"));
+}

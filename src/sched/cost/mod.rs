@@ -1,0 +1,142 @@
+//! The learned cost of a batch: how long a run of B rows at padded length S takes.
+//!
+//! t̂(B, S) = (a₀ + a₁·B·S + a₂·B·S²) × correction(B, S): a non-negative fit ([`fit`]) for the trend and
+//! a table of measured cells ([`cells`]) for what no smooth curve shows, such as the cache effects that make a large
+//! batch of long rows slower than the same rows one by one. One such model for each number of busy
+//! workers, because workers that share a device slow each other. Knows nothing of queues or policies.
+
+mod cells;
+mod fit;
+
+use cells::Cells;
+use fit::Fit;
+use std::time::Duration;
+
+pub use cells::ROW_STEPS;
+
+/// How many busy-worker counts are told apart; more share the last.
+const MAX_BUSY: usize = 8;
+/// Observations after which cached optima are recomputed at the latest.
+const REFRESH: u32 = 16;
+/// A surprise larger than this recomputes cached optima at once.
+const SURPRISE: f64 = 0.05;
+
+/// The learned cost of one model on one device.
+#[derive(Debug, Clone)]
+pub struct CostModel {
+    by_busy: Vec<Curve>,
+    version: u32,
+    since_refresh: u32,
+    error: f64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Curve {
+    fit: Fit,
+    cells: Cells,
+}
+
+impl Default for CostModel {
+    fn default() -> Self {
+        Self { by_busy: vec![Curve::default(); MAX_BUSY], version: 1, since_refresh: 0, error: 0.0 }
+    }
+}
+
+impl CostModel {
+    /// Predicts a run of `rows` at padded length `len` while `busy` workers of the device run, itself
+    /// included, in nanoseconds. Before any observation: a guess of 1 ms and 50 µs a token.
+    #[must_use]
+    pub fn predict(&self, rows: u32, len: u32, busy: u32) -> f64 {
+        let curve = &self.by_busy[self.nearest(busy)];
+        if curve.fit.known() { curve.predict(rows, len) } else { 1e6 + 5e4 * f64::from(rows) * f64::from(len) }
+    }
+
+    /// Whether a run of about this shape was ever measured under about this load.
+    #[must_use]
+    pub fn measured(&self, rows: u32, len: u32, busy: u32) -> bool {
+        self.by_busy[self.nearest(busy)].cells.measured(rows, len)
+    }
+
+    /// [`predict`](Self::predict) as a duration.
+    #[must_use]
+    pub fn predict_duration(&self, rows: u32, len: u32, busy: u32) -> Duration {
+        Duration::from_nanos(self.predict(rows, len, busy) as u64)
+    }
+
+    /// Learns from one measured run.
+    pub fn observe(&mut self, rows: u32, len: u32, busy: u32, took: Duration) {
+        let took = (took.as_nanos() as f64).max(1.0);
+        if self.known() {
+            let predicted = self.predict(rows, len, busy);
+            let error = (predicted - took).abs() / took;
+            self.error += (error.min(4.0) - self.error) * 0.05;
+        }
+        let index = slot(busy);
+        if !self.by_busy[index].fit.known() {
+            // A first look at this load starts from what the nearest known one says.
+            self.by_busy[index] = self.by_busy[self.nearest(busy)].as_prior();
+        }
+        let change = self.by_busy[index].observe(rows, len, took);
+        self.since_refresh += 1;
+        if change > SURPRISE || self.since_refresh >= REFRESH {
+            self.since_refresh = 0;
+            self.version = self.version.wrapping_add(1);
+        }
+    }
+
+    /// Whether anything has been observed.
+    #[must_use]
+    pub fn known(&self) -> bool {
+        self.by_busy.iter().any(|c| c.fit.known())
+    }
+
+    /// Changes whenever optima computed from predictions should be computed anew.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The running mean of |predicted − measured| ÷ measured.
+    #[must_use]
+    pub fn error_ratio(&self) -> f64 {
+        self.error
+    }
+
+    /// The coefficients (a₀ in ns, a₁ in ns a token, a₂ in ns a squared token) while `busy` workers run.
+    #[must_use]
+    pub fn coefficients(&self, busy: u32) -> [f64; 3] {
+        self.by_busy[self.nearest(busy)].fit.coefficients()
+    }
+
+    fn nearest(&self, busy: u32) -> usize {
+        let want = slot(busy);
+        (0..MAX_BUSY).filter(|&i| self.by_busy[i].fit.known()).min_by_key(|&i| i.abs_diff(want)).unwrap_or(want)
+    }
+}
+
+fn slot(busy: u32) -> usize {
+    (busy.max(1) as usize).min(MAX_BUSY) - 1
+}
+
+impl Curve {
+    fn predict(&self, rows: u32, len: u32) -> f64 {
+        self.fit.predict(rows, len) * self.cells.correction(rows, len)
+    }
+
+    /// Learns; answers by what share the prediction of this very shape changed.
+    fn observe(&mut self, rows: u32, len: u32, took: f64) -> f64 {
+        let before = self.predict(rows, len);
+        self.fit.observe(rows, len, took);
+        let base = self.fit.predict(rows, len);
+        self.cells.observe(rows, len, if base > 0.0 { took / base } else { 1.0 });
+        let after = self.predict(rows, len);
+        if before > 0.0 { (after - before).abs() / before } else { 1.0 }
+    }
+
+    fn as_prior(&self) -> Self {
+        Self { fit: self.fit.as_prior(), cells: self.cells.faded() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

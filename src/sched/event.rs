@@ -1,0 +1,259 @@
+//! What goes into the scheduler and what comes out.
+
+use crate::policy::Policy;
+use crate::types::{BatchId, DeviceId, ModelId, Priority, RequestId, ShapeClass, Time, WorkerId};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One indivisible part of a request: it runs in one batch, at one length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Item {
+    /// Rows, ≥ 1.
+    pub rows: u32,
+    /// Tokens a row, ≥ 1.
+    pub len: u32,
+    /// Payload bytes it keeps in memory.
+    pub bytes: u32,
+    /// Everything else about its shape.
+    pub class: ShapeClass,
+}
+
+/// A request that asks to be queued: all of its items are accepted, or none.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// Unique among all requests ever handed in.
+    pub request: RequestId,
+    /// The model to run.
+    pub model: ModelId,
+    /// The tenant's name; empty when none was given.
+    pub tenant: &'a Arc<str>,
+    /// Urgency level.
+    pub priority: Priority,
+    /// When the answer is no longer wanted.
+    pub deadline: Option<Time>,
+    /// Its parts, at least one.
+    pub items: &'a [Item],
+}
+
+/// What the scheduler must know of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelLimits {
+    /// The name policies match.
+    pub name: Arc<str>,
+    /// Whether items can share a batch at all.
+    pub batchable: bool,
+    /// How padded lengths are rounded.
+    pub grid: Grid,
+}
+
+/// How padded lengths are rounded up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grid {
+    /// Not at all: a batch is as long as its longest row.
+    Exact,
+    /// To a bounded set of edges, for devices where every new shape costs.
+    Stepped,
+}
+
+/// A change in what a worker can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerState {
+    /// It exists and is warming up.
+    Up {
+        /// The model whose session it owns.
+        model: ModelId,
+        /// Where it runs.
+        device: DeviceId,
+    },
+    /// It accepts one batch.
+    Ready,
+    /// It is gone, and the batch it ran with it.
+    Lost,
+}
+
+/// One measured run, as the warm-up reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measured {
+    /// Rows in the batch.
+    pub rows: u32,
+    /// Padded length.
+    pub len: u32,
+    /// Busy workers of the device, this one included.
+    pub busy: u32,
+    /// How long the run took.
+    pub compute: Duration,
+}
+
+/// How a batch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchReport {
+    /// Which batch.
+    pub batch: BatchId,
+    /// How long the run took.
+    pub compute: Duration,
+    /// How it ended.
+    pub outcome: BatchOutcome,
+}
+
+/// How a batch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchOutcome {
+    /// Every item has its answer.
+    Ok,
+    /// The model refused the batch; at least one item is to blame.
+    Failed,
+    /// The device had no memory for the shape; no item is to blame.
+    OutOfMemory,
+    /// The device is gone; no item is known to be to blame.
+    DeviceLost,
+}
+
+/// Why an arrival was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reject {
+    /// The model is not in the scheduler.
+    UnknownModel,
+    /// No worker of the model is left.
+    NotReady,
+    /// The process is shutting down.
+    Draining,
+    /// An item has more rows than any batch may have.
+    RowsOverBatch {
+        /// Its rows.
+        rows: u32,
+        /// `max_batch_size`.
+        limit: u32,
+    },
+    /// An item has more padded tokens than any batch may have.
+    TokensOverBatch {
+        /// Its rows × length.
+        tokens: u64,
+        /// `max_batch_tokens`.
+        limit: u32,
+    },
+    /// The request alone is larger than the queue.
+    OverQueue {
+        /// Its rows.
+        rows: u64,
+        /// `queue.max_rows`.
+        limit: u32,
+    },
+    /// The request alone has more bytes than the queue holds.
+    BytesOverQueue {
+        /// Its bytes.
+        bytes: u64,
+        /// `queue.max_bytes`.
+        limit: u64,
+    },
+    /// The queue has no room now.
+    QueueFull {
+        /// When it is predicted to be empty.
+        drain: Duration,
+    },
+    /// Its deadline had passed when it arrived.
+    DeadlinePassed,
+    /// The request would finish past its deadline.
+    PredictedMiss {
+        /// When the queue is predicted to be empty.
+        drain: Duration,
+    },
+}
+
+/// Why an accepted request ends without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailReason {
+    /// Its deadline passed.
+    DeadlineExceeded,
+    /// The model failed on it alone.
+    ExecutionFailed,
+    /// No worker of its model is left.
+    NotReady,
+    /// Its model was unloaded.
+    UnknownModel,
+}
+
+/// Why a batch was released when it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Release {
+    /// It holds as many rows as pay, or as its policy allows.
+    Full,
+    /// It reached a preferred size.
+    Preferred,
+    /// It waited as long as its policy allows.
+    Delay,
+    /// Its earliest deadline leaves no more time to wait.
+    Deadline,
+    /// A worker was free and waiting would not have paid.
+    Idle,
+    /// Batching is off for it, or its model cannot batch.
+    Alone,
+    /// It holds items of a batch that failed.
+    Retry,
+    /// The process is shutting down, so nothing waits.
+    Drain,
+}
+
+impl Release {
+    /// The label of `inferneo_batch_release_total`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Preferred => "preferred",
+            Self::Delay => "delay",
+            Self::Deadline => "deadline",
+            Self::Idle => "idle",
+            Self::Alone => "alone",
+            Self::Retry => "retry",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+/// What the scheduler wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Run this batch.
+    Dispatch(Dispatch),
+    /// Tell this request's caller that it failed.
+    Fail {
+        /// Which request.
+        request: RequestId,
+        /// Why.
+        reason: FailReason,
+    },
+    /// This worker failed on everything of late: start it anew before its next batch.
+    Suspect {
+        /// Which worker.
+        worker: WorkerId,
+    },
+}
+
+/// A batch to run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dispatch {
+    /// Its number.
+    pub batch: BatchId,
+    /// Who runs it.
+    pub worker: WorkerId,
+    /// The model.
+    pub model: ModelId,
+    /// Its items, as (request, index within the request), in batch order.
+    pub items: Vec<(RequestId, u32)>,
+    /// Rows.
+    pub rows: u32,
+    /// Length every row is padded to.
+    pub padded_len: u32,
+    /// Sum of the rows' own lengths.
+    pub tokens: u64,
+    /// The policy that formed it.
+    pub policy: Arc<Policy>,
+    /// Generation of that policy's set.
+    pub generation: u64,
+    /// Why now.
+    pub why: Release,
+    /// How long it is predicted to run.
+    pub predicted: Duration,
+    /// When its longest-waiting item arrived.
+    pub oldest: Time,
+}

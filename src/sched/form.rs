@@ -1,0 +1,221 @@
+//! Which waiting items make the cheapest batch: a dynamic programme over lengths.
+//!
+//! Over the non-empty buckets around the anchor, ascending by length, f[j] = min over i < j of
+//! f[i] + g(n(i..j), edge(j)), where g(n, S) = ⌊n/b*⌋·t̂(b*, S) + t̂(n mod b*, S) and b*(S) is the batch
+//! size with the least time a row. The segments of the optimum are the groups of lengths that are
+//! cheapest to pad together. Buckets far from the anchor cannot change its segment, so the programme
+//! looks at a bounded window.
+
+use super::cost::{CostModel, ROW_STEPS};
+use super::lane::{Best, Bucket, Class};
+
+/// Non-empty buckets looked at on each side of the anchor.
+const REACH: usize = 32;
+/// Batch sizes within this share of the least time a row count as equally good; the smallest is taken,
+/// since it answers sooner and pads less.
+const KNEE: f64 = 0.03;
+/// No unmeasured shape is tried for its promise alone if it is predicted to run longer, in ns.
+const EXPLORE: f64 = 250e6;
+
+/// The limits and knowledge one decision works with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms<'a> {
+    pub(super) cost: &'a CostModel,
+    /// Busy workers of the device once this batch runs.
+    pub(super) busy: u32,
+    /// Most rows a batch.
+    pub(super) max_rows: u32,
+    /// Most padded tokens a batch.
+    pub(super) max_tokens: u32,
+    /// Where set, a batch runs at most this long, in ns, or twice as long as one row of its length.
+    pub(super) brief: Option<f64>,
+    /// Shapes that ran out of memory: from this length on, at most so many rows.
+    pub(super) memory: &'a [(u32, u32)],
+    /// Distinguishes policies and limits in cached optima.
+    pub(super) stamp: u64,
+}
+
+/// A run of buckets, by position in their class, that is cheapest to pad together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Segment {
+    pub(super) low: usize,
+    pub(super) high: usize,
+    /// Rows waiting in it.
+    pub(super) rows: u32,
+    /// Rows of the best batch at its longest edge.
+    pub(super) best_rows: u32,
+    /// Predicted ns of that batch, or of all of the rows where they are fewer.
+    pub(super) time: f64,
+    /// Useful tokens in the whole segment.
+    pub(super) tokens: u64,
+}
+
+impl Terms<'_> {
+    /// Most rows a batch of this length may have; at least one.
+    pub(super) fn cap(&self, len: u32) -> u32 {
+        let by_memory = self.memory.iter().filter(|(from, _)| len >= *from).map(|(_, rows)| *rows).min();
+        self.max_rows.min(self.max_tokens / len.max(1)).min(by_memory.unwrap_or(u32::MAX)).max(1)
+    }
+
+    /// The smallest batch size at this length whose time a row is within [`KNEE`] of the least.
+    pub(super) fn best(&self, len: u32) -> (u32, f64) {
+        let cap = self.cap(len);
+        let longest = self.brief.map_or(f64::INFINITY, |t| t.max(2.0 * self.cost.predict(1, len, self.busy)));
+        let mut least = f64::INFINITY;
+        let mut times = [(0_u32, 0.0_f64); ROW_STEPS.len() + 1];
+        let mut count = 0;
+        for rows in ROW_STEPS.into_iter().filter(|r| *r < cap).chain([cap]) {
+            let time = self.cost.predict(rows, len, self.busy);
+            let untried = time > EXPLORE && !self.cost.measured(rows, len, self.busy);
+            if rows > 1 && (time > longest || untried) {
+                break;
+            }
+            times[count] = (rows, time);
+            count += 1;
+            least = least.min(time / f64::from(rows));
+        }
+        let good = |(rows, time): &&(u32, f64)| *time / f64::from(*rows) <= least * (1.0 + KNEE);
+        times[..count].iter().find(good).copied().unwrap_or((1, 0.0))
+    }
+
+    /// The bucket's cached optimum, computed anew if the cost model or the limits have changed.
+    pub(super) fn refresh(&self, bucket: &mut Bucket) -> Best {
+        let stamp = self.stamp.wrapping_mul(0x100_0003) ^ u64::from(self.cost.version()) << 8 ^ u64::from(self.busy);
+        if bucket.best.stamp != stamp {
+            let (rows, time) = self.best(bucket.edge);
+            bucket.best = Best { stamp, rows, time };
+        }
+        bucket.best
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    position: usize,
+    edge: u32,
+    rows: u32,
+    best: Best,
+}
+
+/// Scratch space for the programme, kept between decisions.
+#[derive(Debug, Default)]
+pub(super) struct Former {
+    cells: Vec<Cell>,
+    least: Vec<f64>,
+    from: Vec<u32>,
+}
+
+impl Former {
+    /// The segment of the cheapest plan that holds the bucket at `anchor`.
+    pub(super) fn around(&mut self, class: &mut Class, anchor: usize, terms: &Terms<'_>) -> Segment {
+        let at = self.plan(class, anchor, terms);
+        let mut high = self.cells.len();
+        loop {
+            let low = self.from[high] as usize;
+            if low <= at || low == 0 {
+                return self.segment(low, high, terms);
+            }
+            high = low;
+        }
+    }
+
+    /// The segment of the cheapest plan with the most useful tokens a second, within the window; with
+    /// `full_only`, among those that hold a whole best batch.
+    pub(super) fn richest(
+        &mut self,
+        class: &mut Class,
+        anchor: usize,
+        full_only: bool,
+        terms: &Terms<'_>,
+    ) -> Option<Segment> {
+        self.plan(class, anchor, terms);
+        let mut high = self.cells.len();
+        let mut best: Option<(f64, Segment)> = None;
+        while high > 0 {
+            let low = self.from[high] as usize;
+            let segment = self.segment(low, high, terms);
+            let share = f64::from(segment.best_rows.min(segment.rows)) / f64::from(segment.rows.max(1));
+            let rate = segment.tokens as f64 * share / segment.time.max(1.0);
+            let counts = !full_only || segment.rows >= segment.best_rows;
+            if counts && best.is_none_or(|(r, _)| rate > r) {
+                best = Some((rate, segment));
+            }
+            high = low;
+        }
+        best.map(|(_, segment)| segment)
+    }
+
+    /// Fills the window and solves it; answers the anchor's place among the cells.
+    fn plan(&mut self, class: &mut Class, anchor: usize, terms: &Terms<'_>) -> usize {
+        self.cells.clear();
+        let enough = terms.max_rows.saturating_mul(2);
+        let mut low = anchor;
+        let (mut found, mut rows) = (0, 0);
+        while low > 0 && found < REACH && rows < enough {
+            low -= 1;
+            found += usize::from(class.buckets[low].items > 0);
+            rows += class.buckets[low].rows;
+        }
+        let (mut found, mut rows, mut at) = (0, 0, 0);
+        for position in low..class.buckets.len() {
+            let bucket = &mut class.buckets[position];
+            if position > anchor && (found >= REACH || rows >= enough) {
+                break;
+            }
+            if bucket.items == 0 {
+                continue;
+            }
+            if position == anchor {
+                at = self.cells.len();
+            } else if position > anchor {
+                found += 1;
+                rows += bucket.rows;
+            }
+            let best = terms.refresh(bucket);
+            self.cells.push(Cell { position, edge: bucket.edge, rows: bucket.rows, best });
+        }
+        self.solve(terms);
+        at
+    }
+
+    fn solve(&mut self, terms: &Terms<'_>) {
+        self.least.clear();
+        self.from.clear();
+        self.least.push(0.0);
+        self.from.push(0);
+        for j in 1..=self.cells.len() {
+            let cell = self.cells[j - 1];
+            let (mut best, mut from, mut rows) = (f64::INFINITY, j - 1, 0);
+            for i in (0..j).rev() {
+                rows += self.cells[i].rows;
+                let total = self.least[i] + group_time(rows, &cell, terms);
+                if total < best {
+                    (best, from) = (total, i);
+                }
+                // Two full batches at this edge: reaching further down only adds padding.
+                if rows >= 2 * cell.best.rows {
+                    break;
+                }
+            }
+            self.least.push(best);
+            self.from.push(from as u32);
+        }
+    }
+
+    fn segment(&self, low: usize, high: usize, terms: &Terms<'_>) -> Segment {
+        let last = self.cells[high - 1];
+        let rows = self.cells[low..high].iter().map(|c| c.rows).sum::<u32>();
+        let tokens = self.cells[low..high].iter().map(|c| u64::from(c.rows) * u64::from(c.edge)).sum();
+        let time =
+            if rows >= last.best.rows { last.best.time } else { terms.cost.predict(rows, last.edge, terms.busy) };
+        let (first, best_rows) = (self.cells[low].position, last.best.rows);
+        Segment { low: first, high: last.position, rows, best_rows, time, tokens }
+    }
+}
+
+/// g(n, S): the time to serve `rows` rows padded to the cell's edge.
+fn group_time(rows: u32, cell: &Cell, terms: &Terms<'_>) -> f64 {
+    let rest = rows % cell.best.rows;
+    let full = f64::from(rows / cell.best.rows) * cell.best.time;
+    if rest == 0 { full } else { full + terms.cost.predict(rest, cell.edge, terms.busy) }
+}

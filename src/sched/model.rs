@@ -1,0 +1,143 @@
+//! What the scheduler keeps of a model: its lanes, its workers, its learned costs, its retries.
+
+use super::cost::CostModel;
+use super::event::ModelLimits;
+use super::form::Terms;
+use super::lane::Lane;
+use super::strategy::Rule;
+use crate::policy::Policy;
+use crate::types::{BatchId, DeviceId, ModelId, Time, WorkerId};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// A model's scheduling state.
+#[derive(Debug)]
+pub(super) struct ModelState {
+    pub(super) limits: ModelLimits,
+    /// One for each policy of the set, in the set's order.
+    pub(super) lanes: Vec<Lane>,
+    /// What was learned, by device.
+    pub(super) costs: Vec<(DeviceId, CostModel)>,
+    /// Groups of failed batches, to be run before anything else.
+    pub(super) retries: VecDeque<Group>,
+    /// Payload bytes waiting.
+    pub(super) bytes: u64,
+    /// From this length on, at most so many rows: learned from running out of memory.
+    pub(super) memory: Vec<(u32, u32)>,
+    /// When a held-back batch is due.
+    pub(super) wake: Time,
+    /// Whether something changed since the last decision.
+    pub(super) dirty: bool,
+}
+
+/// A worker's state.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Worker {
+    pub(super) id: WorkerId,
+    pub(super) model: ModelId,
+    pub(super) device: DeviceId,
+    pub(super) ready: bool,
+}
+
+/// A batch that runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) id: BatchId,
+    pub(super) model: ModelId,
+    pub(super) worker: WorkerId,
+    pub(super) device: DeviceId,
+    pub(super) group: Group,
+    pub(super) rows: u32,
+    pub(super) len: u32,
+    /// Busy workers of the device at dispatch, this one included.
+    pub(super) busy: u32,
+    pub(super) started: Time,
+    pub(super) predicted: f64,
+}
+
+/// Items that run together.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    pub(super) lane: u32,
+    pub(super) items: Vec<u32>,
+    /// The failed batch they come from, if any.
+    pub(super) trial: Option<usize>,
+    /// Devices lost under it.
+    pub(super) losses: u32,
+}
+
+/// The search for the guilty items of one failed batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Trial {
+    /// Groups waiting or running.
+    pub(super) open: u32,
+    /// Whether any part of the batch has run well.
+    pub(super) cleared: bool,
+    /// Items that failed alone.
+    pub(super) guilty: u32,
+}
+
+impl ModelState {
+    pub(super) fn new(limits: ModelLimits, policies: &[Arc<Policy>]) -> Self {
+        Self {
+            limits,
+            lanes: policies.iter().cloned().map(Lane::new).collect(),
+            costs: Vec::new(),
+            retries: VecDeque::new(),
+            bytes: 0,
+            memory: Vec::new(),
+            wake: Time::NEVER,
+            dirty: true,
+        }
+    }
+
+    /// Rows waiting in the lanes.
+    pub(super) fn rows(&self) -> u32 {
+        self.lanes.iter().map(|l| l.rows).sum()
+    }
+
+    /// Predicted device time of all that waits, in ns.
+    pub(super) fn backlog(&self) -> u64 {
+        self.lanes.iter().map(|l| l.backlog).sum()
+    }
+
+    /// The cost model of a device, created when first asked for.
+    pub(super) fn cost_mut(&mut self, device: DeviceId) -> &mut CostModel {
+        if let Some(known) = self.costs.iter().position(|(d, _)| *d == device) {
+            return &mut self.costs[known].1;
+        }
+        self.costs.push((device, CostModel::default()));
+        let last = self.costs.len() - 1;
+        &mut self.costs[last].1
+    }
+
+    /// How the model's items may be batched under `policy`.
+    pub(super) fn rule(&self, policy: &Policy) -> Rule {
+        let mut rule = Rule::of(policy);
+        if !self.limits.batchable {
+            rule.choice = super::strategy::Choice::Alone;
+            rule.waits = false;
+        }
+        rule
+    }
+}
+
+/// The limits and knowledge for a decision under one policy on one device.
+pub(super) fn terms<'a>(
+    policy: &Policy,
+    brief: bool,
+    cost: &'a CostModel,
+    memory: &'a [(u32, u32)],
+    busy: u32,
+    generation: u64,
+) -> Terms<'a> {
+    Terms {
+        cost,
+        busy,
+        max_rows: policy.batch.max_batch_size,
+        max_tokens: policy.batch.max_batch_tokens,
+        brief: brief.then(|| policy.slo.target.map_or(0.0, |t| t.as_nanos() as f64 / 2.0)),
+        memory,
+        stamp: generation << 8 ^ memory.len() as u64,
+    }
+}
