@@ -1,3 +1,5 @@
+//! How faults are shown, how values are spelled, and that no text is a crash.
+
 use super::*;
 use std::time::Duration;
 
