@@ -35,6 +35,7 @@ pub mod metrics;
 pub mod model;
 #[cfg(feature = "server")]
 pub mod readiness;
+#[cfg(feature = "server")]
 pub mod reload;
 #[cfg(feature = "server")]
 pub mod request;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Looks for ONNX Runtime (`library` as configured), and into `model`, a model's folder; prints one line
 /// a fact. Exit code 1 when anything failed; warnings do not count.
 #[must_use]
-pub fn run(library: Option<&Path>, model: Option<&Path>) -> ExitCode {
+pub(super) fn run(library: Option<&Path>, model: Option<&Path>) -> ExitCode {
     let mut report = Report::default();
     match Runtime::load(library) {
         Ok(runtime) => {

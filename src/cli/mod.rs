@@ -1,1 +1,73 @@
-//! To be written.
+//! The command line: one file a subcommand.
+//!
+//! Decides the grammar and the exit codes: 0 clean, 1 failed at run time, 2 bad usage or configuration.
+
+mod bench;
+mod doctor;
+mod policy;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Failed at run time.
+fn failed() -> ExitCode {
+    ExitCode::from(1)
+}
+
+/// Bad usage or configuration.
+fn bad_usage() -> ExitCode {
+    ExitCode::from(2)
+}
+
+/// A batching sidecar for ML inference.
+#[derive(Debug, Parser)]
+#[command(name = "inferneo", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the sidecar
+    Serve(serve::Args),
+    /// Work with policy files
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Measure a running server
+    Bench(bench::Args),
+    /// Say what was found on this machine, and the mend for what is missing
+    Doctor {
+        /// Model folder to look at
+        #[arg(long, value_name = "DIR", env = "INFERNEO_MODEL")]
+        model: Option<PathBuf>,
+        /// ONNX Runtime's shared library
+        #[arg(long, value_name = "FILE", env = "INFERNEO_ONNXRUNTIME_LIBRARY")]
+        onnxruntime_library: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Policy {
+    /// Validate policy files or folders
+    Check {
+        /// Files, or folders of `*.toml`
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(args) => serve::run(args),
+        Command::Policy(Policy::Check { paths }) => policy::check(&paths),
+        Command::Bench(args) => bench::run(args),
+        Command::Doctor { model, onnxruntime_library } => {
+            doctor::run(onnxruntime_library.as_deref(), model.as_deref())
+        }
+    }
+}

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 /// Checks each file alone and each folder as a whole set, and prints every fault and a summary on
 /// stderr. Exit code: 0 good, 1 faults, 2 a path that cannot be read.
 #[must_use]
-pub fn check(paths: &[PathBuf]) -> ExitCode {
+pub(super) fn check(paths: &[PathBuf]) -> ExitCode {
     let mut report = String::new();
     let code = check_all(paths, &mut report);
     // Nobody is left to tell when stderr is closed; the exit code still says it.

@@ -52,11 +52,6 @@ struct WorkerSlot {
     losses: u32,
 }
 
-struct ModelSlot {
-    model: Arc<Model>,
-    metrics: Arc<ModelMetrics>,
-}
-
 struct InFlight {
     dispatch: Dispatch,
     started: Time,
@@ -71,7 +66,7 @@ pub struct Driver {
     tell: mpsc::UnboundedSender<Control>,
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
-    models: HashMap<ModelId, ModelSlot>,
+    models: HashMap<ModelId, Arc<ModelMetrics>>,
     workers: HashMap<WorkerId, WorkerSlot>,
     pending: HashMap<RequestId, Pending>,
     running: HashMap<BatchId, InFlight>,
@@ -123,7 +118,7 @@ impl Driver {
             };
             self.sched.handle_model(model.id, Some(limits), clock::now());
             let metrics = self.metrics.model(&model.name);
-            self.models.insert(model.id, ModelSlot { model: Arc::clone(&model), metrics });
+            self.models.insert(model.id, metrics);
         }
         let metrics = self.metrics.model(&model.name).device(&plan.device_name);
         let id = plan.id;
@@ -228,8 +223,8 @@ impl Driver {
             drop(arriving.reply.send(Err(refusal)));
             return;
         }
-        let Some(slot) = self.models.get(&request.model.id) else { return };
-        let gauge = slot.metrics.queue_rows(&self.metrics.tenant_label(&request.tenant));
+        let Some(metrics) = self.models.get(&request.model.id) else { return };
+        let gauge = metrics.queue_rows(&self.metrics.tenant_label(&request.tenant));
         self.pending.insert(arriving.id, Pending::new(arriving, now, gauge));
     }
 
@@ -330,16 +325,16 @@ impl Driver {
                 continue;
             }
             let Some(pending) = self.pending.remove(id) else { continue };
-            if let (Some(target), Some(slot)) = (d.policy.slo.target, self.models.get(&d.model)) {
+            if let (Some(target), Some(metrics)) = (d.policy.slo.target, self.models.get(&d.model)) {
                 let met = now.since(pending.arrived) <= target;
                 let result = if met { SloResult::Met } else { SloResult::Missed };
-                slot.metrics.slo(&self.metrics.tenant_label(&pending.request.tenant), result);
+                metrics.slo(&self.metrics.tenant_label(&pending.request.tenant), result);
             }
             pending.succeed(Timing { queue, assemble: job.assemble, compute: job.compute }, &summary);
         }
-        if let Some(slot) = self.models.get(&d.model) {
+        if let Some(metrics) = self.models.get(&d.model) {
             let seen = BatchObserved { rows: d.rows, tokens: d.tokens, padded, compute: job.compute, queued: &queued };
-            slot.metrics.batch_done(&seen);
+            metrics.batch_done(&seen);
         }
     }
 
@@ -368,8 +363,8 @@ impl Driver {
             batch = %dispatch.batch, %worker, rows = dispatch.rows, tokens = dispatch.tokens,
             len = dispatch.padded_len, policy = %dispatch.policy.name, why, "dispatch"
         );
-        if let Some(model) = self.models.get(&dispatch.model) {
-            model.metrics.batch_released(why);
+        if let Some(metrics) = self.models.get(&dispatch.model) {
+            metrics.batch_released(why);
         }
         slot.metrics.batches_in_flight.inc();
         let job = Job { batch: dispatch.batch, padded_len: dispatch.padded_len, items };
@@ -395,14 +390,14 @@ impl Driver {
     /// Brings gauges and the gate up to date.
     fn publish(&mut self) {
         let (mut waiting, mut all_full, mut longest) = (0, !self.models.is_empty(), Duration::ZERO);
-        for (id, slot) in &self.models {
+        for (id, metrics) in &self.models {
             let (rows, bytes, drain) = self.sched.queue(*id);
             waiting += i64::from(rows);
             longest = longest.max(drain);
             all_full &= self.sched.is_full(*id);
-            slot.metrics.queue_bytes().set(i64::try_from(bytes).unwrap_or(i64::MAX));
+            metrics.queue_bytes().set(i64::try_from(bytes).unwrap_or(i64::MAX));
             if let Some((_, cost)) = self.sched.costs(*id).first() {
-                slot.metrics.cost_error().set(cost.error_ratio());
+                metrics.cost_error().set(cost.error_ratio());
             }
         }
         self.gate.set_full(all_full, longest);

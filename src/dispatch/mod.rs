@@ -11,7 +11,7 @@ mod refusal;
 pub use driver::{Driver, Start, WorkerPlan};
 pub use gate::{Gate, Permit};
 
-use crate::error::{Error, Reason};
+use crate::error::Error;
 use crate::exec::WorkerEvent;
 use crate::policy::PolicySet;
 use crate::request::{InferReply, InferRequest};

@@ -36,6 +36,16 @@ impl JobItem {
     }
 }
 
+impl Job {
+    /// The length of the batch's rows: the padded one, or where nothing is padded the rows' own.
+    pub(super) fn row_len(&self, spec: &ModelSpec) -> Result<usize, Failure> {
+        match self.items.first() {
+            Some(item) if !spec.pads => Ok(item.extent()?.len),
+            _ => Ok(self.padded_len as usize),
+        }
+    }
+}
+
 /// Builds input tensors in buffers that it keeps.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
@@ -51,7 +61,7 @@ impl Assembler {
         if job.items.is_empty() || (!spec.batchable && job.items.len() != 1) {
             return Err(Failure::Failed(format!("a batch of {} items for this model", job.items.len())));
         }
-        let len = job.padded_len as usize;
+        let len = job.row_len(spec)?;
         let mut rows = 0;
         for item in &job.items {
             let extent = item.extent()?;

@@ -39,7 +39,7 @@ pub(super) fn wanted(spec: &ModelSpec, job: &Job) -> Result<Vec<usize>, Failure>
 pub(super) fn split(spec: &ModelSpec, job: &Job, wanted: &[usize], outputs: &[Tensor]) -> Result<Vec<Answer>, Failure> {
     let extents: Vec<Extent> = job.items.iter().map(super::JobItem::extent).collect::<Result<_, _>>()?;
     let rows = extents.iter().map(|e| e.rows).sum();
-    let batch = Batch { spec, wanted, outputs, rows, len: job.padded_len as usize, single: extents.len() == 1 };
+    let batch = Batch { spec, wanted, outputs, rows, len: job.row_len(spec)?, single: extents.len() == 1 };
     batch.check()?;
     let mut first = 0;
     let mut answers = Vec::with_capacity(extents.len());

@@ -96,7 +96,10 @@ fn serve(
     let WorkerConfig { id: worker, name: _, model, warm_up } = config;
     let backend = guarded(make_backend)?;
     let mut engine = Engine::new(model, backend);
-    let samples = warm_up.map_or_else(Vec::new, |part| engine.warm_up(&part));
+    let samples = match warm_up {
+        Some(part) => engine.warm_up(&part)?,
+        None => Vec::new(),
+    };
     events(WorkerEvent::Ready { worker, samples });
     while let Ok(job) = queue.recv() {
         let Run { assemble, compute, result } = engine.run(&job);
@@ -111,8 +114,9 @@ fn serve(
 }
 
 impl Engine {
-    /// Runs this instance's steps of the sweep. A failure ends the sweep, never the worker.
-    fn warm_up(&mut self, part: &WarmUp) -> Vec<Sample> {
+    /// Runs this instance's steps of the sweep. A failure ends the sweep; the worker only if its device
+    /// is gone.
+    fn warm_up(&mut self, part: &WarmUp) -> Result<Vec<Sample>, Failure> {
         let mut samples = Vec::new();
         while let Some((step, busy)) = part.next() {
             if busy == 0 {
@@ -123,6 +127,7 @@ impl Engine {
                     part.record(step.cell, compute);
                     samples.push(Sample { rows: step.cell.rows, len: step.cell.len, busy, compute });
                 }
+                Err(failure @ Failure::DeviceLost(_)) => return Err(failure),
                 Err(failure) => {
                     let Cell { rows, len } = step.cell;
                     tracing::warn!(model = %self.model.name, rows, len, "warm-up ends early: {failure}");
@@ -130,7 +135,7 @@ impl Engine {
                 }
             }
         }
-        samples
+        Ok(samples)
     }
 
     /// The median of a few runs. The first, which pays for a new shape, is discarded unless it alone

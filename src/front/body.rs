@@ -16,10 +16,14 @@ use pin_project_lite::pin_project;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// First reservation for a body of unknown length; each next one doubles what is held.
 const STEP: usize = 64 << 10;
+/// Most bytes, and longest time, that the rest of a refused body is read and thrown away.
+const LINGER_BYTES: usize = 1 << 20;
+const LINGER_TIME: Duration = Duration::from_secs(5);
 
 /// A body that has arrived.
 #[derive(Debug, Clone)]
@@ -27,11 +31,20 @@ pub(super) struct Received(pub(super) Bytes);
 
 /// The layer that admits and reads bodies. What it reserved is held until the answer is written.
 pub(super) async fn receive(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let mut room = Room { front: &front, held: Vec::new(), bytes: 0 };
-    match read(&front, &parts.headers, body, &mut room).await {
+    let (mut parts, mut body) = request.into_parts();
+    let mut room = Room {
+        front: &front,
+        held: Vec::new(),
+        bytes: 0,
+    };
+    match read(&front, &parts.headers, &mut body, &mut room).await {
         Ok(bytes) => parts.extensions.insert(Received(bytes)),
-        Err(error) => return error.into_response(),
+        Err(error) => {
+            if error.reason != Reason::BodyTimeout {
+                linger(&parts.headers, body);
+            }
+            return error.into_response();
+        }
     };
     let held = room.held;
     let response = next.run(Request::from_parts(parts, Body::empty())).await;
@@ -40,10 +53,14 @@ pub(super) async fn receive(State(front): State<Arc<Front>>, request: Request, n
 
 /// The body a handler decodes; empty where the route has none.
 pub(super) fn take(request: &mut Request) -> Bytes {
-    request.extensions_mut().remove::<Received>().map(|Received(bytes)| bytes).unwrap_or_default()
+    request
+        .extensions_mut()
+        .remove::<Received>()
+        .map(|Received(bytes)| bytes)
+        .unwrap_or_default()
 }
 
-async fn read(front: &Front, headers: &HeaderMap, body: Body, room: &mut Room<'_>) -> Result<Bytes, Error> {
+async fn read(front: &Front, headers: &HeaderMap, body: &mut Body, room: &mut Room<'_>) -> Result<Bytes, Error> {
     let max = front.limits.max_body_bytes;
     check_content_type(headers)?;
     let gzipped = is_gzip(headers)?;
@@ -55,23 +72,51 @@ async fn read(front: &Front, headers: &HeaderMap, body: Body, room: &mut Room<'_
     room.grow_to(length.unwrap_or(STEP.min(max)))?;
     let slow = |_| {
         let seconds = front.limits.body_timeout.as_secs_f64();
-        Error::new(Reason::BodyTimeout, format!("the body did not arrive within {seconds} s"))
+        Error::new(
+            Reason::BodyTimeout,
+            format!("the body did not arrive within {seconds} s"),
+        )
     };
-    let bytes = timeout(front.limits.body_timeout, collect(body, length, max, room)).await.map_err(slow)??;
+    let bytes = timeout(front.limits.body_timeout, collect(body, length, max, room))
+        .await
+        .map_err(slow)??;
     if !gzipped {
         return Ok(bytes);
     }
-    let expanded = front.pool.run(bytes.len() <= gzip::INLINE, move || gzip::expand(&bytes, max)).await?;
+    let expanded = front
+        .pool
+        .run(bytes.len() <= gzip::INLINE, move || gzip::expand(&bytes, max))
+        .await?;
     room.grow_to(expanded.len())?;
     Ok(expanded)
 }
 
-async fn collect(mut body: Body, length: Option<usize>, max: usize, room: &mut Room<'_>) -> Result<Bytes, Error> {
+/// Throws away the rest of a refused body, beside the answer.
+///
+/// A connection closed over unread bytes is reset, and a reset can overtake the refusal: the client
+/// would see a broken connection instead of a 503. A client that waits for `100 Continue` is spared.
+fn linger(headers: &HeaderMap, mut body: Body) {
+    if headers.contains_key(header::EXPECT) || body.is_end_stream() {
+        return;
+    }
+    tokio::spawn(timeout(LINGER_TIME, async move {
+        let mut left = LINGER_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let size = frame.data_ref().map_or(0, Bytes::len);
+            let Some(rest) = left.checked_sub(size) else { return };
+            left = rest;
+        }
+    }));
+}
+
+async fn collect(body: &mut Body, length: Option<usize>, max: usize, room: &mut Room<'_>) -> Result<Bytes, Error> {
     let mut whole = BytesMut::new();
     let mut first: Option<Bytes> = None;
     while let Some(frame) = body.frame().await {
         let broken = |e| Error::invalid(format!("the body could not be read: {e}"));
-        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(broken)?.into_data() else {
+            continue;
+        };
         let size = whole.len() + first.as_ref().map_or(0, Bytes::len) + data.len();
         if size > max {
             return Err(too_large(max));
@@ -106,7 +151,10 @@ impl Room<'_> {
             self.held.push(self.front.backend.reserve(bytes)?);
             self.bytes = bytes;
         } else if bytes > self.bytes {
-            let wanted = bytes.max(self.bytes.saturating_mul(2)).min(self.front.limits.max_body_bytes).max(bytes);
+            let wanted = bytes
+                .max(self.bytes.saturating_mul(2))
+                .min(self.front.limits.max_body_bytes)
+                .max(bytes);
             self.held.push(self.front.backend.reserve(wanted - self.bytes)?);
             self.bytes = wanted;
         }
@@ -123,7 +171,9 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(());
+    };
     let value = String::from_utf8_lossy(value.as_bytes());
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match &*essence {
@@ -142,7 +192,10 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Error> {
     match (word.as_deref(), more) {
         (None | Some("" | "identity"), None) => Ok(false),
         (Some("gzip" | "x-gzip"), None) => Ok(true),
-        _ => Err(Error::new(Reason::UnsupportedMediaType, "content-encoding must be gzip, identity or absent")),
+        _ => Err(Error::new(
+            Reason::UnsupportedMediaType,
+            "content-encoding must be gzip, identity or absent",
+        )),
     }
 }
 

@@ -73,7 +73,11 @@ impl Call {
 
     /// When the answer is no longer wanted, measured from arrival.
     pub(super) fn deadline(&self, body: Option<Duration>) -> Option<Time> {
-        [self.timeout, body].into_iter().flatten().min().map(|timeout| self.arrived + timeout)
+        [self.timeout, body]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|timeout| self.arrived + timeout)
     }
 
     /// How long ago it arrived.
@@ -83,23 +87,37 @@ impl Call {
 }
 
 fn tenant(headers: &HeaderMap) -> Result<Arc<str>, Error> {
-    let Some(value) = headers.get(TENANT) else { return Ok("".into()) };
-    let allowed = || Error::invalid(format!("header {TENANT} must be at most {MAX_NAME} visible ASCII characters"));
+    let Some(value) = headers.get(TENANT) else {
+        return Ok("".into());
+    };
+    let allowed = || {
+        Error::invalid(format!(
+            "header {TENANT} must be at most {MAX_NAME} visible ASCII characters"
+        ))
+    };
     visible(value).map(Arc::from).ok_or_else(allowed)
 }
 
 fn priority(headers: &HeaderMap) -> Result<Option<Priority>, Error> {
-    let Some(value) = headers.get(PRIORITY) else { return Ok(None) };
+    let Some(value) = headers.get(PRIORITY) else {
+        return Ok(None);
+    };
     let level = digits(value).ok_or_else(|| {
-        Error::invalid(format!("header {PRIORITY} must be a whole number: 1 is the most urgent, 0 is not given"))
+        Error::invalid(format!(
+            "header {PRIORITY} must be a whole number: 1 is the most urgent, 0 is not given"
+        ))
     })?;
     Ok(Some(Priority(u32::try_from(level).unwrap_or(u32::MAX))))
 }
 
 fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
-    let Some(value) = headers.get(TIMEOUT) else { return Ok(None) };
+    let Some(value) = headers.get(TIMEOUT) else {
+        return Ok(None);
+    };
     let ms = digits(value).filter(|&ms| ms > 0).ok_or_else(|| {
-        Error::invalid(format!("header {TIMEOUT} must be a whole number of milliseconds, at least 1"))
+        Error::invalid(format!(
+            "header {TIMEOUT} must be a whole number of milliseconds, at least 1"
+        ))
     })?;
     Ok(Some(Duration::from_millis(ms)))
 }
@@ -155,7 +173,10 @@ mod tests {
     fn numbers_clamp_and_the_header_goes_first() {
         let call = read("x-inferneo-priority", b"99999999999999999999999").unwrap();
         assert_eq!(call.priority(Some(Priority(2))), Priority(u32::MAX));
-        assert_eq!(read("x-inferneo-tenant", b"acme").unwrap().priority(Some(Priority(2))), Priority(2));
+        assert_eq!(
+            read("x-inferneo-tenant", b"acme").unwrap().priority(Some(Priority(2))),
+            Priority(2)
+        );
     }
 
     #[test]

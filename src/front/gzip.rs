@@ -22,7 +22,10 @@ pub(super) fn expand(compressed: &[u8], max: usize) -> Result<Bytes, Error> {
         .read_to_end(&mut whole)
         .map_err(|e| Error::invalid(format!("the body is not valid gzip: {e}")))?;
     if whole.len() > max {
-        return Err(Error::new(Reason::TooLarge, format!("the body expands to more than {max} bytes")));
+        return Err(Error::new(
+            Reason::TooLarge,
+            format!("the body expands to more than {max} bytes"),
+        ));
     }
     Ok(whole.into())
 }
@@ -52,6 +55,9 @@ mod tests {
         assert!(bomb.len() < 64 << 10);
         assert_eq!(expand(&bomb, 1 << 20).unwrap_err().reason, Reason::TooLarge);
         assert_eq!(expand(b"not gzip", 100).unwrap_err().reason, Reason::InvalidRequest);
-        assert_eq!(expand(&compress(b"cut short")[..12], 100).unwrap_err().reason, Reason::InvalidRequest);
+        assert_eq!(
+            expand(&compress(b"cut short")[..12], 100).unwrap_err().reason,
+            Reason::InvalidRequest
+        );
     }
 }

@@ -59,7 +59,11 @@ async fn observe(
     next: Next,
 ) -> Response {
     let arrived = clock::now();
-    let id = request.extensions().get::<CallId>().cloned().unwrap_or_else(|| CallId::of(request.headers()));
+    let id = request
+        .extensions()
+        .get::<CallId>()
+        .cloned()
+        .unwrap_or_else(|| CallId::of(request.headers()));
     let call = match Call::read(&id, arrived, request.headers()) {
         Ok(call) => Arc::new(call),
         Err(error) => {
@@ -88,8 +92,16 @@ async fn observe(
 }
 
 async fn trace(request: Request, next: Next) -> Response {
-    let id = request.extensions().get::<Arc<Call>>().map(|call| Arc::clone(&call.id)).unwrap_or_default();
-    let traceparent = request.headers().get("traceparent").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let id = request
+        .extensions()
+        .get::<Arc<Call>>()
+        .map(|call| Arc::clone(&call.id))
+        .unwrap_or_default();
+    let traceparent = request
+        .headers()
+        .get("traceparent")
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
     let span = info_span!("request", id = &*id, traceparent, path = request.uri().path());
     async {
         let response = next.run(request).await;

@@ -23,7 +23,9 @@ impl Pool {
     /// Builds a pool of `threads`, at least one.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { slots: Arc::new(Semaphore::new(threads.clamp(1, Semaphore::MAX_PERMITS))) }
+        Self {
+            slots: Arc::new(Semaphore::new(threads.clamp(1, Semaphore::MAX_PERMITS))),
+        }
     }
 
     /// Runs `work` here when `inline`, else on the pool.
@@ -42,8 +44,10 @@ impl Pool {
             return work();
         }
         let broken = |_| Error::new(Reason::ExecutionFailed, "the request could not be processed");
-        let slot =
-            Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Error::new(Reason::Draining, "shutting down"))?;
+        let slot = Arc::clone(&self.slots)
+            .acquire_owned()
+            .await
+            .map_err(|_| Error::new(Reason::Draining, "shutting down"))?;
         let task = spawn_blocking(move || {
             let _slot = slot;
             work()

@@ -27,7 +27,11 @@ pub(super) struct Preface {
 
 impl Preface {
     pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, agreed: 0, patience: Some(Box::pin(sleep(patience))) }
+        Self {
+            stream,
+            agreed: 0,
+            patience: Some(Box::pin(sleep(patience))),
+        }
     }
 
     fn saw(&mut self, bytes: &[u8]) {

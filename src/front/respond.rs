@@ -36,7 +36,10 @@ impl IntoResponse for Error {
 
 /// Why a response is a refusal, if it is one.
 pub(super) fn refused(response: &Response) -> Option<Reason> {
-    response.extensions().get::<Refusal>().map(|Refusal(error)| error.reason)
+    response
+        .extensions()
+        .get::<Refusal>()
+        .map(|Refusal(error)| error.reason)
 }
 
 /// The layer that writes refusals out.
@@ -83,7 +86,11 @@ pub(super) fn describe(headers: &mut HeaderMap, reply: &InferReply) {
 /// A JSON answer.
 pub(super) fn json(value: &impl Serialize) -> Result<Response, Error> {
     let broken = |_| Error::new(Reason::ExecutionFailed, "the answer cannot be written as JSON");
-    Ok(([(header::CONTENT_TYPE, JSON)], serde_json::to_vec(value).map_err(broken)?).into_response())
+    Ok((
+        [(header::CONTENT_TYPE, JSON)],
+        serde_json::to_vec(value).map_err(broken)?,
+    )
+        .into_response())
 }
 
 /// Refuses while a model or the program cannot answer.
@@ -92,7 +99,10 @@ pub(super) fn check_ready(front: &Arc<Front>) -> Result<(), Error> {
         return Err(Error::new(Reason::Draining, "shutting down"));
     }
     match front.readiness.missing().first() {
-        Some((model, _)) => Err(Error::new(Reason::NotReady, format!("model {:?} is not ready", &*model.name))),
+        Some((model, _)) => Err(Error::new(
+            Reason::NotReady,
+            format!("model `{}` is not ready", &*model.name),
+        )),
         None => Ok(()),
     }
 }
@@ -106,7 +116,11 @@ enum Form {
 
 impl Form {
     fn of(path: &str) -> Self {
-        if path == "/v1" || path.starts_with("/v1/") { Self::OpenAi } else { Self::V2 }
+        if path == "/v1" || path.starts_with("/v1/") {
+            Self::OpenAi
+        } else {
+            Self::V2
+        }
     }
 }
 
@@ -131,7 +145,12 @@ fn write(form: Form, error: &Error, response: Response) -> Response {
     let body = match form {
         Form::V2 => serde_json::to_vec(&V2 { error: message, reason }),
         Form::OpenAi => serde_json::to_vec(&OpenAi {
-            error: Inner { message, r#type: openai_type(error.reason), param: None, code: reason },
+            error: Inner {
+                message,
+                r#type: openai_type(error.reason),
+                param: None,
+                code: reason,
+            },
         }),
     };
     let (mut parts, _) = response.into_parts();
@@ -142,7 +161,9 @@ fn write(form: Form, error: &Error, response: Response) -> Response {
     // The empty response that carried the refusal may have been given a length of its own.
     parts.headers.remove(header::CONTENT_LENGTH);
     if status.retryable {
-        parts.headers.insert(header::RETRY_AFTER, retry_after(error.retry_after.unwrap_or(RETRY)));
+        parts
+            .headers
+            .insert(header::RETRY_AFTER, retry_after(error.retry_after.unwrap_or(RETRY)));
     }
     Response::from_parts(parts, Body::from(body.unwrap_or_default()))
 }

@@ -46,7 +46,11 @@ impl Front {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let connection = Connection { peer, header_timeout, watcher: graceful.watcher() };
+                    let connection = Connection {
+                        peer,
+                        header_timeout,
+                        watcher: graceful.watcher(),
+                    };
                     tokio::spawn(connection.run(stream, server.clone(), router.clone()));
                 }
                 Err(error) => pause_after(&error).await,

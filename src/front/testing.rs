@@ -70,7 +70,13 @@ impl Backend for Echo {
             if let Some(error) = self.refuse.lock().unwrap().clone() {
                 return Err(error);
             }
-            let lens = request.items.iter().filter_map(|i| if let Payload::Tokens(t) = i { Some(t.ids.len()) } else { None });
+            let lens = request.items.iter().filter_map(|i| {
+                if let Payload::Tokens(t) = i {
+                    Some(t.ids.len())
+                } else {
+                    None
+                }
+            });
             *self.asked.lock().unwrap() = Some(Asked {
                 tenant: request.tenant.to_string(),
                 priority: request.priority,
@@ -95,7 +101,11 @@ impl Echo {
         let ms = Duration::from_millis;
         InferReply {
             answers: request.items.iter().map(|item| self.one(item, &request.want)).collect(),
-            timing: Timing { queue: ms(1), assemble: Duration::from_micros(20), compute: ms(3) },
+            timing: Timing {
+                queue: ms(1),
+                assemble: Duration::from_micros(20),
+                compute: ms(3),
+            },
             batch: BatchSummary {
                 rows: 12,
                 tokens: 410,
@@ -109,14 +119,19 @@ impl Echo {
 
     fn one(&self, item: &Payload, want: &Want) -> Answer {
         match (item, want) {
-            (Payload::Tokens(tokens), Want::Embedding) => {
+            (Payload::Tokens(tokens), Want::Embedding) =>
+            {
                 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
                 Answer::Embedding(vec![tokens.ids.len() as f32, tokens.ids[0] as f32, 1.0, 0.0])
             }
             (Payload::Tokens(tokens), Want::Outputs(_)) => {
                 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
                 let data = [tokens.ids.len() as f32, 0.5].map(f32::to_le_bytes).concat();
-                Answer::Outputs(vec![Tensor { datatype: Datatype::Fp32, shape: vec![1, 2], data: data.into() }])
+                Answer::Outputs(vec![Tensor {
+                    datatype: Datatype::Fp32,
+                    shape: vec![1, 2],
+                    data: data.into(),
+                }])
             }
             (Payload::Tensors(item), Want::Outputs(indices)) => {
                 let mut tensors: Vec<Tensor> = indices.iter().map(|&i| item.tensors[i].clone()).collect();
@@ -132,13 +147,21 @@ impl Echo {
 
 fn tensor(name: &str, datatype: Datatype) -> TensorSpec {
     let dims = vec![Dim::Batch, Dim::Free("n".into())];
-    TensorSpec { name: name.into(), datatype, dims, pad: 0.0 }
+    TensorSpec {
+        name: name.into(),
+        datatype,
+        dims,
+        pad: 0.0,
+    }
 }
 
 fn model(name: &str, tensors: &[(&str, Datatype)], task: Task, tokenizer: Option<Tokenizer>) -> Arc<Model> {
     let spec = ModelSpec {
         inputs: tensors.iter().map(|(name, datatype)| tensor(name, *datatype)).collect(),
-        outputs: tensors.iter().map(|(name, datatype)| tensor(&format!("{name}_out"), *datatype)).collect(),
+        outputs: tensors
+            .iter()
+            .map(|(name, datatype)| tensor(&format!("{name}_out"), *datatype))
+            .collect(),
         batchable: true,
         pads: false,
         task,
@@ -164,12 +187,25 @@ pub(super) fn tokenizer() -> Tokenizer {
 /// `embed` and `classify` take text; `echo-FP32` and its like take tensors `x`; `two` takes `a` and `b`.
 pub(super) fn models() -> Vec<Arc<Model>> {
     let ids = [("input_ids", Datatype::Int64)];
-    let embedding = Task::Embedding { output: 0, pooling: Pooling::Mean, normalize: true, dimensions: 4 };
-    let classifier = Task::Classifier { output: 0, labels: vec!["no".into(), "yes".into()] };
+    let embedding = Task::Embedding {
+        output: 0,
+        pooling: Pooling::Mean,
+        normalize: true,
+        dimensions: 4,
+    };
+    let classifier = Task::Classifier {
+        output: 0,
+        labels: vec!["no".into(), "yes".into()],
+    };
     let mut models = vec![
         model("embed", &ids, embedding, Some(tokenizer())),
         model("classify", &ids, classifier, Some(tokenizer())),
-        model("two", &[("a", Datatype::Fp32), ("b", Datatype::Int32)], Task::Tensors, None),
+        model(
+            "two",
+            &[("a", Datatype::Fp32), ("b", Datatype::Int32)],
+            Task::Tensors,
+            None,
+        ),
     ];
     let echo = |d: Datatype| model(&format!("echo-{}", d.name()), &[("x", d)], Task::Tensors, None);
     models.extend(Datatype::ALL.map(echo));
@@ -194,7 +230,10 @@ impl World {
             metrics: Arc::new(Metrics::new().unwrap()),
             readiness: Arc::new(Readiness::new(Arc::clone(&registry))),
             registry,
-            limits: Limits { max_body_bytes: 64 << 10, ..Limits::default() },
+            limits: Limits {
+                max_body_bytes: 64 << 10,
+                ..Limits::default()
+            },
             upstream: None,
         }
     }
@@ -219,7 +258,11 @@ impl World {
         let response = self.router().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answered { status: parts.status, headers: parts.headers, body }
+        Answered {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 
     pub(super) async fn get(&self, path: &str) -> Answered {
@@ -259,7 +302,11 @@ impl Answered {
     /// The message of a refusal, which must have this status and reason.
     pub(super) fn refusal(&self, status: u16, reason: &str) -> String {
         let text = self.text();
-        assert_eq!((self.status.as_u16(), self.header("x-inferneo-reason")), (status, reason), "{text}");
+        assert_eq!(
+            (self.status.as_u16(), self.header("x-inferneo-reason")),
+            (status, reason),
+            "{text}"
+        );
         let json = self.json();
         match &json["error"] {
             serde_json::Value::String(message) => {

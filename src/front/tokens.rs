@@ -12,7 +12,12 @@ use crate::text::{Overflow, TextError, Tokenizer};
 /// # Errors
 /// `unsupported` when it has none.
 pub(super) fn tokenizer(model: &Model) -> Result<&Tokenizer, Error> {
-    let missing = || Error::new(Reason::Unsupported, format!("model {:?} takes tensors, not text", &*model.name));
+    let missing = || {
+        Error::new(
+            Reason::Unsupported,
+            format!("model `{}` takes tensors, not text", &*model.name),
+        )
+    };
     model.tokenizer.as_ref().ok_or_else(missing)
 }
 
@@ -32,13 +37,16 @@ pub(super) fn encode(
     overflow: Overflow,
     name: impl FnOnce() -> String,
 ) -> Result<Payload, Error> {
-    tokenizer.encode(text, overflow, model.spec.max_length).map(Payload::Tokens).map_err(|error| {
-        let reason = match error {
-            TextError::Failed(_) | TextError::BadFile(_) => Reason::ExecutionFailed,
-            TextError::TooLong { .. } | TextError::Empty | TextError::NoRoom { .. } => Reason::InvalidRequest,
-        };
-        Error::new(reason, format!("{}: {error}", name()))
-    })
+    tokenizer
+        .encode(text, overflow, model.spec.max_length)
+        .map(Payload::Tokens)
+        .map_err(|error| {
+            let reason = match error {
+                TextError::Failed(_) | TextError::BadFile(_) => Reason::ExecutionFailed,
+                TextError::TooLong { .. } | TextError::Empty | TextError::NoRoom { .. } => Reason::InvalidRequest,
+            };
+            Error::new(reason, format!("{}: {error}", name()))
+        })
 }
 
 /// Takes token ids as they are.
@@ -57,7 +65,10 @@ pub(super) fn take(
     }
     if let Some(max) = model.spec.max_length.filter(|&max| ids.len() > max as usize) {
         let count = ids.len();
-        return Err(Error::invalid(format!("{} has {count} tokens, the model takes at most {max}", name())));
+        return Err(Error::invalid(format!(
+            "{} has {count} tokens, the model takes at most {max}",
+            name()
+        )));
     }
     if let Some(id) = ids.iter().find(|&&id| id >= vocabulary) {
         return Err(Error::invalid(format!(
@@ -65,5 +76,8 @@ pub(super) fn take(
             name()
         )));
     }
-    Ok(Payload::Tokens(Tokens { ids, type_ids: Vec::new() }))
+    Ok(Payload::Tokens(Tokens {
+        ids,
+        type_ids: Vec::new(),
+    }))
 }

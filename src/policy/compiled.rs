@@ -78,6 +78,13 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Tells two contents apart, whatever the file's comments and order (64-bit FNV-1a of the settings).
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        let settings = format!("{self:?}");
+        settings.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3))
+    }
+
     /// The policy of an empty file with this strategy.
     #[must_use]
     pub fn preset(name: &str, strategy: Strategy) -> Self {

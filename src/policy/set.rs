@@ -57,6 +57,12 @@ impl PolicySet {
         &self.policies
     }
 
+    /// The tenants that some policy names, globs aside.
+    pub fn tenants(&self) -> impl Iterator<Item = &str> {
+        let levels = self.index.exact.values().chain(self.index.globs.iter().map(|(_, level)| level));
+        levels.chain(&self.index.any).flat_map(|level| level.exact.keys()).map(|name| &**name)
+    }
+
     /// Whether the answer of [`lookup`](Self::lookup) may depend on the tenant.
     #[must_use]
     pub fn names_tenants(&self) -> bool {

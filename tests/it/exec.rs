@@ -1,6 +1,7 @@
 //! The execution room against the real ONNX Runtime, on the real model and on tiny ones made here.
 //!
 //! Needs what `make setup` fetches into `.cache/`.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use inferneo::exec::{
     Backend, Failure, Job, JobItem, OnnxBackend, Runtime, Sample, WorkerConfig, WorkerEvent, WorkerHandle, probe,
@@ -11,6 +12,7 @@ use inferneo::request::{Answer, InferRequest, Payload, Tensor, TensorItem, Token
 use inferneo::text::Pooling;
 use inferneo::types::{BatchId, ModelId, Priority, ShapeClass, WorkerId};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -197,7 +199,7 @@ fn the_runtimes_refusal_is_a_failure_of_the_batch() {
     let three = Tensor { datatype: Datatype::Fp32, shape: vec![1, 3], data: vec![0; 12].into() };
     let item = TensorItem { rows: 1, len: 1, class: ShapeClass(0), tensors: vec![three] };
     let failure = run(&handle, &told, job(&model, 1, vec![(Payload::Tensors(item), Want::Outputs(vec![0]))]));
-    assert!(matches!(failure, Err(Failure::Failed(message)) if message.contains("dimension")), "");
+    assert!(matches!(failure, Err(Failure::Failed(message)) if message.contains("dimension")));
 }
 
 #[test]
@@ -205,7 +207,9 @@ fn a_file_that_is_no_model_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model.onnx");
     for content in [None, Some("not a model")] {
-        content.map(|text| std::fs::write(&path, text).unwrap());
+        if let Some(text) = content {
+            std::fs::write(&path, text).unwrap();
+        }
         let error = probe(&runtime(), &path).unwrap_err().to_string();
         assert!(error.contains(path.to_str().unwrap()), "{error}");
     }
@@ -219,6 +223,21 @@ fn the_runtime_says_where_it_is_and_what() {
     assert!(runtime.providers().iter().any(|p| p == "CPUExecutionProvider"));
     let other = Runtime::load(Some(Path::new("/dev/null/libonnxruntime.so"))).unwrap_err();
     assert!(other.to_string().contains("/dev/null"), "{other}");
+}
+
+#[test]
+fn the_runtime_records_no_usage() {
+    let home = tempfile::tempdir().unwrap();
+    let doctor = Command::new(env!("CARGO_BIN_EXE_inferneo"))
+        .arg("doctor")
+        .env("INFERNEO_ONNXRUNTIME_LIBRARY", cached("onnxruntime/libonnxruntime.so"))
+        .envs([("HOME", home.path()), ("XDG_CACHE_HOME", home.path())])
+        .env_remove("ORT_DISABLE_TELEMETRY")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    assert!(doctor.status.success() && said.contains("ONNX Runtime 1."), "{doctor:?}");
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "a file was left behind");
 }
 
 fn identity(path: &Path, datatype: Datatype) -> (Arc<Model>, Receiver<WorkerEvent>, WorkerHandle) {

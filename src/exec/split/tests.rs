@@ -23,6 +23,15 @@ fn an_embedding_pools_the_rows_own_tokens() {
 }
 
 #[test]
+fn what_is_never_padded_keeps_its_own_length() {
+    let spec = ModelSpec { pads: false, ..text_spec() };
+    let items = |second: &[u32]| vec![(tokens(&[2, 4]), Want::Embedding), (tokens(second), Want::Embedding)];
+    let answers = run(spec.clone(), 8, items(&[6, 8])).unwrap();
+    assert_eq!(answers, [vec![3.0, 3.0], vec![7.0, 7.0]].map(Answer::Embedding));
+    assert!(message(run(spec, 8, items(&[6])).unwrap_err()).contains("2 tokens a row"));
+}
+
+#[test]
 fn poolings_datatypes_and_normalisation() {
     for (pooling, expected) in [(Pooling::Cls, 3.0), (Pooling::Last, 5.0), (Pooling::Mean, 4.0)] {
         for datatype in [Datatype::Fp16, Datatype::Bf16, Datatype::Fp32, Datatype::Fp64] {

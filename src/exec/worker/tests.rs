@@ -93,6 +93,8 @@ fn warm_up_measures_and_survives_failures() {
     let (_handle, told, _) = worker(true, |_| Ok(()));
     let WorkerEvent::Ready { samples, .. } = told.recv().unwrap() else { panic!() };
     assert!(samples.len() >= 3 && samples.iter().all(|s| s.busy == 1), "{samples:?}");
+    let (_handle, told, _) = worker(true, |_| Err(Failure::DeviceLost("scripted".into())));
+    assert!(matches!(told.recv().unwrap(), WorkerEvent::Lost { .. }));
     let (_handle, told, _) = worker(true, |_| Err(Failure::Failed("scripted".into())));
     assert!(matches!(told.recv().unwrap(), WorkerEvent::Ready { samples, .. } if samples.is_empty()));
 }

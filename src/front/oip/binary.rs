@@ -14,12 +14,16 @@ pub(super) const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-
 /// # Errors
 /// `invalid_request` when the header is no number or points past the body.
 pub(super) fn split(headers: &HeaderMap, mut body: Bytes) -> Result<(Bytes, Blobs), Error> {
-    let Some(value) = headers.get(HEADER_LENGTH) else { return Ok((body, Blobs { rest: Bytes::new() })) };
+    let Some(value) = headers.get(HEADER_LENGTH) else {
+        return Ok((body, Blobs { rest: Bytes::new() }));
+    };
     let length = value.to_str().ok().and_then(|v| v.trim().parse::<usize>().ok());
     let length = length.ok_or_else(|| Error::invalid(format!("header {HEADER_LENGTH} must be a whole number")))?;
     if length > body.len() {
         let size = body.len();
-        return Err(Error::invalid(format!("header {HEADER_LENGTH} says {length} bytes, the body has {size}")));
+        return Err(Error::invalid(format!(
+            "header {HEADER_LENGTH} says {length} bytes, the body has {size}"
+        )));
     }
     let rest = body.split_off(length);
     Ok((body, Blobs { rest }))
@@ -39,7 +43,10 @@ impl Blobs {
     pub(super) fn take(&mut self, size: u64) -> Result<Bytes, String> {
         let left = self.rest.len();
         let short = || format!("binary_data_size is {size}, the body has {left} bytes of tensor data left");
-        let size = usize::try_from(size).ok().filter(|&size| size <= left).ok_or_else(short)?;
+        let size = usize::try_from(size)
+            .ok()
+            .filter(|&size| size <= left)
+            .ok_or_else(short)?;
         Ok(self.rest.split_to(size))
     }
 
@@ -50,7 +57,9 @@ impl Blobs {
     pub(super) fn finish(self) -> Result<(), Error> {
         match self.rest.len() {
             0 => Ok(()),
-            left => Err(Error::invalid(format!("{left} bytes of tensor data belong to no input's binary_data_size"))),
+            left => Err(Error::invalid(format!(
+                "{left} bytes of tensor data belong to no input's binary_data_size"
+            ))),
         }
     }
 }
@@ -68,7 +77,9 @@ pub(super) fn check(data: &[u8], datatype: Datatype, shape: &[usize], count: usi
     if wanted != Some(data.len()) {
         let (given, name, shape) = (data.len(), datatype.name(), Shape(shape));
         let wanted = wanted.map_or_else(|| "more".to_owned(), |w| w.to_string());
-        return Err(format!("data has {given} bytes, {name} of shape {shape} needs {wanted}"));
+        return Err(format!(
+            "data has {given} bytes, {name} of shape {shape} needs {wanted}"
+        ));
     }
     if datatype == Datatype::Bool && data.iter().any(|&b| b > 1) {
         return Err("a BOOL must be the byte 0 or 1".to_owned());
@@ -80,7 +91,10 @@ fn same(found: usize, count: usize, shape: &[usize]) -> Result<(), String> {
     if found == count {
         return Ok(());
     }
-    Err(format!("data has {found} elements, shape {} needs {count}", Shape(shape)))
+    Err(format!(
+        "data has {found} elements, shape {} needs {count}",
+        Shape(shape)
+    ))
 }
 
 /// The elements of `BYTES` data, each behind its length as four little-endian bytes.

@@ -55,14 +55,22 @@ pub(super) fn parse(json: &[u8]) -> Result<InferBody<'_>, Error> {
     }
     let text = std::str::from_utf8(json).map_err(|e| Error::invalid(format!("the JSON is not UTF-8: {e}")))?;
     serde_json::from_str(text).map_err(|e| {
-        let hint = if is_non_finite(text, &e) { " (NaN and infinity are not JSON numbers)" } else { "" };
+        let hint = if is_non_finite(text, &e) {
+            " (NaN and infinity are not JSON numbers)"
+        } else {
+            ""
+        };
         Error::invalid(format!("the JSON is not an inference request: {e}{hint}"))
     })
 }
 
 /// Whether the parser stopped at one of the words that Python writes for non-finite numbers.
 fn is_non_finite(text: &str, error: &serde_json::Error) -> bool {
-    let start = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum::<usize>();
+    let start = text
+        .split_inclusive('\n')
+        .take(error.line().saturating_sub(1))
+        .map(str::len)
+        .sum::<usize>();
     let at = start + error.column();
     text.as_bytes()
         .get(at.saturating_sub(2)..)
@@ -82,7 +90,9 @@ fn inputs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<InputHead<'d
             let mut inputs = Vec::new();
             loop {
                 let index = inputs.len();
-                let next = seq.next_element().map_err(|e| A::Error::custom(format_args!("inputs[{index}]: {e}")))?;
+                let next = seq
+                    .next_element()
+                    .map_err(|e| A::Error::custom(format_args!("inputs[{index}]: {e}")))?;
                 match next {
                     Some(input) => inputs.push(input),
                     None => return Ok(inputs),
@@ -135,7 +145,7 @@ impl<'de> Visitor<'de> for HeadVisitor {
         while let Some(field) = map.next_key::<Field>()? {
             let read = partial.read(field, &mut map);
             read.map_err(|e| match &partial.name {
-                Some(name) => A::Error::custom(format_args!("input {name:?}: {e}")),
+                Some(name) => A::Error::custom(format_args!("input `{name}`: {e}")),
                 None => e,
             })?;
         }
@@ -157,7 +167,7 @@ impl<'de> Partial<'de> {
 
     fn finish<E: serde::de::Error>(self) -> Result<InputHead<'de>, E> {
         let name = self.name.ok_or_else(|| E::missing_field("name"))?;
-        let missing = |field: &str| E::custom(format_args!("input {name:?}: {field} is missing"));
+        let missing = |field: &str| E::custom(format_args!("input `{name}`: {field} is missing"));
         Ok(InputHead {
             shape: self.shape.ok_or_else(|| missing("shape"))?,
             datatype: self.datatype.ok_or_else(|| missing("datatype"))?,
@@ -176,6 +186,9 @@ fn set<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
     if slot.is_some() {
         return Err(A::Error::duplicate_field(field));
     }
-    *slot = Some(map.next_value().map_err(|e| A::Error::custom(format_args!("{field}: {e}")))?);
+    *slot = Some(
+        map.next_value()
+            .map_err(|e| A::Error::custom(format_args!("{field}: {e}")))?,
+    );
     Ok(())
 }

@@ -82,7 +82,10 @@ fn push_bool(token: &str, out: &mut Vec<u8>) -> Pushed {
 }
 
 fn push_text(token: &str, out: &mut Vec<u8>) -> Pushed {
-    let inner = token.strip_prefix('"').and_then(|t| t.strip_suffix('"')).ok_or(Bad::Value)?;
+    let inner = token
+        .strip_prefix('"')
+        .and_then(|t| t.strip_suffix('"'))
+        .ok_or(Bad::Value)?;
     if inner.contains('\\') {
         let text: String = serde_json::from_str(token).map_err(|_| Bad::Text)?;
         return push_bytes(&text, out);
@@ -116,9 +119,21 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(data: &'a str, shape: &'a [usize], count: usize, datatype: Datatype) -> Self {
         // Elements take at least a digit and a comma: a huge shape cannot make a huge allocation.
-        let capacity = count.min(data.len().div_ceil(2)).saturating_mul(datatype.size().unwrap_or(8));
+        let capacity = count
+            .min(data.len().div_ceil(2))
+            .saturating_mul(datatype.size().unwrap_or(8));
         let out = Vec::with_capacity(capacity);
-        Self { data, shape, count, datatype, out, total: 0, open: Vec::new(), leaf: None, deepest: 0 }
+        Self {
+            data,
+            shape,
+            count,
+            datatype,
+            out,
+            total: 0,
+            open: Vec::new(),
+            leaf: None,
+            deepest: 0,
+        }
     }
 
     fn run(mut self, push: impl Fn(&str, &mut Vec<u8>) -> Pushed) -> Result<Vec<u8>, String> {
@@ -135,7 +150,11 @@ impl<'a> Reader<'a> {
                 b']' => self.leave()?,
                 b'{' => return Err("data must hold no objects".to_owned()),
                 _ => {
-                    let end = if byte == b'"' { end_of_string(bytes, at) } else { end_of_word(bytes, at) };
+                    let end = if byte == b'"' {
+                        end_of_string(bytes, at)
+                    } else {
+                        end_of_word(bytes, at)
+                    };
                     let token = self.data.get(at - 1..end).unwrap_or_default();
                     at = end;
                     self.element()?;
@@ -171,7 +190,9 @@ impl<'a> Reader<'a> {
             // Flat data is counted as a whole.
             Some(&size) if self.deepest > 1 && size != children => {
                 let shape = Shape(self.shape);
-                Err(format!("data has {children} elements at nesting level {level}, shape {shape} needs {size}"))
+                Err(format!(
+                    "data has {children} elements at nesting level {level}, shape {shape} needs {size}"
+                ))
             }
             _ => Ok(()),
         }
@@ -181,7 +202,10 @@ impl<'a> Reader<'a> {
         let depth = self.open.len();
         let is_flat = depth == 1 && self.deepest == 1;
         if *self.leaf.get_or_insert(depth) != depth || !(is_flat || depth == self.shape.len()) {
-            return Err(format!("data must be flat, or nested as shape {} says", Shape(self.shape)));
+            return Err(format!(
+                "data must be flat, or nested as shape {} says",
+                Shape(self.shape)
+            ));
         }
         if let Some(children) = self.open.last_mut() {
             *children += 1;
@@ -217,7 +241,12 @@ fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
 /// The index after the number or word that goes on at `at`.
 fn end_of_word(bytes: &[u8], at: usize) -> usize {
     let is_end = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b',' | b']' | b'[' | b'{' | b'"');
-    bytes.get(at..).unwrap_or_default().iter().position(is_end).map_or(bytes.len(), |n| at + n)
+    bytes
+        .get(at..)
+        .unwrap_or_default()
+        .iter()
+        .position(is_end)
+        .map_or(bytes.len(), |n| at + n)
 }
 
 /// A shape as messages show it.

@@ -46,7 +46,10 @@ pub(super) fn encode(model: &str, plan: &Plan, tensors: &[Tensor]) -> Result<Enc
         has_binary = true;
         out.extend_from_slice(&tensor.data);
     }
-    Ok(Encoded { body: out.into(), json_length: has_binary.then_some(json_length) })
+    Ok(Encoded {
+        body: out.into(),
+        json_length: has_binary.then_some(json_length),
+    })
 }
 
 fn output(out: &mut Vec<u8>, name: &str, is_binary: bool, tensor: &Tensor) -> Result<(), Error> {
@@ -63,7 +66,7 @@ fn output(out: &mut Vec<u8>, name: &str, is_binary: bool, tensor: &Tensor) -> Re
         return Ok(());
     }
     out.extend_from_slice(br#","data":["#);
-    data(out, tensor).map_err(|what| Error::new(Reason::ExecutionFailed, format!("output {name:?} {what}")))?;
+    data(out, tensor).map_err(|what| Error::new(Reason::ExecutionFailed, format!("output `{name}` {what}")))?;
     out.extend_from_slice(b"]}");
     Ok(())
 }
@@ -115,11 +118,19 @@ fn texts(out: &mut Vec<u8>, data: &[u8]) -> Written {
 }
 
 fn float(out: &mut Vec<u8>, value: f32) -> Written {
-    if value.is_finite() { number(out, &value) } else { Err(NON_FINITE) }
+    if value.is_finite() {
+        number(out, &value)
+    } else {
+        Err(NON_FINITE)
+    }
 }
 
 fn double(out: &mut Vec<u8>, value: f64) -> Written {
-    if value.is_finite() { number(out, &value) } else { Err(NON_FINITE) }
+    if value.is_finite() {
+        number(out, &value)
+    } else {
+        Err(NON_FINITE)
+    }
 }
 
 fn number(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> Written {

@@ -3,10 +3,10 @@
 use super::answer::{Kind, Plan, Wanted};
 use super::decode::{self, InputHead, OutputHead};
 use super::params::Params;
-use super::{TEXT, adaptor, binary, elements, text};
+use super::{binary, elements, text};
 use crate::error::Error;
-use crate::model::{Datatype, Model};
-use crate::request::{Payload, Tensor, Want};
+use crate::model::{Accepted, Datatype, Given, Model};
+use crate::request::{Payload, Tensor, TensorItem, Want};
 use crate::types::Priority;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -40,22 +40,34 @@ pub(super) fn prepare(model: &Model, headers: &HeaderMap, body: Bytes) -> Result
     parameters.refuse_unsupported()?;
     let mut inputs: Vec<Input> = Vec::with_capacity(request.inputs.len());
     for head in &request.inputs {
-        if inputs.iter().any(|input| input.name == head.name) {
-            return Err(Error::invalid(format!("input {:?} is given twice", head.name)));
-        }
-        inputs.push(read(head, &mut blobs).map_err(|what| Error::invalid(format!("input {:?}: {what}", head.name)))?);
+        inputs.push(read(head, &mut blobs).map_err(|what| Error::invalid(format!("input `{}`: {what}", head.name)))?);
     }
     blobs.finish()?;
     let (items, kind) = match &*inputs {
         [only] if text::is_text(model, only) => text::items(model, only, &parameters)?,
-        _ => (vec![tensors(model, inputs)?], Kind::Tensors),
+        _ => (vec![tensors(model, &inputs)?], Kind::Tensors),
     };
     let asked = request.outputs.unwrap_or_default();
     let (outputs, want) = outputs(model, &kind, &asked, &parameters)?;
     // Zero is Triton's "not given", for both.
-    let timeout = parameters.uint("timeout")?.filter(|&us| us > 0).map(Duration::from_micros);
-    let priority = parameters.uint("priority")?.map(|level| Priority(u32::try_from(level).unwrap_or(u32::MAX)));
-    Ok(Prepared { items, want, plan: Plan { id: request.id, outputs, kind }, priority, timeout })
+    let timeout = parameters
+        .uint("timeout")?
+        .filter(|&us| us > 0)
+        .map(Duration::from_micros);
+    let priority = parameters
+        .uint("priority")?
+        .map(|level| Priority(u32::try_from(level).unwrap_or(u32::MAX)));
+    Ok(Prepared {
+        items,
+        want,
+        plan: Plan {
+            id: request.id,
+            outputs,
+            kind,
+        },
+        priority,
+        timeout,
+    })
 }
 
 fn outputs(
@@ -80,7 +92,10 @@ fn outputs(
 fn wanted(available: &[&str], asked: &[OutputHead], parameters: &Params) -> Result<(Vec<Wanted>, Vec<usize>), Error> {
     let all_binary = parameters.bool("binary_data_output")?.unwrap_or(false);
     if asked.is_empty() {
-        let all = available.iter().map(|name| Wanted { name: (*name).to_owned(), binary: all_binary });
+        let all = available.iter().map(|name| Wanted {
+            name: (*name).to_owned(),
+            binary: all_binary,
+        });
         return Ok((all.collect(), (0..available.len()).collect()));
     }
     let mut outputs: Vec<Wanted> = Vec::with_capacity(asked.len());
@@ -88,13 +103,21 @@ fn wanted(available: &[&str], asked: &[OutputHead], parameters: &Params) -> Resu
     for head in asked {
         let own = head.parameters.as_ref();
         own.map_or(Ok(()), Params::refuse_unsupported)?;
-        let unknown = || Error::invalid(format!("output {:?} is not known: there are {available:?}", head.name));
-        let index = available.iter().position(|name| *name == head.name).ok_or_else(unknown)?;
+        let unknown = || Error::invalid(format!("output `{}` is not known: there are {available:?}", head.name));
+        let index = available
+            .iter()
+            .position(|name| *name == head.name)
+            .ok_or_else(unknown)?;
         if indices.contains(&index) {
-            return Err(Error::invalid(format!("output {:?} is asked for twice", head.name)));
+            return Err(Error::invalid(format!("output `{}` is asked for twice", head.name)));
         }
-        let binary = own.map_or(Ok(None), |own| own.bool("binary_data"))?.unwrap_or(all_binary);
-        outputs.push(Wanted { name: head.name.clone(), binary });
+        let binary = own
+            .map_or(Ok(None), |own| own.bool("binary_data"))?
+            .unwrap_or(all_binary);
+        outputs.push(Wanted {
+            name: head.name.clone(),
+            binary,
+        });
         indices.push(index);
     }
     Ok((outputs, indices))
@@ -118,7 +141,10 @@ fn read(head: &InputHead<'_>, blobs: &mut binary::Blobs) -> Result<Input, String
         (Some(_), Some(_)) => return Err("it has both data and binary_data_size".to_owned()),
         (None, None) => return Err("data is missing".to_owned()),
     };
-    Ok(Input { name: head.name.clone(), tensor: Tensor { datatype, shape, data } })
+    Ok(Input {
+        name: head.name.clone(),
+        tensor: Tensor { datatype, shape, data },
+    })
 }
 
 /// The sizes and their product.
@@ -131,18 +157,26 @@ fn shape(given: &[i64]) -> Result<(Vec<usize>, usize), String> {
 }
 
 /// The inputs as one item, in the model's order.
-fn tensors(model: &Model, mut given: Vec<Input>) -> Result<Payload, Error> {
-    let names: Vec<&str> = model.spec.inputs.iter().map(|input| &*input.name).collect();
-    if let Some(stranger) = given.iter().find(|input| !names.contains(&&*input.name)) {
-        let hint = if stranger.name == TEXT { " (and it takes no text)" } else { "" };
-        let name = &stranger.name;
-        return Err(Error::invalid(format!("input {name:?} is not known: the model takes {names:?}{hint}")));
+fn tensors(model: &Model, inputs: &[Input]) -> Result<Payload, Error> {
+    fn given(Input { name, tensor }: &Input) -> Given<'_> {
+        Given {
+            name,
+            datatype: tensor.datatype,
+            shape: &tensor.shape,
+        }
     }
-    let mut tensors = Vec::with_capacity(names.len());
-    for name in names {
-        let at = given.iter().position(|input| input.name == name);
-        let at = at.ok_or_else(|| Error::invalid(format!("input {name:?} is missing")))?;
-        tensors.push(given.swap_remove(at).tensor);
-    }
-    adaptor::accept(&model.spec, tensors).map(Payload::Tensors)
+    let given: Vec<Given<'_>> = inputs.iter().map(given).collect();
+    let Accepted {
+        rows,
+        len,
+        class,
+        order,
+    } = model.spec.accept(&given).map_err(Error::invalid)?;
+    let tensors = order.into_iter().map(|index| inputs[index].tensor.clone()).collect();
+    Ok(Payload::Tensors(TensorItem {
+        rows,
+        len,
+        class,
+        tensors,
+    }))
 }

@@ -14,8 +14,11 @@ pub(super) struct Server {
 }
 
 /// What this server says.
-pub(super) const SERVER: Server =
-    Server { name: "inferneo", version: env!("CARGO_PKG_VERSION"), extensions: ["binary_tensor_data"] };
+pub(super) const SERVER: Server = Server {
+    name: "inferneo",
+    version: env!("CARGO_PKG_VERSION"),
+    extensions: ["binary_tensor_data"],
+};
 
 /// The answer to `GET /v2/models/M`.
 #[derive(Debug, Serialize)]
@@ -61,7 +64,11 @@ fn tensor(spec: &TensorSpec) -> Described<'_> {
         Dim::Fixed(size) => i64::try_from(*size).unwrap_or(i64::MAX),
         Dim::Batch | Dim::Length | Dim::Free(_) => -1,
     };
-    Described { name: &spec.name, datatype: spec.datatype.name(), shape: spec.dims.iter().map(size).collect() }
+    Described {
+        name: &spec.name,
+        datatype: spec.datatype.name(),
+        shape: spec.dims.iter().map(size).collect(),
+    }
 }
 
 fn describe_text(model: &Model) -> Option<Text<'static>> {
@@ -72,7 +79,15 @@ fn describe_text(model: &Model) -> Option<Text<'static>> {
         Task::Classifier { .. } | Task::Tensors => -1,
     };
     Some(Text {
-        inputs: [Described { name: TEXT, datatype: "BYTES", shape: vec![-1] }],
-        outputs: [Described { name, datatype: "FP32", shape: vec![-1, width] }],
+        inputs: [Described {
+            name: TEXT,
+            datatype: "BYTES",
+            shape: vec![-1],
+        }],
+        outputs: [Described {
+            name,
+            datatype: "FP32",
+            shape: vec![-1, width],
+        }],
     })
 }

@@ -3,7 +3,6 @@
 //! Decides what each part of a request means. Protocol text: the KServe "Open Inference Protocol" and
 //! Triton's `extension_binary_data.md`.
 
-mod adaptor;
 mod answer;
 mod binary;
 mod decode;

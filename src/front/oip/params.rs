@@ -29,7 +29,9 @@ impl Params {
         match self.0.get(name) {
             None | Some(Param::Null) => Ok(None),
             Some(Param::Uint(value)) => Ok(Some(*value)),
-            Some(_) => Err(Error::invalid(format!("parameters.{name} must be a whole number, at least 0"))),
+            Some(_) => Err(Error::invalid(format!(
+                "parameters.{name} must be a whole number, at least 0"
+            ))),
         }
     }
 
@@ -50,8 +52,14 @@ impl Params {
     /// # Errors
     /// `unsupported` naming the parameter.
     pub(super) fn refuse_unsupported(&self) -> Result<(), Error> {
-        match ["shared_memory_region", "classification"].into_iter().find(|name| self.0.contains_key(*name)) {
-            Some(name) => Err(Error::new(Reason::Unsupported, format!("parameters.{name} is not supported"))),
+        match ["shared_memory_region", "classification"]
+            .into_iter()
+            .find(|name| self.0.contains_key(*name))
+        {
+            Some(name) => Err(Error::new(
+                Reason::Unsupported,
+                format!("parameters.{name} is not supported"),
+            )),
             None => Ok(()),
         }
     }

@@ -72,18 +72,34 @@ async fn model_ready(State(front): State<Arc<Front>>, Named(model): Named) -> Re
     if front.readiness.is_draining() {
         return Err(Error::new(Reason::Draining, "shutting down"));
     }
-    respond::json(&Ready { name: &model.name, ready: true })
+    respond::json(&Ready {
+        name: &model.name,
+        ready: true,
+    })
 }
 
 async fn run(State(front): State<Arc<Front>>, Named(model): Named, mut request: Request) -> Result<Response, Error> {
     let call = layers::call(&request)?;
     check_state(&model)?;
     let body = body::take(&mut request);
-    let limit = if model.tokenizer.is_some() { INLINE_TEXT } else { INLINE_TENSORS };
+    let limit = if model.tokenizer.is_some() {
+        INLINE_TEXT
+    } else {
+        INLINE_TENSORS
+    };
     let headers = std::mem::take(request.headers_mut());
     let (inline, shared) = (body.len() <= limit, Arc::clone(&model));
-    let prepared = front.pool.run(inline, move || infer::prepare(&shared, &headers, body)).await?;
-    let Prepared { items, want, plan, priority, timeout } = prepared;
+    let prepared = front
+        .pool
+        .run(inline, move || infer::prepare(&shared, &headers, body))
+        .await?;
+    let Prepared {
+        items,
+        want,
+        plan,
+        priority,
+        timeout,
+    } = prepared;
     let reply = front
         .backend
         .infer(InferRequest {
@@ -107,12 +123,18 @@ async fn finish(
 ) -> Result<Response, Error> {
     let tensors = answer::tensors(&plan.kind, std::mem::take(&mut reply.answers))?;
     let inline = tensors.iter().map(|tensor| tensor.data.len()).sum::<usize>() <= INLINE_TENSORS;
-    let encoded = front.pool.run(inline, move || encode::encode(&model.name, &plan, &tensors)).await?;
+    let encoded = front
+        .pool
+        .run(inline, move || encode::encode(&model.name, &plan, &tensors))
+        .await?;
     let mut response = encoded.body.into_response();
     let headers = response.headers_mut();
     match encoded.json_length {
         Some(length) => {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/octet-stream"),
+            );
             headers.insert(binary::HEADER_LENGTH, HeaderValue::from(length));
         }
         None => {
@@ -130,7 +152,7 @@ pub(in crate::front) fn check_state(model: &Model) -> Result<(), Error> {
         ModelState::Loading => "is loading",
         ModelState::Failed => "has no device left",
     };
-    Err(Error::new(Reason::NotReady, format!("model {:?} {what}", &*model.name)))
+    Err(Error::new(Reason::NotReady, format!("model `{}` {what}", &*model.name)))
 }
 
 /// The model a path names.
@@ -154,7 +176,10 @@ impl FromRequestParts<Arc<Front>> for Named {
         match names.version {
             Some(version) if version != VERSION => Err(Error::new(
                 Reason::UnknownModel,
-                format!("model {:?} has no version {version:?}: there is version {VERSION:?}", &*model.name),
+                format!(
+                    "model `{}` has no version {version:?}: there is version {VERSION:?}",
+                    &*model.name
+                ),
             )),
             _ => Ok(Self(model)),
         }
@@ -163,5 +188,5 @@ impl FromRequestParts<Arc<Front>> for Named {
 
 /// The refusal of a model that is not served.
 pub(in crate::front) fn unknown(name: &str) -> Error {
-    Error::new(Reason::UnknownModel, format!("model {name:?} is not known"))
+    Error::new(Reason::UnknownModel, format!("model `{name}` is not known"))
 }

@@ -31,20 +31,34 @@ pub(super) fn output(task: &Task) -> Option<(&'static str, Want)> {
 /// `invalid_request` naming the text; `unsupported` where the model has no text task.
 pub(super) fn items(model: &Model, input: &Input, parameters: &Params) -> Result<(Vec<Payload>, Kind), Error> {
     let tokenizer = tokens::tokenizer(model)?;
-    let no_task = || Error::new(Reason::Unsupported, format!("model {:?} has no text task", &*model.name));
+    let no_task = || {
+        Error::new(
+            Reason::Unsupported,
+            format!("model `{}` has no text task", &*model.name),
+        )
+    };
     let (name, want) = output(&model.spec.task).ok_or_else(no_task)?;
     let tensor = &input.tensor;
     if tensor.datatype != Datatype::Bytes {
-        return Err(Error::invalid(format!("input \"text\": datatype is {}, it takes BYTES", tensor.datatype.name())));
+        return Err(Error::invalid(format!(
+            "input `text`: datatype is {}, it takes BYTES",
+            tensor.datatype.name()
+        )));
     }
     if !matches!(&*tensor.shape, [n] | [n, 1] if *n > 0) {
         let shape = &tensor.shape;
-        return Err(Error::invalid(format!("input \"text\": shape is {shape:?}, it takes [n] or [n,1], n at least 1")));
+        return Err(Error::invalid(format!(
+            "input `text`: shape is {shape:?}, it takes [n] or [n,1], n at least 1"
+        )));
     }
-    let overflow = if parameters.bool("truncate")?.unwrap_or(true) { Overflow::Truncate } else { Overflow::Error };
+    let overflow = if parameters.bool("truncate")?.unwrap_or(true) {
+        Overflow::Truncate
+    } else {
+        Overflow::Error
+    };
     let mut items = Vec::with_capacity(tensor.shape.first().copied().unwrap_or_default());
     for (index, text) in binary::texts(&tensor.data).enumerate() {
-        let name = || format!("input \"text\", element {index}");
+        let name = || format!("input `text`, element {index}");
         let text = text.map_err(Error::invalid)?;
         let text = std::str::from_utf8(text).map_err(|_| Error::invalid(format!("{} is not UTF-8", name())))?;
         items.push(tokens::encode(tokenizer, model, text, overflow, name)?);

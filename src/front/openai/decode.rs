@@ -103,7 +103,11 @@ impl<'de> Visitor<'de> for InputVisitor {
                 (Input::Texts(texts), Element::Text(text)) => texts.push(text),
                 (Input::Tokens(ids), Element::Token(id)) => ids.push(id),
                 (Input::TokenRows(rows), Element::Row(row)) => rows.push(row),
-                _ => return Err(A::Error::custom(format_args!("input[{index}] is of another kind than input[0]"))),
+                _ => {
+                    return Err(A::Error::custom(format_args!(
+                        "input[{index}] is of another kind than input[0]"
+                    )));
+                }
             }
             index += 1;
         }
@@ -139,7 +143,9 @@ impl<'de> Visitor<'de> for ElementVisitor {
     }
 
     fn visit_u64<E: serde::de::Error>(self, id: u64) -> Result<Element, E> {
-        u32::try_from(id).map(Element::Token).map_err(|_| E::custom(format_args!("{id} is no token id")))
+        u32::try_from(id)
+            .map(Element::Token)
+            .map_err(|_| E::custom(format_args!("{id} is no token id")))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Element, A::Error> {

@@ -44,7 +44,9 @@ impl Serialize for Vector {
         if self.values.iter().all(|value| value.is_finite()) {
             return self.values.serialize(serializer);
         }
-        Err(S::Error::custom("the embedding holds NaN or infinity, which JSON cannot carry"))
+        Err(S::Error::custom(
+            "the embedding holds NaN or infinity, which JSON cannot carry",
+        ))
     }
 }
 
@@ -65,12 +67,26 @@ pub(super) fn encode(
                 values.truncate(dimensions);
                 normalize(&mut values);
             }
-            Ok(Item { object: "embedding", index, embedding: Vector { values, base64 } })
+            Ok(Item {
+                object: "embedding",
+                index,
+                embedding: Vector { values, base64 },
+            })
         }
         Answer::Outputs(_) => Err(Error::new(Reason::ExecutionFailed, "the model's answer is no vector")),
     };
     let data = answers.into_iter().enumerate().map(item).collect::<Result<_, _>>()?;
-    let usage = Usage { prompt_tokens: tokens, total_tokens: tokens };
-    let list = List { object: "list", data, model, usage };
-    serde_json::to_vec(&list).map(Bytes::from).map_err(|e| Error::new(Reason::ExecutionFailed, e))
+    let usage = Usage {
+        prompt_tokens: tokens,
+        total_tokens: tokens,
+    };
+    let list = List {
+        object: "list",
+        data,
+        model,
+        usage,
+    };
+    serde_json::to_vec(&list)
+        .map(Bytes::from)
+        .map_err(|e| Error::new(Reason::ExecutionFailed, e))
 }

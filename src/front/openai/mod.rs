@@ -31,7 +31,9 @@ pub(super) fn inference_routes() -> Router<Arc<Front>> {
 
 /// Routes that tell about models.
 pub(super) fn plain_routes() -> Router<Arc<Front>> {
-    Router::new().route("/v1/models", get(list)).route("/v1/models/{model}", get(one))
+    Router::new()
+        .route("/v1/models", get(list))
+        .route("/v1/models/{model}", get(one))
 }
 
 #[derive(Serialize)]
@@ -43,7 +45,12 @@ struct Described<'a> {
 }
 
 fn described(model: &Model) -> Described<'_> {
-    Described { id: &model.name, object: "model", created: model.created, owned_by: "inferneo" }
+    Described {
+        id: &model.name,
+        object: "model",
+        created: model.created,
+        owned_by: "inferneo",
+    }
 }
 
 async fn list(State(front): State<Arc<Front>>) -> Result<Response, Error> {
@@ -53,7 +60,10 @@ async fn list(State(front): State<Arc<Front>>) -> Result<Response, Error> {
         data: Vec<Described<'a>>,
     }
     let models = front.registry.list();
-    respond::json(&List { object: "list", data: models.iter().map(|model| described(model)).collect() })
+    respond::json(&List {
+        object: "list",
+        data: models.iter().map(|model| described(model)).collect(),
+    })
 }
 
 async fn one(State(front): State<Arc<Front>>, name: Result<Path<String>, PathRejection>) -> Result<Response, Error> {
@@ -85,7 +95,13 @@ async fn embeddings(State(front): State<Arc<Front>>, mut request: Request) -> Re
             prepare(model, body)
         })
         .await?;
-    let Prepared { model, items, tokens, dimensions, base64 } = prepared;
+    let Prepared {
+        model,
+        items,
+        tokens,
+        dimensions,
+        base64,
+    } = prepared;
     let request = InferRequest {
         id: Arc::clone(&call.id),
         model: Arc::clone(&model),
@@ -116,7 +132,11 @@ fn choose(front: &Front, name: Option<&str>) -> Result<Arc<Model>, Error> {
         (Some(only), None) => Ok(Arc::clone(only)),
         (None, _) => Err(Error::new(Reason::Unsupported, "no model here takes text")),
         (Some(_), Some(_)) => {
-            let names: Vec<&str> = models.iter().filter(|m| tokens::is_text_model(m)).map(|m| &*m.name).collect();
+            let names: Vec<&str> = models
+                .iter()
+                .filter(|m| tokens::is_text_model(m))
+                .map(|m| &*m.name)
+                .collect();
             Err(Error::invalid(format!("model is missing: there are {names:?}")))
         }
     }
@@ -124,14 +144,19 @@ fn choose(front: &Front, name: Option<&str>) -> Result<Arc<Model>, Error> {
 
 fn prepare(model: Arc<Model>, body: Body) -> Result<Prepared, Error> {
     let Task::Embedding { dimensions: width, .. } = model.spec.task else {
-        return Err(Error::new(Reason::Unsupported, format!("model {:?} makes no embeddings", &*model.name)));
+        return Err(Error::new(
+            Reason::Unsupported,
+            format!("model `{}` makes no embeddings", &*model.name),
+        ));
     };
     oip::check_state(&model)?;
     let base64 = match body.encoding_format.as_deref() {
         None | Some("float") => false,
         Some("base64") => true,
         Some(other) => {
-            return Err(Error::invalid(format!("encoding_format is {other:?}: allowed are \"float\" and \"base64\"")));
+            return Err(Error::invalid(format!(
+                "encoding_format is {other:?}: allowed are \"float\" and \"base64\""
+            )));
         }
     };
     let dimensions = match body.dimensions.map(|n| (n, usize::try_from(n))) {
@@ -141,8 +166,23 @@ fn prepare(model: Arc<Model>, body: Body) -> Result<Prepared, Error> {
     };
     let input = body.input.ok_or_else(|| Error::invalid("input is missing"))?;
     let items = rows(&model, input)?;
-    let tokens = items.iter().map(|item| if let Payload::Tokens(row) = item { row.ids.len() } else { 0 }).sum();
-    Ok(Prepared { model, items, tokens, dimensions, base64 })
+    let tokens = items
+        .iter()
+        .map(|item| {
+            if let Payload::Tokens(row) = item {
+                row.ids.len()
+            } else {
+                0
+            }
+        })
+        .sum();
+    Ok(Prepared {
+        model,
+        items,
+        tokens,
+        dimensions,
+        base64,
+    })
 }
 
 fn rows(model: &Model, input: Input) -> Result<Vec<Payload>, Error> {
@@ -159,11 +199,17 @@ fn rows(model: &Model, input: Input) -> Result<Vec<Payload>, Error> {
         return Err(Error::invalid("input is empty"));
     }
     if count > MAX_INPUTS {
-        return Err(Error::invalid(format!("input has {count} elements: at most {MAX_INPUTS} are allowed")));
+        return Err(Error::invalid(format!(
+            "input has {count} elements: at most {MAX_INPUTS} are allowed"
+        )));
     }
     match input {
         Input::Text(one) => Ok(vec![text(None, &one)?]),
-        Input::Texts(many) => many.iter().enumerate().map(|(index, one)| text(Some(index), one)).collect(),
+        Input::Texts(many) => many
+            .iter()
+            .enumerate()
+            .map(|(index, one)| text(Some(index), one))
+            .collect(),
         Input::Tokens(ids) => Ok(vec![tokens::take(tokenizer, model, ids, || "input".to_owned())?]),
         Input::TokenRows(rows) => rows
             .into_iter()
@@ -174,7 +220,11 @@ fn rows(model: &Model, input: Input) -> Result<Vec<Payload>, Error> {
 }
 
 fn width(model: &Model) -> usize {
-    if let Task::Embedding { dimensions, .. } = model.spec.task { dimensions } else { 0 }
+    if let Task::Embedding { dimensions, .. } = model.spec.task {
+        dimensions
+    } else {
+        0
+    }
 }
 
 #[cfg(test)]

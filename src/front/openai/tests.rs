@@ -22,7 +22,11 @@ async fn all_four_forms_of_input_are_answered_in_order() {
         (json!([7, 8, 9]), vec![[3.0, 7.0]], 3),
         (json!([[7, 8], [9]]), vec![[2.0, 7.0], [1.0, 9.0]], 3),
     ] {
-        let answer = embed(&world, json!({"model": "embed", "input": input, "user": "u", "what": [1]})).await;
+        let answer = embed(
+            &world,
+            json!({"model": "embed", "input": input, "user": "u", "what": [1]}),
+        )
+        .await;
         let body = answer.json();
         let data: Vec<Value> = rows
             .iter()
@@ -30,8 +34,14 @@ async fn all_four_forms_of_input_are_answered_in_order() {
             .map(|(i, [a, b])| json!({"object": "embedding", "index": i, "embedding": [a, b, 1.0, 0.0]}))
             .collect();
         let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
-        assert_eq!(body, json!({"object": "list", "data": data, "model": "embed", "usage": usage}));
-        assert_eq!(answer.header("server-timing"), "queue;dur=1.000, assemble;dur=0.020, compute;dur=3.000");
+        assert_eq!(
+            body,
+            json!({"object": "list", "data": data, "model": "embed", "usage": usage})
+        );
+        assert_eq!(
+            answer.header("server-timing"),
+            "queue;dur=1.000, assemble;dur=0.020, compute;dur=3.000"
+        );
     }
 }
 
@@ -39,7 +49,10 @@ async fn all_four_forms_of_input_are_answered_in_order() {
 async fn x_inferneo_batch_counts_batches_when_there_were_several() {
     let world = World::new();
     let one = embed(&world, json!({"model": "embed", "input": "w1"})).await;
-    assert_eq!(one.header("x-inferneo-batch"), "rows=12;tokens=410;padded=480;policy=default;generation=3");
+    assert_eq!(
+        one.header("x-inferneo-batch"),
+        "rows=12;tokens=410;padded=480;policy=default;generation=3"
+    );
     let two = embed(&world, json!({"model": "embed", "input": ["w1", "w2"]})).await;
     assert!(two.header("x-inferneo-batch").ends_with(";generation=3;batches=2"));
 }
@@ -51,7 +64,12 @@ async fn base64_is_little_endian_and_dimensions_renormalise() {
     let answer = embed(&world, body).await.json();
     let text = answer["data"][0]["embedding"].as_str().unwrap();
     let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
-    let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let values: Vec<f32> = bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|b| f32::from_le_bytes(*b))
+        .collect();
     // The echo's prefix is (3, 3).
     assert_eq!(values.len(), 2);
     assert!(values.iter().all(|v| (v - 0.5_f32.sqrt()).abs() < 1e-6), "{values:?}");
@@ -64,21 +82,54 @@ async fn bad_requests_name_the_field() {
         (json!({"model": "embed"}), "input is missing"),
         (json!({"model": "embed", "input": ""}), "input is an empty string"),
         (json!({"model": "embed", "input": []}), "input is empty"),
-        (json!({"model": "embed", "input": ["w1", ""]}), "input[1] is an empty string"),
+        (
+            json!({"model": "embed", "input": ["w1", ""]}),
+            "input[1] is an empty string",
+        ),
         (json!({"model": "embed", "input": [[]]}), "input[0] is empty"),
-        (json!({"model": "embed", "input": ["w1", 2]}), "input[1] is of another kind"),
+        (
+            json!({"model": "embed", "input": ["w1", 2]}),
+            "input[1] is of another kind",
+        ),
         (json!({"model": "embed", "input": [[1], [[2]]]}), "input[1]"),
         (json!({"model": "embed", "input": {"a": 1}}), "input: "),
         (json!({"model": "embed", "input": [-1]}), "input[0]"),
-        (json!({"model": "embed", "input": [1, 11]}), "token id 11, the vocabulary has ids below 11"),
-        (json!({"model": "embed", "input": [4_294_967_296_u64]}), "is no token id"),
-        (json!({"model": "embed", "input": "w1 w1 w1 w1 w1 w1 w1 w1 w1"}), "9 tokens, the model takes at most 8"),
-        (json!({"model": "embed", "input": [1, 1, 1, 1, 1, 1, 1, 1, 1]}), "9 tokens, the model takes at most 8"),
-        (json!({"model": "embed", "input": vec!["w1"; 2049]}), "2049 elements: at most 2048"),
-        (json!({"model": "embed", "input": "w1", "dimensions": 5}), "dimensions is 5: allowed are 1 to 4"),
-        (json!({"model": "embed", "input": "w1", "dimensions": 0}), "dimensions is 0"),
-        (json!({"model": "embed", "input": "w1", "dimensions": "x"}), "dimensions: "),
-        (json!({"model": "embed", "input": "w1", "encoding_format": "hex"}), "encoding_format"),
+        (
+            json!({"model": "embed", "input": [1, 11]}),
+            "token id 11, the vocabulary has ids below 11",
+        ),
+        (
+            json!({"model": "embed", "input": [4_294_967_296_u64]}),
+            "is no token id",
+        ),
+        (
+            json!({"model": "embed", "input": "w1 w1 w1 w1 w1 w1 w1 w1 w1"}),
+            "9 tokens, the model takes at most 8",
+        ),
+        (
+            json!({"model": "embed", "input": [1, 1, 1, 1, 1, 1, 1, 1, 1]}),
+            "9 tokens, the model takes at most 8",
+        ),
+        (
+            json!({"model": "embed", "input": vec!["w1"; 2049]}),
+            "2049 elements: at most 2048",
+        ),
+        (
+            json!({"model": "embed", "input": "w1", "dimensions": 5}),
+            "dimensions is 5: allowed are 1 to 4",
+        ),
+        (
+            json!({"model": "embed", "input": "w1", "dimensions": 0}),
+            "dimensions is 0",
+        ),
+        (
+            json!({"model": "embed", "input": "w1", "dimensions": "x"}),
+            "dimensions: ",
+        ),
+        (
+            json!({"model": "embed", "input": "w1", "encoding_format": "hex"}),
+            "encoding_format",
+        ),
         (json!({"model": 5, "input": "w1"}), "model: "),
         (json!({"input": "w1"}), "[\"embed\", \"classify\"]"),
         (json!([1]), "embedding request"),
@@ -89,7 +140,10 @@ async fn bad_requests_name_the_field() {
     for body in ["", "{", "\u{0}"] {
         world.post("/v1/embeddings", body).await.refusal(400, "invalid_request");
     }
-    world.post("/v1/embeddings", vec![b'"', 0xff]).await.refusal(400, "invalid_request");
+    world
+        .post("/v1/embeddings", vec![b'"', 0xff])
+        .await
+        .refusal(400, "invalid_request");
 }
 
 #[tokio::test]
@@ -100,11 +154,15 @@ async fn models_that_cannot_are_refused_by_reason() {
         ("classify", 400, "unsupported"),
         ("echo-FP32", 400, "unsupported"),
     ] {
-        embed(&world, json!({"model": model, "input": "w1"})).await.refusal(status, reason);
+        embed(&world, json!({"model": model, "input": "w1"}))
+            .await
+            .refusal(status, reason);
     }
     for state in [ModelState::Loading, ModelState::Failed] {
         world.registry.get("embed").unwrap().set_state(state);
-        embed(&world, json!({"model": "embed", "input": "w1"})).await.refusal(503, "not_ready");
+        embed(&world, json!({"model": "embed", "input": "w1"}))
+            .await
+            .refusal(503, "not_ready");
     }
 }
 

@@ -21,7 +21,11 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 
 /// Prepares a request for the upstream; `upgrade` is the protocol to switch to, if any.
 pub(super) fn outgoing(request: &mut Request, peer: Option<IpAddr>, upgrade: Option<&HeaderValue>) {
-    let host = request.uri().authority().map(Authority::as_str).and_then(|host| HeaderValue::from_str(host).ok());
+    let host = request
+        .uri()
+        .authority()
+        .map(Authority::as_str)
+        .and_then(|host| HeaderValue::from_str(host).ok());
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
     // The client is told to continue as soon as its body is wanted; the upstream need not say so.
@@ -31,7 +35,9 @@ pub(super) fn outgoing(request: &mut Request, peer: Option<IpAddr>, upgrade: Opt
     if let Some(host) = host {
         headers.entry(FORWARDED_HOST).or_insert(host);
     }
-    headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    headers
+        .entry(FORWARDED_PROTO)
+        .or_insert(HeaderValue::from_static("http"));
     if let Some(peer) = peer {
         append_peer(headers, peer);
     }
@@ -67,9 +73,18 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 fn append_peer(headers: &mut HeaderMap, peer: IpAddr) {
-    let before = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..]);
+    let before = headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect::<Vec<_>>()
+        .join(&b", "[..]);
     let peer = peer.to_canonical().to_string();
-    let whole = if before.is_empty() { peer.into_bytes() } else { [&before, &b", "[..], peer.as_bytes()].concat() };
+    let whole = if before.is_empty() {
+        peer.into_bytes()
+    } else {
+        [&before, &b", "[..], peer.as_bytes()].concat()
+    };
     if let Ok(value) = HeaderValue::from_bytes(&whole) {
         headers.insert(FORWARDED_FOR, value);
     }

@@ -47,7 +47,10 @@ impl FromStr for Upstream {
     type Err = BadUpstream;
 
     fn from_str(url: &str) -> Result<Self, BadUpstream> {
-        let bad = |cause: &str| BadUpstream { url: url.to_owned(), cause: cause.to_owned() };
+        let bad = |cause: &str| BadUpstream {
+            url: url.to_owned(),
+            cause: cause.to_owned(),
+        };
         let uri: Uri = url.parse().map_err(|e: http::uri::InvalidUri| bad(&e.to_string()))?;
         if uri.scheme() != Some(&Scheme::HTTP) {
             return Err(bad("its scheme is not http"));
@@ -60,7 +63,11 @@ impl FromStr for Upstream {
             return Err(bad("it holds credentials"));
         }
         let base = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self { authority, base, client: client() })
+        Ok(Self {
+            authority,
+            base,
+            client: client(),
+        })
     }
 }
 
@@ -69,7 +76,11 @@ impl Upstream {
     fn uri(&self, path: &str) -> Result<Uri, Error> {
         let path = format!("{}{path}", self.base);
         let path = PathAndQuery::try_from(path).map_err(|e| Error::invalid(format!("the path is not valid: {e}")))?;
-        let uri = Uri::builder().scheme(Scheme::HTTP).authority(self.authority.clone()).path_and_query(path).build();
+        let uri = Uri::builder()
+            .scheme(Scheme::HTTP)
+            .authority(self.authority.clone())
+            .path_and_query(path)
+            .build();
         uri.map_err(|e| Error::invalid(format!("the path is not valid: {e}")))
     }
 }
@@ -78,7 +89,10 @@ fn client() -> Client<HttpConnector, Body> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector)
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .build(connector)
 }
 
 /// Answers every path that is not ours: from the upstream, else not at all.
@@ -96,7 +110,10 @@ async fn pass(upstream: &Upstream, mut request: Request) -> Result<Response, Err
     let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
     let uri = upstream.uri(path)?;
     let client_upgrade = upgrade::wanted(&mut request);
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let peer = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|ConnectInfo(peer)| peer.ip());
     let protocol = client_upgrade.as_ref().map(|(_, protocol)| protocol);
     headers::outgoing(&mut request, peer, protocol);
     *request.uri_mut() = uri;
@@ -120,7 +137,11 @@ fn failed(error: &hyper_util::client::legacy::Error) -> Error {
         source = cause.source();
     }
     tracing::warn!(error = %chain(error), "the upstream failed");
-    let what = if error.is_connect() { "could not be reached" } else { "did not answer properly" };
+    let what = if error.is_connect() {
+        "could not be reached"
+    } else {
+        "did not answer properly"
+    };
     Error::new(Reason::UpstreamFailed, format!("the upstream {what}"))
 }
 

@@ -23,7 +23,11 @@ pub(super) fn wanted(request: &mut Request) -> Option<Wanted> {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|word| word.trim().eq_ignore_ascii_case("upgrade"));
-    let protocol = request.headers().get(header::UPGRADE).cloned().filter(|_| names_upgrade)?;
+    let protocol = request
+        .headers()
+        .get(header::UPGRADE)
+        .cloned()
+        .filter(|_| names_upgrade)?;
     // An upgrade to HTTP/2 is ours to ignore: the hop beyond it would not understand the client.
     if protocol.as_bytes().eq_ignore_ascii_case(b"h2c") {
         return None;
@@ -47,7 +51,9 @@ pub(super) fn accepted(
     let protocol = response.headers().get(header::UPGRADE).cloned().unwrap_or(asked);
     let upstream = hyper::upgrade::on(response);
     tokio::spawn(async move {
-        let (Ok(client), Ok(upstream)) = tokio::join!(client, upstream) else { return };
+        let (Ok(client), Ok(upstream)) = tokio::join!(client, upstream) else {
+            return;
+        };
         let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
         if let Err(error) = copy_bidirectional(&mut client, &mut upstream).await {
             tracing::debug!(%error, "an upgraded connection ended");

@@ -7,14 +7,50 @@ use std::time::Duration;
 
 /// Reason, word, HTTP status, whether it may be retried, OpenAI's type.
 const TABLE: [(Reason, &str, u16, bool, &str); 17] = [
-    (Reason::InvalidRequest, "invalid_request", 400, false, "invalid_request_error"),
-    (Reason::MethodNotAllowed, "invalid_request", 405, false, "invalid_request_error"),
-    (Reason::BodyTimeout, "invalid_request", 408, false, "invalid_request_error"),
-    (Reason::UnsupportedMediaType, "invalid_request", 415, false, "invalid_request_error"),
+    (
+        Reason::InvalidRequest,
+        "invalid_request",
+        400,
+        false,
+        "invalid_request_error",
+    ),
+    (
+        Reason::MethodNotAllowed,
+        "invalid_request",
+        405,
+        false,
+        "invalid_request_error",
+    ),
+    (
+        Reason::BodyTimeout,
+        "invalid_request",
+        408,
+        false,
+        "invalid_request_error",
+    ),
+    (
+        Reason::UnsupportedMediaType,
+        "invalid_request",
+        415,
+        false,
+        "invalid_request_error",
+    ),
     (Reason::Unsupported, "unsupported", 400, false, "invalid_request_error"),
-    (Reason::Unauthenticated, "unauthenticated", 401, false, "authentication_error"),
+    (
+        Reason::Unauthenticated,
+        "unauthenticated",
+        401,
+        false,
+        "authentication_error",
+    ),
     (Reason::Forbidden, "forbidden", 403, false, "permission_error"),
-    (Reason::UnknownModel, "unknown_model", 404, false, "invalid_request_error"),
+    (
+        Reason::UnknownModel,
+        "unknown_model",
+        404,
+        false,
+        "invalid_request_error",
+    ),
     (Reason::NotFound, "not_found", 404, false, "invalid_request_error"),
     (Reason::TooLarge, "too_large", 413, false, "invalid_request_error"),
     (Reason::RateLimited, "rate_limited", 429, true, "rate_limit_error"),
@@ -22,7 +58,13 @@ const TABLE: [(Reason, &str, u16, bool, &str); 17] = [
     (Reason::Draining, "draining", 503, true, "server_error"),
     (Reason::NotReady, "not_ready", 503, true, "server_error"),
     (Reason::UpstreamFailed, "upstream_failed", 502, false, "server_error"),
-    (Reason::DeadlineExceeded, "deadline_exceeded", 504, false, "server_error"),
+    (
+        Reason::DeadlineExceeded,
+        "deadline_exceeded",
+        504,
+        false,
+        "server_error",
+    ),
     (Reason::ExecutionFailed, "execution_failed", 500, false, "server_error"),
 ];
 
@@ -71,7 +113,10 @@ async fn outcomes_are_counted_once_each_under_their_model() {
     world.post("/v2/models/nobody/infer", "{}").await;
     world.get("/v2/health/live").await;
     let text = String::from_utf8(world.metrics.text().unwrap()).unwrap();
-    let counts: Vec<&str> = text.lines().filter(|line| line.starts_with("inferneo_requests_total{")).collect();
+    let counts: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("inferneo_requests_total{"))
+        .collect();
     let expected = [
         r#"inferneo_requests_total{model="echo-FP32",outcome="ok",protocol="v2",tenant="default"} 1"#,
         r#"inferneo_requests_total{model="embed",outcome="overloaded",protocol="openai",tenant="default"} 1"#,

@@ -5,7 +5,7 @@
 //! believed to follow the trend, so they get tried, measured, and then known.
 
 /// The batch sizes told apart; optima are searched among these.
-pub const ROW_STEPS: [u32; 17] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512];
+pub(in crate::sched) const ROW_STEPS: [u32; 17] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512];
 const LEN_STEPS: usize = 28;
 /// How much the newest ratio counts once a cell has evidence.
 const GAIN: f64 = 0.2;

@@ -12,7 +12,7 @@ use cells::Cells;
 use fit::Fit;
 use std::time::Duration;
 
-pub use cells::ROW_STEPS;
+pub(super) use cells::ROW_STEPS;
 
 /// How many busy-worker counts are told apart; more share the last.
 const MAX_BUSY: usize = 8;

@@ -1,0 +1,120 @@
+//! Loads what the configuration names: policies, the runtime, the models and their workers.
+
+use super::AppError;
+use crate::clock;
+use crate::config::{Config, ModelConfig};
+use crate::dispatch::WorkerPlan;
+use crate::exec::{self, OnnxBackend, Runtime, WorkerConfig};
+use crate::metrics::Metrics;
+use crate::model::{Folder, Model, ModelSpec};
+use crate::policy::{PolicySet, compile};
+use crate::reload;
+use crate::types::{DeviceId, ModelId, WorkerId};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
+
+/// Most sessions a model gets by default: each costs memory of its own.
+const MAX_INSTANCES: usize = 4;
+
+/// Cores this process may use.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The folder's policies, or the built-in one.
+pub(super) fn policies(folder: Option<&Path>) -> Result<Arc<PolicySet>, AppError> {
+    let Some(folder) = folder else { return Ok(Arc::new(PolicySet::builtin(1))) };
+    let sources = reload::read_folder(folder)?;
+    tracing::info!(folder = %folder.display(), files = sources.len(), "policies read");
+    compile(&sources, 1).map(Arc::new).map_err(AppError::Policies)
+}
+
+/// Publishes which policies are live.
+pub(super) fn publish(metrics: &Metrics, policies: &PolicySet) {
+    metrics.set_tenants(policies.tenants().map(Into::into));
+    let hashes: Vec<String> = policies.policies().iter().map(|p| format!("{:016x}", p.hash())).collect();
+    let rows = policies.policies().iter().zip(&hashes);
+    metrics.set_policies(policies.generation, rows.map(|(p, hash)| [&*p.name, p.strategy.name(), hash.as_str()]));
+}
+
+/// Opens every model and plans its workers. Blocks.
+pub(super) fn models(config: &Config) -> Result<(Vec<Arc<Model>>, Vec<WorkerPlan>), AppError> {
+    if config.models.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let runtime = Runtime::load(config.onnxruntime_library.as_deref())?;
+    let version = runtime.version().unwrap_or("unknown");
+    tracing::info!(path = %runtime.path().display(), version, "ONNX Runtime");
+    let (mut models, mut plans) = (Vec::new(), Vec::new());
+    for (index, settings) in config.models.iter().enumerate() {
+        let id = ModelId(u32::try_from(index).unwrap_or(u32::MAX));
+        let (model, folder) = open(id, settings, &runtime)?;
+        let (instances, threads) = sizes(settings);
+        tracing::info!(model = %model.name, path = %settings.path.display(), instances, threads, "loading");
+        plans.extend(workers(&model, &folder, &runtime, (instances, threads), plans.len()));
+        models.push(model);
+    }
+    Ok((models, plans))
+}
+
+fn open(id: ModelId, settings: &ModelConfig, runtime: &Runtime) -> Result<(Arc<Model>, Folder), AppError> {
+    let fault = |message: String| AppError::Model { name: settings.name.clone(), message };
+    let folder = Folder::open(&settings.path).map_err(|e| fault(e.to_string()))?;
+    let io = exec::probe(runtime, folder.onnx()).map_err(|e| fault(e.to_string()))?;
+    let spec = ModelSpec::resolve(&io, &folder).map_err(|e| fault(e.to_string()))?;
+    for finding in spec.describe(&folder).into_iter().filter(|f| f.warning) {
+        tracing::warn!(model = %settings.name, "{}", finding.text);
+    }
+    let tokenizer = folder.tokenizer().map_err(|e| fault(e.to_string()))?;
+    let model = Model::new(id, &settings.name, spec, tokenizer, clock::unix_seconds());
+    Ok((Arc::new(model), folder))
+}
+
+/// Instances and threads: as set, else one thread a session and a session a core.
+fn sizes(settings: &ModelConfig) -> (usize, usize) {
+    let cores = cores();
+    let given = |n: Option<u32>| n.map(|n| n as usize);
+    match (given(settings.instances), given(settings.threads)) {
+        (Some(instances), Some(threads)) => (instances, threads),
+        (Some(instances), None) => (instances, (cores / instances).max(1)),
+        (None, Some(threads)) => ((cores / threads).clamp(1, MAX_INSTANCES), threads),
+        (None, None) => {
+            let instances = cores.min(MAX_INSTANCES);
+            (instances, (cores / instances).max(1))
+        }
+    }
+}
+
+fn workers(
+    model: &Arc<Model>,
+    folder: &Folder,
+    runtime: &Arc<Runtime>,
+    (instances, threads): (usize, usize),
+    first: usize,
+) -> Vec<WorkerPlan> {
+    let parts = exec::warm_up(&model.spec, instances);
+    let plan = |(index, part)| {
+        let id = WorkerId(u32::try_from(first + index).unwrap_or(u32::MAX));
+        let (owner, runtime) = (Arc::clone(model), Arc::clone(runtime));
+        let path = folder.onnx().to_owned();
+        // The sweep is for the first start; a worker that comes back joins the others as they are.
+        let part = Mutex::new(Some(part));
+        let start = move |events| {
+            let warm_up = part.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let name = format!("{}/{id}", owner.name);
+            let config = WorkerConfig { id, name, model: Arc::clone(&owner), warm_up };
+            let (owner, runtime, path) = (Arc::clone(&owner), Arc::clone(&runtime), path.clone());
+            let make = move || Ok(Box::new(OnnxBackend::new(&runtime, &path, &owner.spec, threads)?) as _);
+            exec::spawn(config, make, events)
+        };
+        WorkerPlan {
+            id,
+            model: Arc::clone(model),
+            device: DeviceId(0),
+            device_name: "cpu".to_owned(),
+            start: Box::new(start),
+        }
+    };
+    parts.into_iter().enumerate().map(plan).collect()
+}

@@ -1,0 +1,214 @@
+//! The composition root: what is made in which order, and what stops in which order.
+//!
+//! Start: policies, runtime, models, workers, both planes, readiness. Stop, all under one deadline:
+//! probes say "not ready", the drain delay passes, new work is refused, waiting work is finished,
+//! connections are closed, workers are joined.
+
+mod load;
+
+use crate::admin::Admin;
+use crate::config::Config;
+use crate::dispatch::{Driver, Handle};
+use crate::document::Diagnostic;
+use crate::exec::{RuntimeError, WorkerHandle};
+use crate::front::{Front, Limits, Pool};
+use crate::metrics::Metrics;
+use crate::model::Registry;
+use crate::readiness::Readiness;
+use crate::reload::ReadError;
+use crate::{clock, shutdown};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout_at};
+
+/// How often readiness is looked at while models warm up.
+const WARMING: Duration = Duration::from_millis(10);
+
+/// Why the program did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A policy file is wrong.
+    #[error("{}", list(.0))]
+    Policies(Vec<Diagnostic>),
+    /// The policy folder cannot be read.
+    #[error("policies: {0}")]
+    ReadPolicies(#[from] ReadError),
+    /// ONNX Runtime cannot be loaded.
+    #[error("{0}")]
+    Runtime(#[from] RuntimeError),
+    /// A model folder is wrong.
+    #[error("model `{name}`: {message}")]
+    Model {
+        /// The model's name.
+        name: String,
+        /// Names the file and what is allowed.
+        message: String,
+    },
+    /// An address cannot be taken.
+    #[error("{what} {address}: {source}")]
+    Listen {
+        /// Which setting named it.
+        what: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The operating system's word.
+        source: std::io::Error,
+    },
+    /// The operating system refused something else.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Its word.
+        source: std::io::Error,
+    },
+}
+
+impl AppError {
+    /// Whether the operator's configuration is to blame (exit code 2) rather than the run (1).
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Policies(_) | Self::ReadPolicies(_) | Self::Runtime(_) | Self::Model { .. } => true,
+            Self::Listen { .. } | Self::System { .. } => false,
+        }
+    }
+
+    fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::System { what, source }
+    }
+}
+
+fn list(faults: &[Diagnostic]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Serves until a signal, then drains.
+///
+/// # Errors
+/// Everything that keeps the program from starting.
+pub async fn serve(config: Config) -> Result<(), AppError> {
+    let policies = load::policies(config.policies.as_deref())?;
+    let metrics = Arc::new(Metrics::new().map_err(|e| AppError::system("metrics")(std::io::Error::other(e)))?);
+    load::publish(&metrics, &policies);
+    let (models, plans) = {
+        let config = config.clone();
+        let loading = tokio::task::spawn_blocking(move || load::models(&config));
+        loading.await.map_err(|e| AppError::system("loading models")(std::io::Error::other(e)))??
+    };
+    let registry = Arc::new(Registry::new(models));
+    let readiness = Arc::new(Readiness::new(Arc::clone(&registry)));
+    let listener = bind("listen", config.listen).await?;
+    let admin_listener = bind("admin_listen", config.admin_listen).await?;
+    let taken = [local(&listener)?, local(&admin_listener)?];
+    let (driver, handle) =
+        Driver::start(policies, plans, Arc::clone(&metrics)).map_err(AppError::system("starting a worker"))?;
+    let driver = tokio::spawn(driver.run());
+
+    let (stop, stopped) = watch::channel(false);
+    let admin = Admin { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness) };
+    let admin = tokio::spawn(admin.serve(admin_listener, until(stopped.clone())));
+    let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness));
+    let front = tokio::spawn(front.serve(listener, until(stopped)));
+    tracing::info!(listen = %taken[0], admin_listen = %taken[1], "listening");
+
+    let ready = tokio::spawn(announce(Arc::clone(&readiness), config.ready_file.clone(), taken));
+    let signal = shutdown::requested().await.map_err(AppError::system("signal handler"))?;
+    tracing::info!(signal, "draining");
+    ready.abort();
+    readiness.drain();
+    stop_in_order(&config, &handle, driver, stop, front, admin).await;
+    Ok(())
+}
+
+fn front(
+    config: &Config,
+    registry: Arc<Registry>,
+    handle: Handle,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+) -> Front {
+    let limits = Limits {
+        max_body_bytes: config.max_body_bytes,
+        header_timeout: config.header_timeout,
+        body_timeout: config.body_timeout,
+    };
+    let pool = Pool::new(load::cores());
+    // The configuration has checked the URL already.
+    let upstream = config.upstream.as_ref().and_then(|url| url.to_string().parse().ok());
+    Front { registry, backend: Arc::new(handle), metrics, readiness, limits, pool, upstream }
+}
+
+/// The stages of a stop, under one deadline; what is still held past it is logged and left.
+async fn stop_in_order(
+    config: &Config,
+    handle: &Handle,
+    driver: JoinHandle<Vec<WorkerHandle>>,
+    stop: watch::Sender<bool>,
+    front: JoinHandle<()>,
+    admin: JoinHandle<std::io::Result<()>>,
+) {
+    sleep(config.drain_delay).await;
+    let deadline = clock::deadline(clock::now() + config.drain_timeout);
+    handle.drain();
+    let workers = match timeout_at(deadline, driver).await {
+        Ok(workers) => workers.unwrap_or_default(),
+        Err(_) => {
+            tracing::warn!(bytes_held = handle.gate().held(), "drain_timeout passed with requests still running");
+            Vec::new()
+        }
+    };
+    stop.send_replace(true);
+    if timeout_at(deadline, front).await.is_err() {
+        tracing::warn!("drain_timeout passed with connections still open");
+    }
+    let joined = tokio::task::spawn_blocking(move || workers.into_iter().for_each(WorkerHandle::join));
+    if timeout_at(deadline, joined).await.is_err() {
+        tracing::warn!("drain_timeout passed with a batch still running");
+    }
+    // A scraper that holds its connection open is not waited for.
+    admin.abort();
+    tracing::info!("stopped");
+}
+
+async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|source| AppError::Listen { what, address, source })
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, AppError> {
+    listener.local_addr().map_err(AppError::system("local address"))
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone has stopped too.
+    drop(stopped.wait_for(|stopped| *stopped).await);
+}
+
+/// Waits until every model is warm, then says so in the log and in the ready file.
+async fn announce(readiness: Arc<Readiness>, file: Option<PathBuf>, [listen, admin]: [SocketAddr; 2]) {
+    while !readiness.is_ready() {
+        sleep(WARMING).await;
+    }
+    tracing::info!(%listen, "ready");
+    if let Some(path) = file
+        && let Err(error) = write_ready(&path, listen, admin)
+    {
+        tracing::error!(path = %path.display(), "the ready file cannot be written: {error}");
+    }
+}
+
+/// Writes the ready file whole: a reader sees nothing or all of it.
+fn write_ready(path: &Path, listen: SocketAddr, admin: SocketAddr) -> std::io::Result<()> {
+    let body = serde_json::json!({
+        "listen": listen.to_string(), "admin_listen": admin.to_string(), "pid": std::process::id(),
+    });
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".draft");
+    std::fs::write(&draft, format!("{body}\n"))?;
+    std::fs::rename(&draft, path)
+}

@@ -1,0 +1,102 @@
+//! `inferneo serve`: runs the sidecar.
+
+use crate::app;
+use crate::config::{Config, LogFormat, Overrides};
+use crate::telemetry;
+use clap::Args as ClapArgs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Flags of `serve`; each beats its environment form, which beats `inferneo.toml`.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// Settings file
+    #[arg(long, value_name = "FILE", env = "INFERNEO_CONFIG")]
+    config: Option<PathBuf>,
+    /// Model folder to serve; repeatable. The name defaults to the folder's
+    #[arg(long, value_name = "[NAME=]DIR", env = "INFERNEO_MODEL", value_delimiter = ',')]
+    model: Vec<String>,
+    /// Policy folder
+    #[arg(long, value_name = "DIR", env = "INFERNEO_POLICIES")]
+    policies: Option<PathBuf>,
+    /// Address of the data plane [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", env = "INFERNEO_LISTEN")]
+    listen: Option<String>,
+    /// Address of the admin plane [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDR", env = "INFERNEO_ADMIN_LISTEN")]
+    admin_listen: Option<String>,
+    /// Where models run: auto or cpu
+    #[arg(long, value_name = "DEVICE", env = "INFERNEO_DEVICE")]
+    device: Option<String>,
+    /// Where every other path goes
+    #[arg(long, value_name = "URL", env = "INFERNEO_UPSTREAM")]
+    upstream: Option<String>,
+    /// ONNX Runtime's shared library
+    #[arg(long, value_name = "FILE", env = "INFERNEO_ONNXRUNTIME_LIBRARY")]
+    onnxruntime_library: Option<PathBuf>,
+    /// File to write the addresses taken to, once ready
+    #[arg(long, value_name = "PATH", env = "INFERNEO_READY_FILE")]
+    ready_file: Option<PathBuf>,
+    /// Form of log lines: text or json
+    #[arg(long, value_name = "FORMAT", env = "INFERNEO_LOG_FORMAT")]
+    log_format: Option<String>,
+    /// Which log lines: error, warn, info, debug, trace or off
+    #[arg(long, value_name = "LEVEL", env = "INFERNEO_LOG_LEVEL")]
+    log_level: Option<String>,
+}
+
+impl From<Args> for Overrides {
+    fn from(args: Args) -> Self {
+        Self {
+            config: args.config,
+            models: args.model,
+            policies: args.policies,
+            listen: args.listen,
+            admin_listen: args.admin_listen,
+            device: args.device,
+            upstream: args.upstream,
+            onnxruntime_library: args.onnxruntime_library,
+            ort_dylib_path: None,
+            ready_file: args.ready_file,
+            log_format: args.log_format,
+            log_level: args.log_level,
+        }
+    }
+}
+
+pub(super) fn run(args: Args) -> ExitCode {
+    let config = match Config::load(&args.into()) {
+        Ok(config) => config,
+        Err(faults) => {
+            for fault in faults {
+                eprintln!("{fault}");
+            }
+            return super::bad_usage();
+        }
+    };
+    let format = match config.log_format {
+        LogFormat::Text => telemetry::LogFormat::Text,
+        LogFormat::Json => telemetry::LogFormat::Json,
+    };
+    if let Err(error) = telemetry::init(format, &config.log_level.to_string()) {
+        eprintln!("{error}");
+        return super::bad_usage();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("no async runtime: {error}");
+            return super::failed();
+        }
+    };
+    let result = runtime.block_on(app::serve(config));
+    // What still runs past the drain's deadline is not waited for again.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            if error.is_configuration() { super::bad_usage() } else { super::failed() }
+        }
+    }
+}
