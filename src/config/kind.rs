@@ -2,7 +2,7 @@
 
 use super::{Device, LogFormat, Upstream};
 use std::net::SocketAddr;
-use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::EnvFilter;
 
 /// A kind of text: which are accepted, in words, and what they mean.
 pub(super) struct Kind<T> {
@@ -36,17 +36,11 @@ pub(super) const LOG_FORMAT: Kind<LogFormat> = Kind {
     },
 };
 
-pub(super) const LOG_LEVEL: Kind<LevelFilter> = Kind {
-    expected: "\"error\", \"warn\", \"info\", \"debug\", \"trace\" or \"off\"",
-    parse: |text| match text {
-        "error" => Some(LevelFilter::ERROR),
-        "warn" => Some(LevelFilter::WARN),
-        "info" => Some(LevelFilter::INFO),
-        "debug" => Some(LevelFilter::DEBUG),
-        "trace" => Some(LevelFilter::TRACE),
-        "off" => Some(LevelFilter::OFF),
-        _ => None,
-    },
+const LOG_LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+pub(super) const LOG_LEVEL: Kind<String> = Kind {
+    expected: "\"error\", \"warn\", \"info\", \"debug\", \"trace\" or \"off\", or a list such as \"info,inferneo::dispatch=debug\"",
+    parse: |text| is_log_level(text).then(|| text.to_owned()),
 };
 
 pub(super) const MODEL_NAME: Kind<String> =
@@ -58,6 +52,12 @@ fn model_name(text: &str) -> Option<String> {
     // Only dots would be a step in a path.
     let is_name = text.len() <= 256 && text.bytes().all(plain) && text.bytes().any(|letter| letter != b'.');
     is_name.then(|| text.to_owned())
+}
+
+/// A bare word that is no level would be taken for a target and silence everything else.
+fn is_log_level(text: &str) -> bool {
+    let is_level = |word: &str| LOG_LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    text.split(',').all(|part| part.contains('=') || is_level(part)) && EnvFilter::builder().parse(text).is_ok()
 }
 
 fn upstream(text: &str) -> Option<Upstream> {

@@ -15,7 +15,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tracing::level_filters::LevelFilter;
 
 /// What flags and their environment forms say, as they were typed. An empty value counts as absent.
 #[derive(Debug, Clone, Default)]
@@ -73,8 +72,8 @@ pub struct Config {
     pub ready_file: Option<PathBuf>,
     /// How log lines look.
     pub log_format: LogFormat,
-    /// Which log lines are written.
-    pub log_level: LevelFilter,
+    /// Which log lines are written: a level, or a list of `target=level` with one.
+    pub log_level: String,
     /// The models, names unique.
     pub models: Vec<ModelConfig>,
 }

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tracing::level_filters::LevelFilter;
 
 /// The shortest time a client may be given.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -82,7 +81,7 @@ impl Reader<'_, '_> {
                 .unwrap_or(LogFormat::Text),
             log_level: self
                 .text("log_level", &kind::LOG_LEVEL, flags.log_level.as_deref())
-                .unwrap_or(LevelFilter::INFO),
+                .unwrap_or_else(|| "info".to_owned()),
             models: self.models(flags),
         }
     }

@@ -1,3 +1,5 @@
+//! Flags over file over defaults, and every fault of them.
+
 use super::*;
 
 fn of(text: &str, overrides: &Overrides) -> Result<Config, Vec<String>> {
@@ -32,7 +34,7 @@ fn everything_but_the_model_has_a_default() {
         onnxruntime_library: None,
         ready_file: None,
         log_format: LogFormat::Text,
-        log_level: LevelFilter::INFO,
+        log_level: "info".into(),
         models: vec![model],
     };
     assert_eq!(config, expected);
@@ -74,7 +76,7 @@ fn every_key_of_the_file_is_read() {
     assert_eq!((config.header_timeout, config.body_timeout), (Duration::from_secs(1), Duration::from_secs(2)));
     assert_eq!(config.ready_file, Some("/run/ready.json".into()));
     assert_eq!(config.onnxruntime_library, Some("/opt/libonnxruntime.so".into()));
-    assert_eq!((config.log_format, config.log_level), (LogFormat::Json, LevelFilter::DEBUG));
+    assert_eq!((config.log_format, &*config.log_level), (LogFormat::Json, "debug"));
     let models: Vec<_> = config.models.iter().map(|m| (&*m.name, m.path.to_str().unwrap(), m.device)).collect();
     assert_eq!(models, [("minilm", "etc/models/minilm/", Device::Cpu), ("other", "/models/x", Device::Auto)]);
     assert_eq!((config.models[1].instances, config.models[1].threads), (Some(2), Some(1)));
@@ -98,7 +100,7 @@ fn a_flag_beats_the_file() {
         ..library("b.so", "c.so")
     };
     let config = of(text, &overrides).unwrap();
-    assert_eq!((config.listen.port(), config.log_level), (2, LevelFilter::WARN));
+    assert_eq!((config.listen.port(), &*config.log_level), (2, "warn"));
     assert_eq!(config.policies, Some("q".into()));
     assert_eq!(config.upstream.map(|upstream| upstream.port()), Some(80));
     assert_eq!(config.onnxruntime_library, Some("b.so".into()));
@@ -176,6 +178,17 @@ fn an_upstream_is_plain_http_without_a_path() {
     for wrong in
         ["https://a", "a:80", "http://", "http://a/b", "http://u:p@a", "http://a:0", "http://a:99999", "http://a:"]
     {
+        assert!(read(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_log_level_is_a_level_or_a_list_of_targets() {
+    let read = |text: &str| of(&format!("log_level = {text:?}"), &flags());
+    for good in ["info", "WARN", "off", "info,inferneo::front=debug", "inferneo=trace"] {
+        assert!(read(good).is_ok(), "{good}");
+    }
+    for wrong in ["loud", "", "info,loud", "info,", "inferneo=loud", "5", "info, hyper=off"] {
         assert!(read(wrong).is_err(), "{wrong}");
     }
 }

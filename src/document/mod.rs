@@ -29,7 +29,7 @@ pub use value::{nearest, quote};
 
 use diagnostic::Lines;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use toml::de::DeTable;
 
 /// Largest text that is read, in bytes; no configuration written by people comes near.
@@ -49,6 +49,9 @@ pub struct Document<'t> {
     root: DeTable<'t>,
     syntax: Vec<Fault>,
     faults: RefCell<Vec<Fault>>,
+    /// The place of each key that a table asked for, and the keys that none did, by their faults.
+    known: RefCell<BTreeMap<String, String>>,
+    strays: RefCell<Vec<(String, Fault)>>,
 }
 
 /// A fault before its line is looked up.
@@ -72,11 +75,16 @@ impl<'t> Document<'t> {
                 message: format!("the file holds {} bytes", text.len()),
                 help: Some(format!("at most {MAX_BYTES} bytes")),
             };
-            return Self { file, text, root: DeTable::new(), syntax: vec![fault], faults: RefCell::default() };
+            return Self::of(file, text, DeTable::new(), vec![fault]);
         }
         let (root, errors) = DeTable::parse_recoverable(text);
         let syntax = errors.iter().map(|error| Fault::of_syntax(error, text)).collect();
-        Self { file, text, root: root.into_inner(), syntax, faults: RefCell::default() }
+        Self::of(file, text, root.into_inner(), syntax)
+    }
+
+    fn of(file: String, text: &'t str, root: DeTable<'t>, syntax: Vec<Fault>) -> Self {
+        let (faults, known, strays) = Default::default();
+        Self { file, text, root, syntax, faults, known, strays }
     }
 
     /// The outermost table.
@@ -96,6 +104,17 @@ impl<'t> Document<'t> {
         self.faults.borrow_mut().push(Fault { start: at.start, end: at.end, message: message.into(), help });
     }
 
+    fn know(&self, keys: Vec<String>, place: String) {
+        self.known.borrow_mut().extend(keys.into_iter().map(|key| (key, place.clone())));
+    }
+
+    /// Records a key that its table does not know; another table may, and is perhaps read later.
+    fn unknown_key(&self, key: &str, at: Span, place: &str, help: String) {
+        let message = format!("unknown key {} {place}", quote(key));
+        let fault = Fault { start: at.start, end: at.end, message, help: Some(help) };
+        self.strays.borrow_mut().push((key.to_owned(), fault));
+    }
+
     /// Hands out `value`, which was read from this document, if there was no fault.
     ///
     /// # Errors
@@ -111,6 +130,13 @@ impl<'t> Document<'t> {
         // syntax fault is worth telling.
         let broken: BTreeSet<usize> = self.syntax.iter().map(|fault| lines.index(fault.start)).collect();
         let mut faults = self.faults.into_inner();
+        let known = self.known.into_inner();
+        faults.extend(self.strays.into_inner().into_iter().map(|(key, mut fault)| {
+            if let Some(place) = known.get(&key) {
+                fault.help = Some(format!("it belongs {place}"));
+            }
+            fault
+        }));
         faults.retain(|fault| !broken.contains(&lines.index(fault.start)));
         faults.retain(|fault| broken.is_empty() || fault.start < fault.end);
         faults.extend(first_causes(self.syntax, &lines));

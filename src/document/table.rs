@@ -21,6 +21,8 @@ pub struct Located<T> {
 pub struct Table<'d> {
     document: &'d Document<'d>,
     name: String,
+    /// Whether it is one of many, written as `[[name]]`.
+    is_element: bool,
     at: Span,
     entries: Option<&'d DeTable<'d>>,
     known: Vec<String>,
@@ -28,7 +30,7 @@ pub struct Table<'d> {
 
 impl<'d> Table<'d> {
     pub(super) fn new(document: &'d Document<'d>, name: &str, at: Span, entries: Option<&'d DeTable<'d>>) -> Self {
-        Self { document, name: name.to_owned(), at, entries, known: Vec::new() }
+        Self { document, name: name.to_owned(), is_element: false, at, entries, known: Vec::new() }
     }
 
     /// Whether the key is written, rightly or wrongly.
@@ -218,7 +220,9 @@ impl<'d> Table<'d> {
             if inner.is_none() {
                 self.mismatch(element, &expected, None);
             }
-            inner.map(|entries| Table::new(self.document, &name, element.span(), Some(entries)))
+            let mut table = Table::new(self.document, &name, element.span(), Some(inner?));
+            table.is_element = true;
+            Some(table)
         });
         read.collect()
     }
@@ -259,23 +263,32 @@ impl<'d> Table<'d> {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 
-    fn unknown(&self, key: &str) -> (String, String) {
-        let place = if self.name.is_empty() { "at the top level".to_owned() } else { format!("in [{}]", self.name) };
-        let help = match value::nearest(key, self.known.iter().map(String::as_str)) {
+    /// Where its keys stand, in words.
+    fn place(&self) -> String {
+        match (&*self.name, self.is_element) {
+            ("", _) => "at the top level".to_owned(),
+            (name, false) => format!("in [{name}]"),
+            (name, true) => format!("in [[{name}]]"),
+        }
+    }
+
+    fn help_for_unknown(&self, key: &str) -> String {
+        match value::nearest(key, self.known.iter().map(String::as_str)) {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("known here: {}", self.known.join(", ")),
-        };
-        (format!("unknown key {} {place}", value::quote(key)), help)
+        }
     }
 }
 
 impl Drop for Table<'_> {
     fn drop(&mut self) {
+        let place = self.place();
         for key in self.entries.into_iter().flat_map(DeTable::keys) {
             if !self.known.iter().any(|known| known == key.get_ref()) {
-                let (message, help) = self.unknown(key.get_ref());
-                self.document.fault(key.span(), message, Some(help));
+                let help = self.help_for_unknown(key.get_ref());
+                self.document.unknown_key(key.get_ref(), key.span(), &place, help);
             }
         }
+        self.document.know(std::mem::take(&mut self.known), place);
     }
 }

@@ -1,3 +1,5 @@
+//! How faults are shown, how values are spelled, and that no text is a crash.
+
 use super::*;
 use std::time::Duration;
 
@@ -25,6 +27,19 @@ fn an_unknown_key_suggests_the_nearest_known_one() {
     assert!(shown[0].starts_with("f.toml:2:1: unknown key `max-batch-sice` in [batch]"), "{shown:?}");
     assert!(shown[0].ends_with("= did you mean `max_batch_size`?"), "{shown:?}");
     assert!(shown[1].contains("known here: max_batch_size"), "{shown:?}");
+}
+
+#[test]
+fn a_key_in_the_wrong_table_is_sent_to_its_own() {
+    let shown = faults("rows = 1\n[[m]]\nb = 2\n", |root| {
+        root.table("batch").u32("rows", 1..=9);
+        root.boolean("b");
+        drop(root.tables("m"));
+    });
+    assert!(shown[0].contains("unknown key `rows` at the top level"), "{shown:?}");
+    assert!(shown[0].ends_with("= it belongs in [batch]"), "{shown:?}");
+    assert!(shown[1].contains("unknown key `b` in [[m]]"), "{shown:?}");
+    assert!(shown[1].ends_with("= it belongs at the top level"), "{shown:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::pattern::Pattern;
 use super::{BatchLimits, OnPredictedMiss, Policy, QueueLimits, Slo, Source, Strategy};
 use crate::document::{Diagnostic, Document, Located, Span, Table};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Most rows of one batch.
@@ -147,12 +148,13 @@ fn reuse(mut table: Table<'_>) {
 }
 
 fn check_sizes(document: &Document<'_>, preferred: &[Located<u32>], max: u32) {
-    for (position, size) in preferred.iter().enumerate() {
-        if size.value > max {
-            let message = format!("a batch of {} rows is more than max_batch_size, which is {max}", size.value);
-            document.fault(size.at.clone(), message, Some(format!("sizes from 1 to {max}")));
-        } else if preferred[..position].iter().any(|earlier| earlier.value == size.value) {
-            document.fault(size.at.clone(), format!("{} is listed twice", size.value), Some("each size once".into()));
+    let mut seen = BTreeSet::new();
+    for Located { value: size, at } in preferred {
+        if *size > max {
+            let message = format!("a batch of {size} rows is more than max_batch_size, which is {max}");
+            document.fault(at.clone(), message, Some(format!("sizes from 1 to {max}")));
+        } else if !seen.insert(size) {
+            document.fault(at.clone(), format!("{size} is listed twice"), Some("each size once".to_owned()));
         }
     }
 }

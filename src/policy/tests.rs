@@ -1,3 +1,5 @@
+//! What policy files mean, which file a request falls under, and what is refused.
+
 use super::pattern::{Pattern, matches};
 use super::*;
 use proptest::{prop_assert_eq, proptest};

@@ -1,3 +1,5 @@
+//! Folders as people, editors and mounted volumes leave them.
+
 use super::*;
 
 fn names(folder: &Path) -> Vec<String> {
