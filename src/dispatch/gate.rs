@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Reason};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Bounds the bytes of requests being decoded, waiting or answered.
@@ -10,6 +10,8 @@ use std::time::Duration;
 pub struct Gate {
     held: AtomicU64,
     capacity: AtomicU64,
+    /// Most rows that any policy's queue takes.
+    max_rows: AtomicU32,
     full: AtomicBool,
     draining: AtomicBool,
     /// Predicted time to drain the queues, in ms, for `Retry-After`.
@@ -30,6 +32,7 @@ impl Gate {
         Self {
             held: AtomicU64::new(0),
             capacity: AtomicU64::new(capacity),
+            max_rows: AtomicU32::new(u32::MAX),
             full: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             drain_ms: AtomicU64::new(0),
@@ -60,6 +63,17 @@ impl Gate {
     #[must_use]
     pub fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
+    }
+
+    /// Most rows that any queue takes: a request of more is refused, so it need not be decoded.
+    #[must_use]
+    pub fn max_rows(&self) -> u32 {
+        self.max_rows.load(Ordering::Relaxed)
+    }
+
+    /// Notes the largest `queue.max_rows` of the live policies.
+    pub fn set_max_rows(&self, rows: u32) {
+        self.max_rows.store(rows, Ordering::Relaxed);
     }
 
     pub(super) fn set_capacity(&self, bytes: u64) {
@@ -110,6 +124,14 @@ mod tests {
         let large = gate.reserve(1_000).expect("alone, even a large request is let in");
         assert_eq!(gate.held(), 1_000);
         drop(large);
+    }
+
+    #[test]
+    fn rows_are_unbounded_until_the_policies_are_known() {
+        let gate = Gate::new(100);
+        assert_eq!(gate.max_rows(), u32::MAX);
+        gate.set_max_rows(7);
+        assert_eq!(gate.max_rows(), 7);
     }
 
     #[test]

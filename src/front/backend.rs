@@ -25,6 +25,9 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// # Errors
     /// `overloaded` when there is no room, `draining` during shutdown.
     fn reserve(&self, bytes: usize) -> Result<Held, Error>;
+
+    /// Most rows that any queue takes; what holds more need not be decoded.
+    fn max_rows(&self) -> u32;
 }
 
 impl Backend for Handle {
@@ -34,5 +37,9 @@ impl Backend for Handle {
 
     fn reserve(&self, bytes: usize) -> Result<Held, Error> {
         Ok(Box::new(self.gate().reserve(bytes)?))
+    }
+
+    fn max_rows(&self) -> u32 {
+        self.gate().max_rows()
     }
 }

@@ -34,6 +34,7 @@ pub(super) struct Asked {
 pub(super) struct Echo {
     pub(super) refuse: Mutex<Option<Error>>,
     pub(super) refuse_room: Mutex<Option<Error>>,
+    pub(super) max_rows: Mutex<Option<u32>>,
     pub(super) asked: Mutex<Option<Asked>>,
     /// Replaces a tensor's data on its way back.
     pub(super) instead: Mutex<Option<Bytes>>,
@@ -88,6 +89,10 @@ impl Backend for Echo {
         }
         self.held.fetch_add(bytes, Ordering::SeqCst);
         Ok(Box::new(Room(Arc::clone(&self.held), bytes)))
+    }
+
+    fn max_rows(&self) -> u32 {
+        self.max_rows.lock().unwrap().unwrap_or(u32::MAX)
     }
 }
 

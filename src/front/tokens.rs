@@ -21,6 +21,17 @@ pub(super) fn is_text_model(model: &Model) -> bool {
     model.tokenizer.is_some() && model.spec.task != Task::Tensors
 }
 
+/// Refuses more texts than any queue takes, before the first is looked at.
+///
+/// # Errors
+/// `too_large` with both numbers.
+pub(super) fn check_count(count: usize, most: u32) -> Result<(), Error> {
+    if count <= most as usize {
+        return Ok(());
+    }
+    Err(Error::new(Reason::TooLarge, format!("the request has {count} rows; a queue takes at most {most}")))
+}
+
 /// Encodes one text; `name` is what messages call it.
 ///
 /// # Errors
@@ -35,7 +46,10 @@ pub(super) fn encode(
     tokenizer.encode(text, overflow, model.spec.max_length).map(Payload::Tokens).map_err(|error| {
         let reason = match error {
             TextError::Failed(_) | TextError::BadFile(_) => Reason::ExecutionFailed,
-            TextError::TooLong { .. } | TextError::Empty | TextError::NoRoom { .. } => Reason::InvalidRequest,
+            TextError::TooLong { .. }
+            | TextError::TooManyBytes { .. }
+            | TextError::Empty
+            | TextError::NoRoom { .. } => Reason::InvalidRequest,
         };
         Error::new(reason, format!("{}: {error}", name()))
     })

@@ -11,6 +11,12 @@ use tokenizers::Encoding;
 #[cfg(test)]
 mod tests;
 
+/// Text beyond this many bytes a token of the model's limit is not looked at: tokenising takes some 200
+/// times a text's size in memory, and no language comes near.
+const BYTES_A_TOKEN: usize = 128;
+/// Text beyond this many bytes is not looked at where the model has no limit.
+const UNLIMITED_BYTES: usize = 1 << 20;
+
 /// Turns texts into token ids. Safe to share between threads; encoding starts no threads of its own.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
@@ -36,6 +42,14 @@ pub enum TextError {
         tokens: usize,
         /// Most the model takes.
         max: usize,
+    },
+    /// Far longer than the model takes: it was not tokenised.
+    #[error("text has {bytes} bytes, at most {most} are read")]
+    TooManyBytes {
+        /// Bytes of the whole text.
+        bytes: usize,
+        /// Most that are read for this model.
+        most: usize,
     },
     /// The tokenizer makes nothing of it and adds no special tokens.
     #[error("text has no tokens")]
@@ -72,11 +86,20 @@ impl Tokenizer {
 
     /// Encodes one text, special tokens added, into at most `max_length` ids (`None`: no limit).
     ///
+    /// Of a text with more than 128 bytes for each of them (1 MiB where there is no limit) only so much is
+    /// looked at: what a text costs is bounded by what the model takes.
+    ///
     /// # Errors
-    /// [`TextError::TooLong`] under [`Overflow::Error`], with the real number of tokens;
-    /// [`TextError::Empty`] when there is not a single id; [`TextError::NoRoom`] and
+    /// [`TextError::TooLong`] under [`Overflow::Error`], with the real number of tokens, and
+    /// [`TextError::TooManyBytes`] where they were not counted; [`TextError::Empty`] when there is not a single id; [`TextError::NoRoom`] and
     /// [`TextError::Failed`] as they say.
     pub fn encode(&self, text: &str, overflow: Overflow, max_length: Option<u32>) -> Result<Tokens, TextError> {
+        let most = max_length.map_or(UNLIMITED_BYTES, |max| (max as usize).saturating_mul(BYTES_A_TOKEN));
+        let text = match overflow {
+            _ if text.len() <= most => text,
+            Overflow::Error => return Err(TextError::TooManyBytes { bytes: text.len(), most }),
+            Overflow::Truncate => &text[..text.floor_char_boundary(most)],
+        };
         let encoding = self.inner.encode_fast(text, true).map_err(|e| TextError::Failed(e.to_string()))?;
         let count = encoding.len();
         let max = max_length.map_or(usize::MAX, |max| max as usize);

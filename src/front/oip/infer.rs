@@ -29,11 +29,12 @@ pub(super) struct Input {
     pub(super) tensor: Tensor,
 }
 
-/// Decodes a request for `model`, and tokenises where it is text.
+/// Decodes a request for `model`, and tokenises where it is text: at most `max_rows` texts.
 ///
 /// # Errors
-/// `invalid_request` naming the field; `unsupported` for what the model or this server cannot do.
-pub(super) fn prepare(model: &Model, headers: &HeaderMap, body: Bytes) -> Result<Prepared, Error> {
+/// `invalid_request` naming the field; `unsupported` for what the model or this server cannot do;
+/// `too_large` for more texts.
+pub(super) fn prepare(model: &Model, headers: &HeaderMap, body: Bytes, max_rows: u32) -> Result<Prepared, Error> {
     let (json, mut blobs) = binary::split(headers, body)?;
     let request = decode::parse(&json)?;
     let parameters = request.parameters.unwrap_or_default();
@@ -44,7 +45,7 @@ pub(super) fn prepare(model: &Model, headers: &HeaderMap, body: Bytes) -> Result
     }
     blobs.finish()?;
     let (items, kind) = match &*inputs {
-        [only] if text::is_text(model, only) => text::items(model, only, &parameters)?,
+        [only] if text::is_text(model, only) => text::items(model, only, &parameters, max_rows)?,
         _ => (vec![tensors(model, &inputs)?], Kind::Tensors),
     };
     let asked = request.outputs.unwrap_or_default();

@@ -89,8 +89,8 @@ async fn run(State(front): State<Arc<Front>>, Named(model): Named, mut request: 
     let body = body::take(&mut request);
     let limit = if model.tokenizer.is_some() { INLINE_TEXT } else { INLINE_TENSORS };
     let headers = std::mem::take(request.headers_mut());
-    let (inline, shared) = (body.len() <= limit, Arc::clone(&model));
-    let prepared = front.pool.run(inline, move || infer::prepare(&shared, &headers, body)).await?;
+    let (inline, shared, max_rows) = (body.len() <= limit, Arc::clone(&model), front.backend.max_rows());
+    let prepared = front.pool.run(inline, move || infer::prepare(&shared, &headers, body, max_rows)).await?;
     let Prepared { items, want, plan, priority, timeout } = prepared;
     let reply = front
         .backend

@@ -28,8 +28,14 @@ pub(super) fn output(task: &Task) -> Option<(&'static str, Want)> {
 /// One item for each text.
 ///
 /// # Errors
-/// `invalid_request` naming the text; `unsupported` where the model has no text task.
-pub(super) fn items(model: &Model, input: &Input, parameters: &Params) -> Result<(Vec<Payload>, Kind), Error> {
+/// `invalid_request` naming the text; `unsupported` where the model has no text task; `too_large` for more
+/// texts than `max_rows`.
+pub(super) fn items(
+    model: &Model,
+    input: &Input,
+    parameters: &Params,
+    max_rows: u32,
+) -> Result<(Vec<Payload>, Kind), Error> {
     let tokenizer = tokens::tokenizer(model)?;
     let no_task = || Error::new(Reason::Unsupported, format!("model `{}` has no text task", &*model.name));
     let (name, want) = output(&model.spec.task).ok_or_else(no_task)?;
@@ -41,8 +47,10 @@ pub(super) fn items(model: &Model, input: &Input, parameters: &Params) -> Result
         let shape = &tensor.shape;
         return Err(Error::invalid(format!("input `text`: shape is {shape:?}, it takes [n] or [n,1], n at least 1")));
     }
+    let count = tensor.shape.first().copied().unwrap_or_default();
+    tokens::check_count(count, max_rows)?;
     let overflow = if parameters.bool("truncate")?.unwrap_or(true) { Overflow::Truncate } else { Overflow::Error };
-    let mut items = Vec::with_capacity(tensor.shape.first().copied().unwrap_or_default());
+    let mut items = Vec::with_capacity(count);
     for (index, text) in binary::texts(&tensor.data).enumerate() {
         let name = || format!("input `text`, element {index}");
         let text = text.map_err(Error::invalid)?;

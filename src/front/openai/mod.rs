@@ -82,7 +82,7 @@ async fn embeddings(State(front): State<Arc<Front>>, mut request: Request) -> Re
             let body = decode::parse(&body)?;
             let model = choose(&shared, body.model.as_deref())?;
             seen.model.get_or_init(|| Arc::clone(&model));
-            prepare(model, body)
+            prepare(model, body, shared.backend.max_rows())
         })
         .await?;
     let Prepared { model, items, tokens, dimensions, base64 } = prepared;
@@ -122,7 +122,7 @@ fn choose(front: &Front, name: Option<&str>) -> Result<Arc<Model>, Error> {
     }
 }
 
-fn prepare(model: Arc<Model>, body: Body) -> Result<Prepared, Error> {
+fn prepare(model: Arc<Model>, body: Body, max_rows: u32) -> Result<Prepared, Error> {
     let Task::Embedding { dimensions: width, .. } = model.spec.task else {
         return Err(Error::new(Reason::Unsupported, format!("model `{}` makes no embeddings", &*model.name)));
     };
@@ -140,12 +140,12 @@ fn prepare(model: Arc<Model>, body: Body) -> Result<Prepared, Error> {
         Some((n, _)) => return Err(Error::invalid(format!("dimensions is {n}: allowed are 1 to {width}"))),
     };
     let input = body.input.ok_or_else(|| Error::invalid("input is missing"))?;
-    let items = rows(&model, input)?;
+    let items = rows(&model, input, max_rows)?;
     let tokens = items.iter().map(|item| if let Payload::Tokens(row) = item { row.ids.len() } else { 0 }).sum();
     Ok(Prepared { model, items, tokens, dimensions, base64 })
 }
 
-fn rows(model: &Model, input: Input) -> Result<Vec<Payload>, Error> {
+fn rows(model: &Model, input: Input, max_rows: u32) -> Result<Vec<Payload>, Error> {
     let tokenizer = tokens::tokenizer(model)?;
     let text = |index: Option<usize>, text: &str| {
         let name = || index.map_or_else(|| "input".to_owned(), |index| format!("input[{index}]"));
@@ -161,6 +161,7 @@ fn rows(model: &Model, input: Input) -> Result<Vec<Payload>, Error> {
     if count > MAX_INPUTS {
         return Err(Error::invalid(format!("input has {count} elements: at most {MAX_INPUTS} are allowed")));
     }
+    tokens::check_count(count, max_rows)?;
     match input {
         Input::Text(one) => Ok(vec![text(None, &one)?]),
         Input::Texts(many) => many.iter().enumerate().map(|(index, one)| text(Some(index), one)).collect(),

@@ -93,6 +93,15 @@ async fn bad_requests_name_the_field() {
 }
 
 #[tokio::test]
+async fn more_inputs_than_any_queue_takes_are_refused_untokenised() {
+    let world = World::new();
+    *world.echo.max_rows.lock().unwrap() = Some(1);
+    let inputs = |n: usize| json!({"model": "embed", "input": vec![""; n]});
+    embed(&world, inputs(1)).await.refusal(400, "invalid_request");
+    embed(&world, inputs(2)).await.refusal(413, "too_large");
+}
+
+#[tokio::test]
 async fn models_that_cannot_are_refused_by_reason() {
     let world = World::new();
     for (model, status, reason) in

@@ -60,6 +60,18 @@ fn overflow_is_refused_with_the_real_count() {
 }
 
 #[test]
+fn text_far_beyond_the_limit_is_not_tokenised() {
+    let long = "é ".repeat(200);
+    let error = bert().encode(&long, Overflow::Error, Some(3)).unwrap_err();
+    assert_eq!(error, TextError::TooManyBytes { bytes: 600, most: 384 });
+    assert_eq!(bert().encode(&long, Overflow::Truncate, Some(3)).unwrap().ids, [2, 1, 3]);
+    // What lies beyond is not even looked at: this would be four tokens.
+    let late = format!("{}cat sat", " ".repeat(384));
+    assert_eq!(bert().encode(&late, Overflow::Truncate, Some(3)).unwrap().ids, [2, 3]);
+    assert!(matches!(bert().encode(&"a".repeat(2 << 20), Overflow::Error, None), Err(TextError::TooManyBytes { .. })));
+}
+
+#[test]
 fn truncation_cuts_the_end_and_keeps_special_tokens() {
     let cut = |max| bert().encode("the cat sat down", Overflow::Truncate, Some(max));
     assert_eq!(cut(5).unwrap().ids, [2, 4, 5, 6, 3]);

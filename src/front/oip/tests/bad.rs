@@ -119,6 +119,18 @@ async fn texts_that_cannot_be_used_name_the_element() {
 }
 
 #[tokio::test]
+async fn more_texts_than_any_queue_takes_are_refused_untokenised() {
+    let world = World::new();
+    *world.echo.max_rows.lock().unwrap() = Some(2);
+    // The empty text has no tokens, which only tokenising would tell.
+    let texts =
+        |n: usize| json!({"inputs": [{"name": "text", "datatype": "BYTES", "shape": [n], "data": vec![""; n]}]});
+    infer(&world, "embed", texts(2)).await.refusal(400, "invalid_request");
+    let message = infer(&world, "embed", texts(3)).await.refusal(413, "too_large");
+    assert_eq!(message, "the request has 3 rows; a queue takes at most 2");
+}
+
+#[tokio::test]
 async fn answers_that_json_cannot_carry_are_never_200() {
     let world = World::new();
     *world.echo.instead.lock().unwrap() = Some(f32::NAN.to_le_bytes().to_vec().into());
