@@ -44,7 +44,12 @@ pub(super) async fn receive(State(front): State<Arc<Front>>, request: Request, n
     };
     let held = room.held;
     let response = next.run(Request::from_parts(parts, Body::empty())).await;
-    response.map(|inner| Body::new(Holding { inner, held }))
+    response.map(|inner| holding(inner, held))
+}
+
+/// The same body, which keeps `held` until it is read to its end or dropped.
+pub(super) fn holding<H: Send + 'static>(inner: Body, held: H) -> Body {
+    Body::new(Holding { inner, held })
 }
 
 /// The body a handler decodes; empty where the route has none.
@@ -178,15 +183,15 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Error> {
 }
 
 pin_project! {
-    /// A response body that holds its request's room until it is written or dropped.
-    struct Holding {
+    /// A body and what it holds.
+    struct Holding<H> {
         #[pin]
         inner: Body,
-        held: Vec<Held>,
+        held: H,
     }
 }
 
-impl HttpBody for Holding {
+impl<H> HttpBody for Holding<H> {
     type Data = Bytes;
     type Error = axum::Error;
 

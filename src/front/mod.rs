@@ -11,8 +11,8 @@ mod gzip;
 mod layers;
 mod oip;
 mod openai;
+mod patience;
 mod pool;
-mod preface;
 mod proxy;
 mod respond;
 mod serve;
@@ -39,7 +39,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Most bytes of an inference body, after decompression.
     pub max_body_bytes: usize,
-    /// Longest a connection may take for a request's head; also how long an idle one is kept.
+    /// Longest a request's head may take from its first byte.
     pub header_timeout: Duration,
     /// Longest an inference body may take to arrive.
     pub body_timeout: Duration,

@@ -3,15 +3,18 @@
 //! Decides how connections begin and end. A client that goes away drops its request's future, and
 //! with it the request.
 
-use super::Front;
-use super::preface::Preface;
+use super::patience::{Exchange, IDLE, Patient};
+use super::{Front, body};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
+use http::StatusCode;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -34,7 +37,7 @@ impl Front {
     /// and returns once the last answer is written. The caller bounds that wait by dropping it.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let header_timeout = self.limits.header_timeout;
-        let server = builder(header_timeout);
+        let server = builder();
         let router = self.router();
         let graceful = GracefulShutdown::new();
         let mut shutdown = pin!(shutdown);
@@ -57,12 +60,12 @@ impl Front {
     }
 }
 
-fn builder(header_timeout: Duration) -> Builder<TokioExecutor> {
+fn builder() -> Builder<TokioExecutor> {
     let mut server = Builder::new(TokioExecutor::new());
     server
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
+        .header_read_timeout(IDLE)
         .pipeline_flush(true)
         .http2()
         .timer(TokioTimer::new())
@@ -84,12 +87,21 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(peer = %self.peer, %error, "TCP_NODELAY was refused");
         }
-        let peer = self.peer;
-        let service = service_fn(move |mut request: http::Request<Incoming>| {
+        let (peer, exchange) = (self.peer, Exchange::default());
+        let io = TokioIo::new(Patient::new(stream, self.header_timeout, exchange.clone()));
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            let (router, exchange) = (router.clone(), exchange.clone());
+            let (asking, answering) = (exchange.begin(), exchange.begin());
+            let mut request = request.map(|inner| body::holding(Body::new(inner), asking));
             request.extensions_mut().insert(ConnectInfo(peer));
-            router.clone().oneshot(request)
+            async move {
+                let response = router.oneshot(request).await?;
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    exchange.go_on_for_ever();
+                }
+                Ok::<_, Infallible>(response.map(|inner| body::holding(inner, answering)))
+            }
         });
-        let io = TokioIo::new(Preface::new(stream, self.header_timeout));
         let connection = server.serve_connection_with_upgrades(io, service);
         if let Err(error) = self.watcher.watch(connection.into_owned()).await {
             tracing::debug!(peer = %self.peer, %error, "connection ended");

@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 const BODY: &str = r#"{"model":"embed","input":"w1"}"#;
 
@@ -139,6 +140,56 @@ async fn connections_that_send_no_request_are_closed() {
         client.read_to_end(&mut rest).await.unwrap();
         assert_eq!(rest, b"", "{start:?}");
     }
+}
+
+/// A connection that has had one answer.
+async fn answered_once(served: &Served) -> TcpStream {
+    let mut client = TcpStream::connect(served.address).await.unwrap();
+    client.write_all(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        answer.push(client.read_u8().await.unwrap());
+    }
+    client
+}
+
+/// Whether the server closes the connection within `seconds`, and not a second before.
+async fn closes_after(client: &mut TcpStream, seconds: u64) -> bool {
+    let stays = timeout(Duration::from_secs(seconds - 1), client.read_u8()).await.is_err();
+    let ends = timeout(Duration::from_secs(2), client.read_u8()).await;
+    stays && ends.is_ok_and(|read| read.is_err())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_kept_longer_than_a_head_may_take() {
+    let mut world = World::new();
+    world.limits.header_timeout = Duration::from_secs(10);
+    let served = serve(&world).await;
+    let mut fresh = TcpStream::connect(served.address).await.unwrap();
+    assert!(closes_after(&mut fresh, 75).await);
+    let mut pooled = answered_once(&served).await;
+    assert!(closes_after(&mut pooled, 75).await);
+    let mut slow = answered_once(&served).await;
+    assert!(timeout(Duration::from_secs(60), slow.read_u8()).await.is_err());
+    slow.write_all(b"GET / HT").await.unwrap();
+    assert!(closes_after(&mut slow, 10).await, "from its first byte a head has the shorter time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_is_no_slow_head() {
+    let mut world = World::new();
+    world.limits.header_timeout = Duration::from_secs(10);
+    world.limits.body_timeout = Duration::from_secs(30);
+    let served = serve(&world).await;
+    let mut client = TcpStream::connect(served.address).await.unwrap();
+    let (start, rest) = BODY.split_at(3);
+    let head = format!("POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", BODY.len());
+    client.write_all(format!("{head}{start}").as_bytes()).await.unwrap();
+    assert!(timeout(Duration::from_secs(20), client.read_u8()).await.is_err());
+    client.write_all(rest.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    client.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -185,7 +186,8 @@ async fn a_broken_request_body_is_the_clients_fault() {
     world.send(request).await.refusal(400, "invalid_request");
 }
 
-#[tokio::test]
+/// Runs on a clock that jumps: no time limit of HTTP applies to the pipe.
+#[tokio::test(start_paused = true)]
 async fn upgrades_become_a_pipe() {
     let (world, _) = world().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -199,7 +201,9 @@ async fn upgrades_become_a_pipe() {
         head.push(client.read_u8().await.unwrap());
     }
     assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
-    client.write_all(b"ping").await.unwrap();
+    client.write_all(b"pi").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    client.write_all(b"ng").await.unwrap();
     let mut back = [0; 4];
     client.read_exact(&mut back).await.unwrap();
     assert_eq!(&back, b"ping");
