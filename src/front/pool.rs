@@ -3,6 +3,7 @@
 //! Decides how many closures run at once. What is too long is each caller's own measure.
 
 use crate::error::{Error, Reason};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -39,17 +40,22 @@ impl Pool {
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         if inline {
-            return work();
+            // Unwinding further would end the connection, and every other request on it.
+            return catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(broken()));
         }
-        let broken = |_| Error::new(Reason::ExecutionFailed, "the request could not be processed");
         let slot =
             Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Error::new(Reason::Draining, "shutting down"))?;
         let task = spawn_blocking(move || {
             let _slot = slot;
             work()
         });
-        task.await.map_err(broken)?
+        task.await.map_err(|_| broken())?
     }
+}
+
+/// The answer to a request whose work panicked.
+fn broken() -> Error {
+    Error::new(Reason::ExecutionFailed, "the request could not be processed")
 }
 
 #[cfg(test)]
@@ -60,8 +66,10 @@ mod tests {
     async fn work_runs_and_a_panic_is_an_answer() {
         let pool = Pool::new(1);
         assert_eq!(pool.run(false, || Ok(1)).await.unwrap(), 1);
-        let failed = pool.run::<()>(false, || panic!("a bug")).await.unwrap_err();
-        assert_eq!(failed.reason, Reason::ExecutionFailed);
+        for inline in [false, true] {
+            let failed = pool.run::<()>(inline, || panic!("a bug")).await.unwrap_err();
+            assert_eq!(failed.reason, Reason::ExecutionFailed);
+        }
         assert_eq!(pool.run(false, || Ok(2)).await.unwrap(), 2, "the slot is given back");
     }
 }
