@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::dispatch::{Driver, Handle};
 use crate::document::Diagnostic;
 use crate::exec::{RuntimeError, WorkerHandle};
-use crate::front::{Front, Limits, Pool};
+use crate::front::{Front, Limits, Pool, Upstream};
 use crate::metrics::Metrics;
 use crate::model::Registry;
 use crate::readiness::Readiness;
@@ -139,8 +139,7 @@ fn front(
         body_timeout: config.body_timeout,
     };
     let pool = Pool::new(load::cores());
-    // The configuration has checked the URL already.
-    let upstream = config.upstream.as_ref().and_then(|url| url.to_string().parse().ok());
+    let upstream = config.upstream.clone().map(|server| Upstream::new(server.authority, server.base));
     Front { registry, backend: Arc::new(handle), metrics, readiness, limits, pool, upstream }
 }
 

@@ -2,6 +2,8 @@
 
 use super::{Device, Upstream};
 use crate::telemetry::{self, LogFormat};
+use http::Uri;
+use http::uri::Scheme;
 use std::net::SocketAddr;
 
 /// A kind of text: which are accepted, in words, and what they mean.
@@ -15,8 +17,10 @@ pub(super) const ADDRESS: Kind<SocketAddr> = Kind {
     parse: |text| text.parse().ok(),
 };
 
-pub(super) const UPSTREAM: Kind<Upstream> =
-    Kind { expected: "a server such as \"http://127.0.0.1:9000\" (plain http, without a path)", parse: upstream };
+pub(super) const UPSTREAM: Kind<Upstream> = Kind {
+    expected: "a server such as \"http://127.0.0.1:9000\" or \"http://host/base\" (plain http)",
+    parse: upstream,
+};
 
 pub(super) const DEVICE: Kind<Device> = Kind {
     expected: "\"auto\" or \"cpu\" (\"cuda\" is not yet supported in this build)",
@@ -47,11 +51,13 @@ fn model_name(text: &str) -> Option<String> {
 }
 
 fn upstream(text: &str) -> Option<Upstream> {
-    let authority = text.strip_prefix("http://")?;
-    let authority: http::uri::Authority = authority.strip_suffix('/').unwrap_or(authority).parse().ok()?;
+    // A URI is parsed without its fragment; everything else must be used.
+    let uri: Uri = text.parse().ok().filter(|_| !text.contains('#'))?;
+    let authority = uri.authority().filter(|_| uri.scheme() == Some(&Scheme::HTTP) && uri.query().is_none())?;
     let host = authority.host();
     let port = authority.as_str().strip_prefix(host)?;
     // The rest is a port in full or nothing: no name or password, no stray colon.
     let is_whole = port.is_empty() || authority.port_u16().is_some_and(|port| port != 0);
-    (!host.is_empty() && is_whole).then_some(Upstream { authority })
+    let base = uri.path().trim_end_matches('/').to_owned();
+    (!host.is_empty() && is_whole).then(|| Upstream { authority: authority.clone(), base })
 }

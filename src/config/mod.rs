@@ -11,7 +11,7 @@ mod tests;
 
 use crate::document::{self, Diagnostic};
 use crate::telemetry::LogFormat;
-use std::fmt;
+use http::uri::Authority;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -101,25 +101,13 @@ pub enum Device {
     Cpu,
 }
 
-/// An HTTP server: `http://HOST[:PORT]`.
+/// An HTTP server: `http://HOST[:PORT][/BASE]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// The host, with its port where one was given, as a `Host` header has it.
-    pub authority: http::uri::Authority,
-}
-
-impl Upstream {
-    /// The port, 80 where none was given.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.authority.port_u16().unwrap_or(80)
-    }
-}
-
-impl fmt::Display for Upstream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority)
-    }
+    pub authority: Authority,
+    /// The path below which everything is asked for, without its last slash; empty for none.
+    pub base: String,
 }
 
 impl Config {

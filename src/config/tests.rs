@@ -71,7 +71,7 @@ fn every_key_of_the_file_is_read() {
     let config = of(text, &Overrides::default()).unwrap();
     assert_eq!(config.admin_listen.to_string(), "[::1]:0");
     assert_eq!(config.policies, Some("etc/policies".into()));
-    assert_eq!(config.upstream.as_ref().map(ToString::to_string), Some("http://localhost:9000".into()));
+    assert_eq!(config.upstream.as_ref().map(|server| server.authority.as_str()), Some("localhost:9000"));
     assert_eq!((config.max_body_bytes, config.drain_delay), (1 << 20, Duration::from_secs(5)));
     assert_eq!((config.header_timeout, config.body_timeout), (Duration::from_secs(1), Duration::from_secs(2)));
     assert_eq!(config.ready_file, Some("/run/ready.json".into()));
@@ -98,7 +98,7 @@ fn a_flag_beats_the_file() {
     let config = of(text, &overrides).unwrap();
     assert_eq!((config.listen.port(), &*config.log_level), (2, "warn"));
     assert_eq!(config.policies, Some("q".into()));
-    assert_eq!(config.upstream.map(|upstream| upstream.port()), Some(80));
+    assert_eq!(config.upstream.map(|server| server.authority.to_string()), Some("a".into()));
     assert_eq!(config.onnxruntime_library, Some("b.so".into()));
     assert_eq!(config.models[0].device, Device::Cpu);
     assert_eq!(of(text, &library("")).unwrap().onnxruntime_library, Some("etc/a.so".into()));
@@ -164,15 +164,18 @@ fn what_has_no_machinery_is_refused() {
 }
 
 #[test]
-fn an_upstream_is_plain_http_without_a_path() {
+fn an_upstream_is_plain_http_and_may_have_a_base() {
     let read = |text: &str| of(&format!("upstream = {text:?}"), &flags());
     for good in ["http://a", "http://a:1", "http://[::1]:80", "http://127.0.0.1:9000/"] {
         assert!(read(good).is_ok(), "{good}");
     }
-    for wrong in
-        ["https://a", "a:80", "http://", "http://a/b", "http://u:p@a", "http://a:0", "http://a:99999", "http://a:"]
-    {
+    let wrong = "https://a a:80 http:// http://a/?q http://a/#f http://u:p@a http://a:0 http://a:99999 http://a: \
+                 http:///b /b ftp://a";
+    for wrong in wrong.split_whitespace() {
         assert!(read(wrong).is_err(), "{wrong}");
+    }
+    for (text, base) in [("http://a", ""), ("http://a/", ""), ("http://a:1/b/c/", "/b/c"), ("http://a/b", "/b")] {
+        assert_eq!(read(text).unwrap().upstream.unwrap().base, base);
     }
 }
 

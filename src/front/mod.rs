@@ -25,7 +25,7 @@ mod tests;
 
 pub use backend::{Backend, Held, InferFuture};
 pub use pool::Pool;
-pub use proxy::{BadUpstream, Upstream};
+pub use proxy::Upstream;
 
 use crate::metrics::{Metrics, Protocol};
 use crate::model::Registry;

@@ -17,7 +17,6 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::error::Error as StdError;
 use std::net::SocketAddr;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,36 +34,13 @@ pub struct Upstream {
     client: Client<HttpConnector, Body>,
 }
 
-/// A URL that cannot be an upstream.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("upstream {url:?} is not understood ({cause}): allowed is http://host[:port][/base]")]
-pub struct BadUpstream {
-    url: String,
-    cause: String,
-}
-
-impl FromStr for Upstream {
-    type Err = BadUpstream;
-
-    fn from_str(url: &str) -> Result<Self, BadUpstream> {
-        let bad = |cause: &str| BadUpstream { url: url.to_owned(), cause: cause.to_owned() };
-        let uri: Uri = url.parse().map_err(|e: http::uri::InvalidUri| bad(&e.to_string()))?;
-        if uri.scheme() != Some(&Scheme::HTTP) {
-            return Err(bad("its scheme is not http"));
-        }
-        if uri.query().is_some() {
-            return Err(bad("it has a query"));
-        }
-        let authority = uri.authority().cloned().ok_or_else(|| bad("it names no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(bad("it holds credentials"));
-        }
-        let base = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self { authority, base, client: client() })
-    }
-}
-
 impl Upstream {
+    /// The server at `authority`, below `base`: a path without its last slash, or nothing.
+    #[must_use]
+    pub fn new(authority: Authority, base: String) -> Self {
+        Self { authority, base, client: client() }
+    }
+
     /// The same path and query, below the upstream's base.
     fn uri(&self, path: &str) -> Result<Uri, Error> {
         let path = format!("{}{path}", self.base);

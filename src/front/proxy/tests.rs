@@ -63,7 +63,7 @@ async fn echo(
 
 async fn upstream() -> (Upstream, Seen) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/base/", listener.local_addr().unwrap());
+    let authority = listener.local_addr().unwrap().to_string().parse().unwrap();
     let seen = Seen::default();
     let shared = Arc::clone(&seen);
     tokio::spawn(async move {
@@ -74,7 +74,7 @@ async fn upstream() -> (Upstream, Seen) {
             tokio::spawn(server.serve_connection(TokioIo::new(stream), service).with_upgrades());
         }
     });
-    (url.parse().unwrap(), seen)
+    (Upstream::new(authority, "/base".into()), seen)
 }
 
 async fn world() -> (World, Seen) {
@@ -162,9 +162,9 @@ async fn our_paths_stay_ours() {
 async fn an_upstream_that_is_away_is_502_in_the_protocols_shape() {
     let mut world = World::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let authority = listener.local_addr().unwrap().to_string().parse().unwrap();
     drop(listener);
-    world.upstream = Some(url.parse().unwrap());
+    world.upstream = Some(Upstream::new(authority, String::new()));
     world.get("/v1/completions").await.refusal(502, "upstream_failed");
     let answer = world.get("/other").await;
     assert_eq!(answer.refusal(502, "upstream_failed"), "the upstream could not be reached");
@@ -207,12 +207,4 @@ async fn upgrades_become_a_pipe() {
     let mut back = [0; 4];
     client.read_exact(&mut back).await.unwrap();
     assert_eq!(&back, b"ping");
-}
-
-#[test]
-fn bad_upstreams_say_what_is_allowed() {
-    for bad in ["", "host:80", "https://host", "http://", "http://u:p@host", "http://host/?q", "ftp://host"] {
-        let message = bad.parse::<Upstream>().unwrap_err().to_string();
-        assert!(message.contains("http://host[:port]"), "{message}");
-    }
 }
