@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// An instant on the process's own monotonic clock, in nanoseconds since an arbitrary origin.
@@ -93,4 +94,13 @@ impl Priority {
     pub fn level(self, levels: u32) -> u32 {
         if self.0 == 0 { levels.div_ceil(2).max(1) } else { self.0.clamp(1, levels.max(1)) }
     }
+}
+
+/// A file that the operator named, and where: messages about it say both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedFile {
+    /// The file.
+    pub path: PathBuf,
+    /// The flag, the variable, or the place in a file that names it.
+    pub by: String,
 }

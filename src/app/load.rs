@@ -43,7 +43,7 @@ pub(super) fn models(config: &Config) -> Result<(Vec<Arc<Model>>, Vec<WorkerPlan
     if config.models.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    let runtime = Runtime::load(config.onnxruntime_library.as_deref())?;
+    let runtime = Runtime::load(config.onnxruntime_library.as_ref())?;
     let version = runtime.version().unwrap_or("unknown");
     tracing::info!(path = %runtime.path().display(), version, "ONNX Runtime");
     let (mut models, mut plans) = (Vec::new(), Vec::new());

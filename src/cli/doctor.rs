@@ -4,7 +4,7 @@
 
 use crate::exec::{Difference, OnnxBackend, Runtime, differences, probe};
 use crate::model::{Datatype, Folder, Model, ModelSpec};
-use crate::types::ModelId;
+use crate::types::{ModelId, NamedFile};
 use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Looks for ONNX Runtime (`library` as configured), and into `model`, a model's folder; prints one line
 /// a fact. Exit code 1 when anything failed; warnings do not count.
 #[must_use]
-pub(super) fn run(library: Option<&Path>, model: Option<&Path>) -> ExitCode {
+pub(super) fn run(library: Option<&NamedFile>, model: Option<&Path>) -> ExitCode {
     let mut report = Report::default();
     match Runtime::load(library) {
         Ok(runtime) => {

@@ -7,6 +7,7 @@ mod doctor;
 mod policy;
 mod serve;
 
+use crate::config::Overrides;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +20,11 @@ fn failed() -> ExitCode {
 /// Bad usage or configuration.
 fn bad_usage() -> ExitCode {
     ExitCode::from(2)
+}
+
+/// The variable that other programs of ONNX Runtime read too.
+fn ort_dylib_path() -> Option<PathBuf> {
+    std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from)
 }
 
 /// A batching sidecar for ML inference.
@@ -66,6 +72,9 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Policy(Policy::Check { paths }) => policy::check(&paths),
         Command::Bench(args) => bench::run(args),
-        Command::Doctor { model, onnxruntime_library } => doctor::run(onnxruntime_library.as_deref(), model.as_deref()),
+        Command::Doctor { model, onnxruntime_library } => {
+            let flags = Overrides { onnxruntime_library, ort_dylib_path: ort_dylib_path(), ..Overrides::default() };
+            doctor::run(flags.library(None).as_ref(), model.as_deref())
+        }
     }
 }

@@ -56,6 +56,7 @@ impl From<Args> for Overrides {
             device: args.device,
             upstream: args.upstream,
             onnxruntime_library: args.onnxruntime_library,
+            ort_dylib_path: super::ort_dylib_path(),
             ready_file: args.ready_file,
             log_format: args.log_format,
             log_level: args.log_level,

@@ -11,6 +11,7 @@ mod tests;
 
 use crate::document::{self, Diagnostic};
 use crate::telemetry::LogFormat;
+use crate::types::NamedFile;
 use http::uri::Authority;
 use std::fs;
 use std::net::SocketAddr;
@@ -36,6 +37,8 @@ pub struct Overrides {
     pub upstream: Option<String>,
     /// `--onnxruntime-library`.
     pub onnxruntime_library: Option<PathBuf>,
+    /// `ORT_DYLIB_PATH`, which counts where nothing else names the library.
+    pub ort_dylib_path: Option<PathBuf>,
     /// `--ready-file`.
     pub ready_file: Option<PathBuf>,
     /// `--log-format`.
@@ -66,7 +69,7 @@ pub struct Config {
     /// How long a client may take to send a request's body.
     pub body_timeout: Duration,
     /// The ONNX Runtime library that was named; without one the loader's path is searched.
-    pub onnxruntime_library: Option<PathBuf>,
+    pub onnxruntime_library: Option<NamedFile>,
     /// Where to write the addresses taken, once ready.
     pub ready_file: Option<PathBuf>,
     /// How log lines look.
@@ -108,6 +111,20 @@ pub struct Upstream {
     pub authority: Authority,
     /// The path below which everything is asked for, without its last slash; empty for none.
     pub base: String,
+}
+
+impl Overrides {
+    /// The ONNX Runtime library: the flag's, else the one `written` in the file, else `ORT_DYLIB_PATH`'s.
+    #[must_use]
+    pub fn library(&self, written: Option<NamedFile>) -> Option<NamedFile> {
+        let named = |path: &Option<PathBuf>, by: &str| {
+            let path = path.clone().filter(|path| !path.as_os_str().is_empty())?;
+            Some(NamedFile { path, by: by.to_owned() })
+        };
+        named(&self.onnxruntime_library, &read::flag_name("onnxruntime_library"))
+            .or(written)
+            .or_else(|| named(&self.ort_dylib_path, "ORT_DYLIB_PATH"))
+    }
 }
 
 impl Config {

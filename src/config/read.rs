@@ -3,6 +3,7 @@
 use super::kind::{self, Kind};
 use super::{Config, Device, LogFormat, ModelConfig, Overrides};
 use crate::document::{Diagnostic, Document, Table};
+use crate::types::NamedFile;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -57,6 +58,7 @@ impl Reader<'_, '_> {
         let mut http = self.root.table("http");
         let mut onnxruntime = self.root.table("onnxruntime");
         let library = path(&mut onnxruntime, "library", self.folder);
+        let library = library.map(|path| NamedFile { path, by: onnxruntime.source("library") });
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let seconds = Duration::from_secs;
         Config {
@@ -72,7 +74,7 @@ impl Reader<'_, '_> {
             drain_timeout: self.root.duration("drain_timeout", Duration::ZERO).unwrap_or(seconds(30)),
             header_timeout: http.duration("header_timeout", SHORTEST).unwrap_or(seconds(10)),
             body_timeout: http.duration("body_timeout", SHORTEST).unwrap_or(seconds(30)),
-            onnxruntime_library: given(flags.onnxruntime_library.as_deref()).or(library),
+            onnxruntime_library: flags.library(library),
             ready_file: self.path("ready_file", flags.ready_file.as_deref()),
             log_format: self
                 .text("log_format", &kind::LOG_FORMAT, flags.log_format.as_deref())
@@ -100,8 +102,7 @@ impl Reader<'_, '_> {
     }
 
     fn flag_fault(&mut self, key: &str, message: String, help: Option<&str>) {
-        let name = format!("--{} (INFERNEO_{})", key.replace('_', "-"), key.to_uppercase());
-        self.faults.push(Diagnostic::whole(&name, message, help.map(str::to_owned)));
+        self.faults.push(Diagnostic::whole(&flag_name(key), message, help.map(str::to_owned)));
     }
 
     fn path(&mut self, key: &str, flag: Option<&Path>) -> Option<PathBuf> {
@@ -181,6 +182,11 @@ fn name_of_folder(table: &Table<'_>, path: &Path) -> Option<String> {
         table.fault("path", "this folder's name cannot name a model", Some(help));
     }
     name
+}
+
+/// How messages call the flag of a key.
+pub(super) fn flag_name(key: &str) -> String {
+    format!("--{} (INFERNEO_{})", key.replace('_', "-"), key.to_uppercase())
 }
 
 /// The last component of a path, empty where it has none that is text.

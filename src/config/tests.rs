@@ -75,7 +75,7 @@ fn every_key_of_the_file_is_read() {
     assert_eq!((config.max_body_bytes, config.drain_delay), (1 << 20, Duration::from_secs(5)));
     assert_eq!((config.header_timeout, config.body_timeout), (Duration::from_secs(1), Duration::from_secs(2)));
     assert_eq!(config.ready_file, Some("/run/ready.json".into()));
-    assert_eq!(config.onnxruntime_library, Some("/opt/libonnxruntime.so".into()));
+    assert_eq!(config.onnxruntime_library.unwrap().path, Path::new("/opt/libonnxruntime.so"));
     assert_eq!((config.log_format, &*config.log_level), (LogFormat::Json, "debug"));
     let models: Vec<_> = config.models.iter().map(|m| (&*m.name, m.path.to_str().unwrap(), m.device)).collect();
     assert_eq!(models, [("minilm", "etc/models/minilm/", Device::Cpu), ("other", "/models/x", Device::Auto)]);
@@ -85,23 +85,40 @@ fn every_key_of_the_file_is_read() {
 #[test]
 fn a_flag_beats_the_file() {
     let text = "listen = \"127.0.0.1:1\"\nlog_level = \"off\"\npolicies = \"p\"\nupstream = \"http://a\"\n\
-                [onnxruntime]\nlibrary = \"a.so\"\n[[model]]\npath = \"m\"\ndevice = \"auto\"";
-    let library = |flag: &str| Overrides { onnxruntime_library: Some(flag.into()), ..Overrides::default() };
+                [[model]]\npath = \"m\"\ndevice = \"auto\"";
     let overrides = Overrides {
         listen: Some("127.0.0.1:2".into()),
         log_level: Some("warn".into()),
         policies: Some("q".into()),
         upstream: Some(String::new()),
         device: Some("cpu".into()),
-        ..library("b.so")
+        ..Overrides::default()
     };
     let config = of(text, &overrides).unwrap();
     assert_eq!((config.listen.port(), &*config.log_level), (2, "warn"));
     assert_eq!(config.policies, Some("q".into()));
     assert_eq!(config.upstream.map(|server| server.authority.to_string()), Some("a".into()));
-    assert_eq!(config.onnxruntime_library, Some("b.so".into()));
     assert_eq!(config.models[0].device, Device::Cpu);
-    assert_eq!(of(text, &library("")).unwrap().onnxruntime_library, Some("etc/a.so".into()));
+}
+
+#[test]
+fn the_library_is_the_flags_then_the_files_then_the_variables() {
+    let text = "[onnxruntime]\n  library = \"a.so\"\n";
+    let library = |text: &str, flag: &str| {
+        let variable = Some("c.so".into());
+        let flags = Overrides { onnxruntime_library: Some(flag.into()), ort_dylib_path: variable, ..flags() };
+        let named = of(text, &flags).unwrap().onnxruntime_library.unwrap();
+        (named.path.to_str().unwrap().to_owned(), named.by)
+    };
+    let flag = "--onnxruntime-library (INFERNEO_ONNXRUNTIME_LIBRARY)";
+    for (text, given, path, by) in [
+        (text, "b.so", "b.so", flag),
+        (text, "", "etc/a.so", "etc/inferneo.toml:2:13: [onnxruntime] library"),
+        ("", "", "c.so", "ORT_DYLIB_PATH"),
+    ] {
+        assert_eq!(library(text, given), (path.to_owned(), by.to_owned()));
+    }
+    assert_eq!(of("", &flags()).unwrap().onnxruntime_library, None);
 }
 
 #[test]

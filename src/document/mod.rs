@@ -104,6 +104,11 @@ impl<'t> Document<'t> {
         self.faults.borrow_mut().push(Fault { start: at.start, end: at.end, message: message.into(), help });
     }
 
+    fn place_of(&self, at: Span) -> String {
+        let place = Lines::of(self.text).place(at);
+        format!("{}:{}:{}", self.file, place.line, place.column)
+    }
+
     fn know(&self, keys: Vec<String>, place: String) {
         self.known.borrow_mut().extend(keys.into_iter().map(|key| (key, place.clone())));
     }

@@ -58,6 +58,13 @@ impl<'d> Table<'d> {
         entry.map_or_else(|| self.at.clone(), |(key, _)| key.span())
     }
 
+    /// Where the key's value stands, in words: the file, the line, the column and the key.
+    #[must_use]
+    pub fn source(&self, key: &str) -> String {
+        let key_here = if self.name.is_empty() { key.to_owned() } else { format!("[{}] {key}", self.name) };
+        format!("{}: {key_here}", self.document.place_of(self.at(key)))
+    }
+
     /// The key's value if it is a string. The key does not count as read.
     #[must_use]
     pub fn peek(&self, key: &str) -> Option<&'d str> {

@@ -1,14 +1,14 @@
-//! The one ONNX Runtime of this process: where its library is looked for, and its environment.
+//! The one ONNX Runtime of this process: its library and its environment.
 //!
-//! Decides the order of look-up (contract 1). Knows no model and no session.
+//! Decides what loads and under which settings. Knows no flag or variable that named the library, no model
+//! and no session.
 
 use super::telemetry::disable_telemetry;
+use crate::types::NamedFile;
 use ort::LoadDynamicError;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
-use std::env;
 use std::error::Error;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -29,18 +29,18 @@ pub struct Runtime {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuntimeError {
     /// A file that somebody named does not exist or is not a file.
-    #[error("{source_name} names {}, which is not a file; name the ONNX Runtime library itself (libonnxruntime.so)", path.display())]
+    #[error("{by} names {}, which is not a file; name the ONNX Runtime library itself (libonnxruntime.so)", path.display())]
     NotAFile {
         /// Who named it.
-        source_name: &'static str,
+        by: String,
         /// What was named.
         path: PathBuf,
     },
     /// A file that somebody named does not load.
-    #[error("{source_name} names {}, which does not load as ONNX Runtime: {message}; name a build of version 1.{} or newer for this machine", path.display(), ort::MINOR_VERSION)]
+    #[error("{by} names {}, which does not load as ONNX Runtime: {message}; name a build of version 1.{} or newer for this machine", path.display(), ort::MINOR_VERSION)]
     DoesNotLoad {
         /// Who named it.
-        source_name: &'static str,
+        by: String,
         /// What was named.
         path: PathBuf,
         /// The loader's words.
@@ -73,17 +73,16 @@ pub enum RuntimeError {
 impl Runtime {
     /// Loads ONNX Runtime, or returns the one this process already has.
     ///
-    /// `named` is what the flag, `INFERNEO_ONNXRUNTIME_LIBRARY` or the configuration file says; without it
-    /// `ORT_DYLIB_PATH` counts, then the loader's path.
+    /// `named` is the operator's choice; without one the loader's path is searched.
     ///
     /// # Errors
     /// [`RuntimeError`]; a library that was named and does not load is never passed over for the next one.
-    pub fn load(named: Option<&Path>) -> Result<Arc<Self>, RuntimeError> {
+    pub fn load(named: Option<&NamedFile>) -> Result<Arc<Self>, RuntimeError> {
         static LOADED: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-        let candidate = Candidate::choose(named, env::var_os("ORT_DYLIB_PATH").as_deref())?;
+        let candidate = Candidate::choose(named)?;
         if let Some(runtime) = &*loaded {
-            let same = candidate.source_name.is_none() || candidate.path == runtime.path;
+            let same = candidate.named_by.is_none() || candidate.path == runtime.path;
             return if same {
                 Ok(runtime.clone())
             } else {
@@ -128,24 +127,19 @@ impl Runtime {
 #[derive(Debug, PartialEq, Eq)]
 struct Candidate {
     /// Who named it; `None` for the loader's path.
-    source_name: Option<&'static str>,
+    named_by: Option<String>,
     path: PathBuf,
 }
 
 impl Candidate {
-    fn choose(named: Option<&Path>, ort_dylib_path: Option<&OsStr>) -> Result<Self, RuntimeError> {
-        let from_variable = ort_dylib_path.filter(|v| !v.is_empty()).map(Path::new);
-        let (source_name, path) = match (named, from_variable) {
-            (Some(path), _) => ("the configured library", path),
-            (None, Some(path)) => ("ORT_DYLIB_PATH", path),
-            (None, None) => {
-                return Ok(Self { source_name: None, path: DEFAULT_LIBRARY.into() });
-            }
+    fn choose(named: Option<&NamedFile>) -> Result<Self, RuntimeError> {
+        let Some(NamedFile { path, by }) = named else {
+            return Ok(Self { named_by: None, path: DEFAULT_LIBRARY.into() });
         };
         // The real path, because a relative one would be tried beside the executable first.
         match path.canonicalize() {
-            Ok(path) if path.is_file() => Ok(Self { source_name: Some(source_name), path }),
-            _ => Err(RuntimeError::NotAFile { source_name, path: path.to_path_buf() }),
+            Ok(path) if path.is_file() => Ok(Self { named_by: Some(by.clone()), path }),
+            _ => Err(RuntimeError::NotAFile { by: by.clone(), path: path.clone() }),
         }
     }
 
@@ -153,11 +147,11 @@ impl Candidate {
         if !disable_telemetry() {
             tracing::warn!("ONNX Runtime may record usage: set ORT_DISABLE_TELEMETRY=1 before starting");
         }
-        let builder = ort::init_from(&self.path).map_err(|e| match self.source_name {
-            Some(source_name) => RuntimeError::DoesNotLoad { source_name, path: self.path.clone(), message: words(&e) },
+        let builder = ort::init_from(&self.path).map_err(|e| match self.named_by.clone() {
+            Some(by) => RuntimeError::DoesNotLoad { by, path: self.path.clone(), message: words(&e) },
             None => RuntimeError::NotFound { message: words(&e) },
         })?;
-        let path = if self.source_name.is_some() { self.path } else { mapped_library().unwrap_or(self.path) };
+        let path = if self.named_by.is_some() { self.path } else { mapped_library().unwrap_or(self.path) };
         let environment = builder
             .with_name("inferneo")
             .with_telemetry(false)
@@ -210,26 +204,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_named_library_beats_the_variable_and_the_loader() {
+    fn a_library_that_is_no_file_is_an_error_and_says_who_named_it() {
         let dir = tempfile::tempdir().unwrap();
-        let (flag, variable) = (dir.path().join("a.so"), dir.path().join("b.so"));
-        std::fs::write(&flag, "").unwrap();
-        std::fs::write(&variable, "").unwrap();
-        let chosen = |named, var| Candidate::choose(named, var).unwrap().path;
-        assert_eq!(chosen(Some(flag.as_path()), Some(variable.as_os_str())), flag.canonicalize().unwrap());
-        assert_eq!(chosen(None, Some(variable.as_os_str())), variable.canonicalize().unwrap());
-        assert_eq!(chosen(None, Some(OsStr::new(""))), Path::new(DEFAULT_LIBRARY));
-        assert_eq!(chosen(None, None), Path::new(DEFAULT_LIBRARY));
-    }
-
-    #[test]
-    fn a_named_library_that_is_no_file_is_an_error() {
-        let dir = tempfile::tempdir().unwrap();
-        let missing = dir.path().join("libonnxruntime.so");
-        let error = Candidate::choose(Some(&missing), None).unwrap_err();
-        assert!(error.to_string().contains(missing.to_str().unwrap()), "{error}");
-        let error = Candidate::choose(None, Some(dir.path().as_os_str())).unwrap_err();
-        assert!(error.to_string().contains("ORT_DYLIB_PATH"), "{error}");
+        for path in [dir.path().to_owned(), dir.path().join("libonnxruntime.so")] {
+            let named = NamedFile { path: path.clone(), by: "inferneo.toml:7:11: [onnxruntime] library".into() };
+            let error = Candidate::choose(Some(&named)).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{} names {}", named.by, path.display())), "{error}");
+        }
+        assert_eq!(Candidate::choose(None).unwrap().path, Path::new(DEFAULT_LIBRARY));
     }
 
     #[test]

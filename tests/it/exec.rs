@@ -10,7 +10,7 @@ use inferneo::exec::{
 use inferneo::model::{Datatype, Dim, Model, ModelSpec, RawDim, RawIo, Task, TensorSpec};
 use inferneo::request::{Answer, InferRequest, Payload, Tensor, TensorItem, Tokens, Want};
 use inferneo::text::Pooling;
-use inferneo::types::{BatchId, ModelId, Priority, ShapeClass, WorkerId};
+use inferneo::types::{BatchId, ModelId, NamedFile, Priority, ShapeClass, WorkerId};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -22,8 +22,12 @@ fn cached(path: &str) -> PathBuf {
     path
 }
 
+fn named(path: PathBuf) -> NamedFile {
+    NamedFile { path, by: "a test".into() }
+}
+
 fn runtime() -> Arc<Runtime> {
-    Runtime::load(Some(&cached("onnxruntime/libonnxruntime.so"))).unwrap()
+    Runtime::load(Some(&named(cached("onnxruntime/libonnxruntime.so")))).unwrap()
 }
 
 fn minilm() -> PathBuf {
@@ -221,7 +225,7 @@ fn the_runtime_says_where_it_is_and_what() {
     assert!(runtime.path().is_file());
     assert!(runtime.version().is_some_and(|v| v.starts_with("1.")), "{:?}", runtime.version());
     assert!(runtime.providers().iter().any(|p| p == "CPUExecutionProvider"));
-    let other = Runtime::load(Some(Path::new("/dev/null/libonnxruntime.so"))).unwrap_err();
+    let other = Runtime::load(Some(&named("/dev/null/libonnxruntime.so".into()))).unwrap_err();
     assert!(other.to_string().contains("/dev/null"), "{other}");
 }
 
