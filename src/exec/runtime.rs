@@ -172,12 +172,13 @@ fn words(error: &LoadDynamicError) -> String {
     }
 }
 
-/// Passes the runtime's own messages on. Its warnings describe the graph, not the service: they are
-/// for somebody who looks for them.
+/// Passes the runtime's own messages on. Its warnings describe the graph, not the service, and its errors
+/// quote a request's values: they are for somebody who looks for them. An error that ends a run comes back
+/// from that run, and is reported where it is known which request it was.
 fn log(level: LogLevel, category: &str, _id: &str, location: &str, message: &str) {
     match level {
-        LogLevel::Error | LogLevel::Fatal => tracing::error!(category, location, "onnxruntime: {message}"),
-        LogLevel::Warning => tracing::debug!(category, location, "onnxruntime: {message}"),
+        LogLevel::Fatal => tracing::error!(category, location, "onnxruntime: {message}"),
+        LogLevel::Error | LogLevel::Warning => tracing::debug!(category, location, "onnxruntime: {message}"),
         LogLevel::Info | LogLevel::Verbose => tracing::trace!(category, location, "onnxruntime: {message}"),
     }
 }
@@ -212,6 +213,35 @@ mod tests {
             assert!(error.starts_with(&format!("{} names {}", named.by, path.display())), "{error}");
         }
         assert_eq!(Candidate::choose(None).unwrap().path, Path::new(DEFAULT_LIBRARY));
+    }
+
+    #[test]
+    fn the_runtimes_errors_are_no_errors_of_the_service() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let written = Arc::clone(&lines);
+        let show = |level| {
+            let writer = Shared(Arc::clone(&written));
+            let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(move || writer.clone()).finish();
+            tracing::subscriber::with_default(lines, || log(LogLevel::Error, "onnx", "", "x.cc:1", "idx=7 is out"));
+        };
+        show(tracing::Level::INFO);
+        assert!(lines.lock().unwrap().is_empty());
+        show(tracing::Level::DEBUG);
+        let shown = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+        assert!(shown.contains("DEBUG") && shown.contains("idx=7"), "{shown}");
+    }
+
+    #[derive(Clone)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
     }
 
     #[test]
