@@ -2,6 +2,7 @@
 //!
 //! Decides what counts as a warning and what as a failure. Changes nothing.
 
+use crate::config::name_and_folder;
 use crate::exec::{Difference, OnnxBackend, Runtime, differences, probe};
 use crate::model::{Datatype, Folder, Model, ModelSpec};
 use crate::types::{ModelId, NamedFile};
@@ -10,16 +11,20 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Looks for ONNX Runtime (`library` as configured), and into `model`, a model's folder; prints one line
-/// a fact. Exit code 1 when anything failed; warnings do not count.
+/// Looks for ONNX Runtime (`library` as configured), and into `models`, each `[NAME=]DIR` as `serve` takes
+/// them; prints one line a fact. Exit code 1 when anything failed; warnings do not count.
 #[must_use]
-pub(super) fn run(library: Option<&NamedFile>, model: Option<&Path>) -> ExitCode {
+pub(super) fn run(library: Option<&NamedFile>, models: &[String]) -> ExitCode {
     let mut report = Report::default();
     match Runtime::load(library) {
         Ok(runtime) => {
             look_at_runtime(&runtime, &mut report);
-            if let Some(folder) = model {
-                look_at_model(&runtime, folder, &mut report);
+            for model in models.iter().filter(|model| !model.is_empty()) {
+                let (name, folder) = name_and_folder(model);
+                if models.len() > 1 {
+                    report.ok(format!("model {name} at {folder}"));
+                }
+                look_at_model(&runtime, Path::new(folder), &mut report);
             }
         }
         Err(error) => report.failure(error),

@@ -46,9 +46,9 @@ enum Command {
     Bench(bench::Args),
     /// Say what was found on this machine, and the mend for what is missing
     Doctor {
-        /// Model folder to look at
-        #[arg(long, value_name = "DIR", env = "INFERNEO_MODEL")]
-        model: Option<PathBuf>,
+        /// Model folder to look at; repeatable
+        #[arg(long, value_name = "[NAME=]DIR", env = "INFERNEO_MODEL", value_delimiter = ',')]
+        model: Vec<String>,
         /// ONNX Runtime's shared library
         #[arg(long, value_name = "FILE", env = "INFERNEO_ONNXRUNTIME_LIBRARY")]
         onnxruntime_library: Option<PathBuf>,
@@ -74,7 +74,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Doctor { model, onnxruntime_library } => {
             let flags = Overrides { onnxruntime_library, ort_dylib_path: ort_dylib_path(), ..Overrides::default() };
-            doctor::run(flags.library(None).as_ref(), model.as_deref())
+            doctor::run(flags.library(None).as_ref(), &model)
         }
     }
 }

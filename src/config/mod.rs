@@ -113,6 +113,14 @@ pub struct Upstream {
     pub base: String,
 }
 
+/// Splits `[NAME=]DIR` of `--model`; without a name it is the folder's own, empty where that is no text.
+/// What stands before the first `=` is a path if it has a slash.
+#[must_use]
+pub fn name_and_folder(text: &str) -> (&str, &str) {
+    let split = text.split_once('=').filter(|(name, _)| !name.contains('/'));
+    split.unwrap_or((read::file_name(Path::new(text)), text))
+}
+
 impl Overrides {
     /// The ONNX Runtime library: the flag's, else the one `written` in the file, else `ORT_DYLIB_PATH`'s.
     #[must_use]

@@ -128,10 +128,8 @@ impl Reader<'_, '_> {
         given.filter_map(|text| self.model_of_flag(text, device, &mut names)).collect()
     }
 
-    /// Reads `[NAME=]DIR`. What stands before the first `=` is a path if it has a slash.
     fn model_of_flag(&mut self, text: &str, device: Device, names: &mut BTreeSet<String>) -> Option<ModelConfig> {
-        let split = text.split_once('=').filter(|(name, _)| !name.contains('/'));
-        let (name, folder) = split.unwrap_or((file_name(Path::new(text)), text));
+        let (name, folder) = super::name_and_folder(text);
         let path = PathBuf::from(folder);
         let Some(name) = (kind::MODEL_NAME.parse)(name) else {
             let message = format!("expected {} before DIR in {text:?}", kind::MODEL_NAME.expected);
@@ -190,7 +188,7 @@ pub(super) fn flag_name(key: &str) -> String {
 }
 
 /// The last component of a path, empty where it has none that is text.
-fn file_name(path: &Path) -> &str {
+pub(super) fn file_name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 

@@ -221,3 +221,15 @@ fn a_file_that_cannot_be_read_is_named() {
     let shown = Config::load(&overrides).unwrap_err()[0].to_string();
     assert!(shown.starts_with("absent/inferneo.toml: cannot read the configuration: "), "{shown}");
 }
+
+#[test]
+fn a_model_flag_is_a_name_and_a_folder() {
+    for (text, name, folder) in [
+        ("minilm=.cache/minilm", "minilm", ".cache/minilm"),
+        ("models/minilm/", "minilm", "models/minilm/"),
+        ("./odd=name/c", "c", "./odd=name/c"),
+        ("..", "", ".."),
+    ] {
+        assert_eq!(name_and_folder(text), (name, folder));
+    }
+}
