@@ -3,7 +3,6 @@
 //! Decides which header values are valid. A header goes before the same word in a body's parameters;
 //! of two timeouts the shorter counts.
 
-use crate::clock;
 use crate::error::Error;
 use crate::model::Model;
 use crate::types::{Priority, Time};
@@ -51,18 +50,23 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Reads the headers of a call that arrived now.
+    /// Reads the headers of a call that arrived now, for the model of its path if that names one.
     ///
     /// # Errors
     /// `invalid_request` naming the header.
-    pub(super) fn read(id: &CallId, arrived: Time, headers: &HeaderMap) -> Result<Self, Error> {
+    pub(super) fn read(
+        id: &CallId,
+        arrived: Time,
+        model: Option<Arc<Model>>,
+        headers: &HeaderMap,
+    ) -> Result<Self, Error> {
         Ok(Self {
             id: Arc::clone(&id.0),
             arrived,
             tenant: tenant(headers)?,
             priority: priority(headers)?,
             timeout: timeout(headers)?,
-            model: OnceLock::new(),
+            model: model.map(OnceLock::from).unwrap_or_default(),
         })
     }
 
@@ -74,11 +78,6 @@ impl Call {
     /// When the answer is no longer wanted, measured from arrival.
     pub(super) fn deadline(&self, body: Option<Duration>) -> Option<Time> {
         [self.timeout, body].into_iter().flatten().min().map(|timeout| self.arrived + timeout)
-    }
-
-    /// How long ago it arrived.
-    pub(super) fn age(&self) -> Duration {
-        clock::now().since(self.arrived)
     }
 }
 
@@ -129,7 +128,7 @@ mod tests {
     fn read(name: &'static str, value: &[u8]) -> Result<Call, Error> {
         let mut headers = HeaderMap::new();
         headers.insert(name, HeaderValue::from_bytes(value).unwrap());
-        Call::read(&CallId::of(&headers), Time(1_000), &headers)
+        Call::read(&CallId::of(&headers), Time(1_000), None, &headers)
     }
 
     #[test]

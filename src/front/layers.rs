@@ -8,10 +8,11 @@ use super::{Front, body, respond};
 use crate::clock;
 use crate::error::Error;
 use crate::metrics::{Outcome, Protocol, RequestObserved};
-use axum::Router;
-use axum::extract::{Request, State};
+use crate::model::Model;
+use axum::extract::{RawPathParams, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::{RequestExt, Router};
 use std::sync::Arc;
 use tower::ServiceBuilder;
 use tracing::{Instrument, info_span};
@@ -32,8 +33,8 @@ pub(super) fn inference(front: &Arc<Front>, protocol: Protocol, routes: Router<A
     // `route_layer`, so that a wrong method is refused without reading a body.
     routes.route_layer(
         ServiceBuilder::new()
-            // Outermost: reads the headers all others need, and sees every way out, so every call is
-            // counted once, under its outcome.
+            // Outermost: reads the headers all others need, and sees every answer, so every answered call
+            // is counted once, under its outcome. A caller that hangs up has none: it is not counted.
             .layer(from_fn_with_state((Arc::clone(front), protocol), observe))
             // Inside the count, outside the work: log lines of both rooms carry the call's ids.
             .layer(from_fn(trace))
@@ -59,32 +60,33 @@ async fn observe(
     next: Next,
 ) -> Response {
     let arrived = clock::now();
+    let model = model_of_path(&front, &mut request).await;
     let id = request.extensions().get::<CallId>().cloned().unwrap_or_else(|| CallId::of(request.headers()));
-    let call = match Call::read(&id, arrived, request.headers()) {
+    let done = |model: Option<&Arc<Model>>, tenant: &str, outcome| {
+        let model = model.map(|model| front.metrics.model(&model.name));
+        let duration = clock::now().since(arrived);
+        front.metrics.request_done(&RequestObserved { model: model.as_deref(), tenant, protocol, outcome, duration });
+    };
+    let call = match Call::read(&id, arrived, model.clone(), request.headers()) {
         Ok(call) => Arc::new(call),
         Err(error) => {
-            let seen = RequestObserved {
-                model: None,
-                tenant: "",
-                protocol,
-                outcome: Outcome::Refused(error.reason),
-                duration: clock::now().since(arrived),
-            };
-            front.metrics.request_done(&seen);
+            done(model.as_ref(), "", Outcome::Refused(error.reason));
             return error.into_response();
         }
     };
     request.extensions_mut().insert(Arc::clone(&call));
     let response = next.run(request).await;
-    let model = call.model.get().map(|model| front.metrics.model(&model.name));
-    front.metrics.request_done(&RequestObserved {
-        model: model.as_deref(),
-        tenant: &call.tenant,
-        protocol,
-        outcome: respond::refused(&response).map_or(Outcome::Ok, Outcome::Refused),
-        duration: call.age(),
-    });
+    let outcome = respond::refused(&response).map_or(Outcome::Ok, Outcome::Refused);
+    done(call.model.get(), &call.tenant, outcome);
     response
+}
+
+/// The model that the path names, if it is served: known before the body, so that a body's refusal is
+/// counted under it.
+async fn model_of_path(front: &Front, request: &mut Request) -> Option<Arc<Model>> {
+    let names = request.extract_parts::<RawPathParams>().await.ok()?;
+    let (_, name) = names.iter().find(|(key, _)| *key == "model")?;
+    front.registry.get(name)
 }
 
 async fn trace(request: Request, next: Next) -> Response {

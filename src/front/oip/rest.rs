@@ -156,9 +156,6 @@ impl FromRequestParts<Arc<Front>> for Named {
         let path: Result<Path<Names>, PathRejection> = Path::from_request_parts(parts, front).await;
         let Path(names) = path.map_err(|_| Error::invalid("the path is not valid UTF-8"))?;
         let model = front.registry.get(&names.model).ok_or_else(|| unknown(&names.model))?;
-        if let Some(call) = parts.extensions.get::<Arc<crate::front::call::Call>>() {
-            call.model.get_or_init(|| Arc::clone(&model));
-        }
         match names.version {
             Some(version) if version != VERSION => Err(Error::new(
                 Reason::UnknownModel,

@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Reason};
 use crate::front::testing::World;
+use axum::body::Body;
+use http::Request;
 use serde_json::json;
 use std::time::Duration;
 
@@ -68,11 +70,17 @@ async fn outcomes_are_counted_once_each_under_their_model() {
     world.post(OPENAI.0, OPENAI.1).await;
     world.post("/v2/models/nobody/infer", "{}").await;
     world.get("/v2/health/live").await;
+    // Refused before the body is understood, or even the headers.
+    world.post("/v2/models/two/infer", vec![b' '; 100 << 10]).await.refusal(413, "too_large");
+    let urgent = Request::post("/v2/models/two/infer").header("x-inferneo-priority", "high");
+    world.send(urgent.body(Body::empty()).unwrap()).await.refusal(400, "invalid_request");
     let text = String::from_utf8(world.metrics.text().unwrap()).unwrap();
     let counts: Vec<&str> = text.lines().filter(|line| line.starts_with("inferneo_requests_total{")).collect();
     let expected = [
         r#"inferneo_requests_total{model="echo-FP32",outcome="ok",protocol="v2",tenant="default"} 1"#,
         r#"inferneo_requests_total{model="embed",outcome="overloaded",protocol="openai",tenant="default"} 1"#,
+        r#"inferneo_requests_total{model="two",outcome="invalid_request",protocol="v2",tenant="default"} 1"#,
+        r#"inferneo_requests_total{model="two",outcome="too_large",protocol="v2",tenant="default"} 1"#,
         r#"inferneo_requests_total{model="unknown",outcome="unknown_model",protocol="v2",tenant="default"} 1"#,
     ];
     assert_eq!(counts, expected);
