@@ -2,13 +2,15 @@
 //!
 //! Decides nothing. Knows tensors and token ids, not HTTP, and not how batches are formed.
 
-use crate::model::{Datatype, Model};
+use crate::model::Model;
 use crate::types::{Priority, ShapeClass, Time};
-use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod tensor;
+
 pub use crate::text::Tokens;
+pub use tensor::{BadElement, Tensor, elements, floats, join_elements, push_element, split_elements};
 
 /// One caller's request, decoded and tokenised; its items may run in different batches.
 #[derive(Debug)]
@@ -49,18 +51,6 @@ pub struct TensorItem {
     pub class: ShapeClass,
     /// One tensor for each model input, in the model's order.
     pub tensors: Vec<Tensor>,
-}
-
-/// A dense tensor: row-major, little-endian, or for [`Datatype::Bytes`] each element behind its
-/// length as four little-endian bytes (the v2 binary form).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tensor {
-    /// Element type.
-    pub datatype: Datatype,
-    /// Sizes, outermost first; empty for a scalar.
-    pub shape: Vec<usize>,
-    /// The elements.
-    pub data: Bytes,
 }
 
 /// What the caller wants back for each item.

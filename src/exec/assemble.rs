@@ -5,11 +5,10 @@
 
 use super::backend::Input;
 use super::block::{copy_corner, volume};
-use super::elements;
 use super::pad::{fill, pattern};
 use super::{Failure, Job, JobItem};
 use crate::model::{Datatype, Dim, ModelSpec, TensorSpec};
-use crate::request::{Payload, Tensor, TensorItem, Tokens};
+use crate::request::{Payload, Tensor, TensorItem, Tokens, split_elements};
 
 /// The rows and the length of one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +140,7 @@ impl Filler<'_> {
         let padded = tensor.shape != dims;
         let end = at + volume(dims).unwrap_or(0);
         let Some(size) = tensor.datatype.size() else {
-            let own = elements::decode(&tensor.data)?;
+            let own = split_elements(&tensor.data)?;
             if Some(own.len()) != volume(&tensor.shape) {
                 return Err(self.fault("has another number of elements than its shape says"));
             }

@@ -4,9 +4,9 @@
 
 use super::backend::{Backend, Input};
 use super::block::volume;
-use super::{Failure, elements, pad};
+use super::{Failure, pad};
 use crate::model::{Datatype, Dim, ModelSpec};
-use crate::request::Tensor;
+use crate::request::{Tensor, join_elements};
 
 /// What a script sees of a batch before it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Fake {
         {
             let data = match input.datatype().size() {
                 Some(_) => input.data().to_vec().into(),
-                None => elements::encode(input.strings()),
+                None => join_elements(input.strings())?,
             };
             return Ok(Tensor { datatype: spec.datatype, shape: input.shape().to_vec(), data });
         }

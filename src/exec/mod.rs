@@ -2,7 +2,7 @@
 //!
 //! Decides nothing about which rows share a batch. Knows payloads and the runtime, not callers.
 
-use crate::request::{Answer, InferRequest};
+use crate::request::{Answer, BadElement, InferRequest};
 use crate::types::{BatchId, WorkerId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,6 @@ mod assemble;
 mod backend;
 mod block;
 mod differ;
-mod elements;
 mod engine;
 mod fake;
 #[cfg(test)]
@@ -116,4 +115,10 @@ pub enum Failure {
     /// The device is gone.
     #[error("device lost: {0}")]
     DeviceLost(String),
+}
+
+impl From<BadElement> for Failure {
+    fn from(bad: BadElement) -> Self {
+        Self::Failed(bad.to_string())
+    }
 }

@@ -2,11 +2,11 @@
 //!
 //! Decides how a session is set up. Knows tensors, not rows, lengths or requests.
 
+use super::Failure;
 use super::backend::{Backend, Input};
 use super::runtime::Runtime;
-use super::{Failure, elements};
 use crate::model::{Datatype, ModelSpec, RawDim, RawIo, RawTensor};
-use crate::request::Tensor;
+use crate::request::{self, Tensor};
 use bytes::Bytes;
 use half::{bf16, f16};
 use ort::ErrorCode;
@@ -198,7 +198,7 @@ fn tensor(value: DynValue, name: &str, expected: Datatype) -> Result<Tensor, Fai
     let datatype = datatype(*ty).filter(|d| *d == expected).ok_or_else(unexpected)?;
     let shape = shape.iter().map(|n| usize::try_from(*n)).collect::<Result<Vec<_>, _>>().map_err(|_| unexpected())?;
     let data = match datatype {
-        Datatype::Bytes => elements::encode(&value.try_extract_strings().map_err(|e| classify(&e))?.1),
+        Datatype::Bytes => request::join_elements(&value.try_extract_strings().map_err(|e| classify(&e))?.1)?,
         _ => Bytes::from_owner(Output { value, datatype }),
     };
     Ok(Tensor { datatype, shape, data })

@@ -6,9 +6,9 @@
 use super::assemble::Extent;
 use super::block::{copy_corner, volume};
 use super::numbers::floats;
-use super::{Failure, Job, elements};
+use super::{Failure, Job};
 use crate::model::{Dim, ModelSpec, Task, TensorSpec};
-use crate::request::{Answer, Tensor, Want};
+use crate::request::{Answer, Tensor, Want, join_elements, split_elements};
 use crate::text::{self, Pooling};
 use bytes::Bytes;
 
@@ -117,12 +117,12 @@ impl Batch<'_> {
                 own.into()
             }
             None => {
-                let all = elements::decode(&tensor.data)?;
+                let all = split_elements(&tensor.data)?;
                 let part = all.get(at..end).filter(|_| Some(all.len()) == volume(&tensor.shape));
                 let part = part.ok_or_else(|| Failure::Failed(format!("output `{}` lacks elements", spec.name)))?;
                 let mut own = vec![Bytes::new(); volume(&shape).unwrap_or(0)];
                 copy_corner(part, &from_dims, &mut own, &shape);
-                elements::encode(&own)
+                join_elements(&own)?
             }
         };
         Ok(Tensor { datatype: tensor.datatype, shape, data })

@@ -3,9 +3,9 @@
 //! Decides what stands in for real input. Knows a model's description only.
 
 use super::warmup::Cell;
-use super::{Failure, Job, JobItem, block, elements};
+use super::{Failure, Job, JobItem, block};
 use crate::model::{Datatype, Dim, Model, Task, TensorSpec};
-use crate::request::{InferRequest, Payload, Tensor, TensorItem, Tokens, Want};
+use crate::request::{InferRequest, Payload, Tensor, TensorItem, Tokens, Want, push_element};
 use crate::types::{BatchId, Priority, ShapeClass};
 use half::{bf16, f16};
 use std::sync::Arc;
@@ -97,7 +97,7 @@ fn tensor(input: &TensorSpec, cell: Cell, numbers: &mut Numbers) -> Result<Tenso
             Datatype::Bf16 => data.extend(bf16::from_f32(numbers.fraction()).to_le_bytes()),
             Datatype::Fp32 => data.extend(numbers.fraction().to_le_bytes()),
             Datatype::Fp64 => data.extend(f64::from(numbers.fraction()).to_le_bytes()),
-            Datatype::Bytes => data.extend_from_slice(&elements::encode(&["a"])),
+            Datatype::Bytes => push_element(&mut data, b"a")?,
             // Zeros and ones are valid as flags, counts and indices alike; a mask leaves nothing out.
             integer => {
                 let value = if masks { 1 } else { (numbers.next() & 1) as u8 };

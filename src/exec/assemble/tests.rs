@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::exec::fixtures::{identity_spec, int64, job, message, model, tensor_spec, tensors, text_spec, tokens};
-use crate::request::Want;
+use crate::request::{Want, join_elements};
 
 fn values(input: &Input) -> &[i64] {
     bytemuck::cast_slice(input.data())
@@ -54,7 +54,7 @@ fn strings_are_padded_with_empty_ones() {
     let strings = |words: &[&str]| Tensor {
         datatype: Datatype::Bytes,
         shape: vec![1, words.len()],
-        data: elements::encode(words),
+        data: join_elements(words).unwrap(),
     };
     let item = |words: &[&str]| (tensors(1, words.len() as u32, vec![strings(words)]), Want::Outputs(vec![0]));
     let mut assembler = Assembler::default();

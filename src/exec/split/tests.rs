@@ -109,7 +109,7 @@ fn element(datatype: Datatype) -> BoxedStrategy<Vec<u8>> {
     match datatype.size() {
         Some(1) => prop::collection::vec(0..=1_u8, 1).boxed(),
         Some(size) => prop::collection::vec(any::<u8>(), size).boxed(),
-        None => "[a-z]{0,3}".prop_map(|s| elements::encode(&[s]).to_vec()).boxed(),
+        None => "[a-z]{0,3}".prop_map(|s| join_elements(&[s]).unwrap().to_vec()).boxed(),
     }
 }
 

@@ -2,8 +2,7 @@
 
 use crate::error::{Error, Reason};
 use crate::model::Datatype;
-use crate::request::{Answer, Tensor, Want};
-use half::{bf16, f16};
+use crate::request::{Answer, Tensor, Want, floats};
 
 /// How a request wants to be answered.
 #[derive(Debug)]
@@ -79,10 +78,9 @@ fn scores(answers: &[Answer]) -> Result<Tensor, Error> {
             return Err(unexpected());
         };
         let [tensor] = &**tensors else { return Err(unexpected()) };
-        let before = data.len();
-        append_f32(tensor, &mut data)?;
-        let added = (data.len() - before) / size_of::<f32>();
-        if *width.get_or_insert(added) != added {
+        let values = floats(tensor.datatype, &tensor.data).ok_or_else(|| no_scores(tensor.datatype))?;
+        data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        if *width.get_or_insert(values.len()) != values.len() {
             return Err(Error::new(Reason::Unsupported, "the model's scores differ in shape from text to text"));
         }
     }
@@ -90,23 +88,9 @@ fn scores(answers: &[Answer]) -> Result<Tensor, Error> {
     Ok(Tensor { datatype: Datatype::Fp32, shape, data: data.into() })
 }
 
-fn append_f32(tensor: &Tensor, out: &mut Vec<u8>) -> Result<(), Error> {
-    fn each<const N: usize>(data: &[u8], out: &mut Vec<u8>, value: impl Fn([u8; N]) -> f32) {
-        out.extend(data.as_chunks::<N>().0.iter().flat_map(|bytes| value(*bytes).to_le_bytes()));
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "rounding to the nearest f32 is the purpose")]
-    let narrow = |bytes| f64::from_le_bytes(bytes) as f32;
-    match tensor.datatype {
-        Datatype::Fp32 => out.extend_from_slice(&tensor.data),
-        Datatype::Fp64 => each(&tensor.data, out, narrow),
-        Datatype::Fp16 => each(&tensor.data, out, |b| f16::from_le_bytes(b).to_f32()),
-        Datatype::Bf16 => each(&tensor.data, out, |b| bf16::from_le_bytes(b).to_f32()),
-        other => {
-            let name = other.name();
-            return Err(Error::new(Reason::Unsupported, format!("the model's scores are {name}, not floating point")));
-        }
-    }
-    Ok(())
+fn no_scores(datatype: Datatype) -> Error {
+    let name = datatype.name();
+    Error::new(Reason::Unsupported, format!("the model's scores are {name}, not floating point"))
 }
 
 fn unexpected() -> Error {

@@ -3,6 +3,7 @@
 use super::elements::Shape;
 use crate::error::Error;
 use crate::model::Datatype;
+use crate::request;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 
@@ -63,7 +64,9 @@ impl Blobs {
 /// A sentence that names both sizes, or the element that is wrong.
 pub(super) fn check(data: &[u8], datatype: Datatype, shape: &[usize], count: usize) -> Result<(), String> {
     let Some(size) = datatype.size() else {
-        let found = texts(data).try_fold(0_usize, |n, text| text.map(|_| n + 1))?;
+        let found = request::elements(data)
+            .try_fold(0_usize, |n, element| element.map(|_| n + 1))
+            .map_err(|e| e.to_string())?;
         return same(found, count, shape);
     };
     let wanted = count.checked_mul(size);
@@ -83,24 +86,4 @@ fn same(found: usize, count: usize, shape: &[usize]) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("data has {found} elements, shape {} needs {count}", Shape(shape)))
-}
-
-/// The elements of `BYTES` data, each behind its length as four little-endian bytes.
-pub(super) fn texts(data: &[u8]) -> impl Iterator<Item = Result<&[u8], String>> {
-    let mut rest = data;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let cut = rest.split_first_chunk::<4>().and_then(|(length, tail)| {
-            let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-            tail.split_at_checked(length)
-        });
-        let Some((text, tail)) = cut else {
-            rest = &[];
-            return Some(Err("BYTES data ends inside an element".to_owned()));
-        };
-        rest = tail;
-        Some(Ok(text))
-    })
 }

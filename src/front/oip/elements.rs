@@ -5,6 +5,7 @@
 //! library, which rounds correctly; a number that its datatype cannot hold is an error, never a clamp.
 
 use crate::model::Datatype;
+use crate::request::push_element;
 use half::{bf16, f16};
 use std::fmt;
 
@@ -85,16 +86,9 @@ fn push_text(token: &str, out: &mut Vec<u8>) -> Pushed {
     let inner = token.strip_prefix('"').and_then(|t| t.strip_suffix('"')).ok_or(Bad::Value)?;
     if inner.contains('\\') {
         let text: String = serde_json::from_str(token).map_err(|_| Bad::Text)?;
-        return push_bytes(&text, out);
+        return push_element(out, text.as_bytes()).map_err(|_| Bad::Value);
     }
-    push_bytes(inner, out)
-}
-
-fn push_bytes(text: &str, out: &mut Vec<u8>) -> Pushed {
-    let length = u32::try_from(text.len()).map_err(|_| Bad::Value)?;
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(text.as_bytes());
-    Ok(())
+    push_element(out, inner.as_bytes()).map_err(|_| Bad::Value)
 }
 
 struct Reader<'a> {

@@ -1,12 +1,11 @@
 //! An answer's bytes: JSON, and tensor data behind it where that was asked for.
 
+use super::VERSION;
 use super::answer::Plan;
-use super::{VERSION, binary};
 use crate::error::{Error, Reason};
 use crate::model::Datatype;
-use crate::request::Tensor;
+use crate::request::{self, Tensor};
 use bytes::Bytes;
-use half::{bf16, f16};
 use serde::Serialize;
 
 /// An encoded answer.
@@ -85,9 +84,7 @@ fn data(out: &mut Vec<u8>, tensor: &Tensor) -> Written {
         Datatype::Int16 => each(out, data, |out, b| number(out, &i16::from_le_bytes(b))),
         Datatype::Int32 => each(out, data, |out, b| number(out, &i32::from_le_bytes(b))),
         Datatype::Int64 => each(out, data, |out, b| number(out, &i64::from_le_bytes(b))),
-        Datatype::Fp16 => each(out, data, |out, b| float(out, f16::from_le_bytes(b).to_f32())),
-        Datatype::Bf16 => each(out, data, |out, b| float(out, bf16::from_le_bytes(b).to_f32())),
-        Datatype::Fp32 => each(out, data, |out, b| float(out, f32::from_le_bytes(b))),
+        Datatype::Fp16 | Datatype::Bf16 | Datatype::Fp32 => floats(out, tensor),
         Datatype::Fp64 => each(out, data, |out, b| double(out, f64::from_le_bytes(b))),
         Datatype::Bytes => texts(out, data),
     }
@@ -104,7 +101,7 @@ fn each<const N: usize>(out: &mut Vec<u8>, data: &[u8], write: impl Fn(&mut Vec<
 }
 
 fn texts(out: &mut Vec<u8>, data: &[u8]) -> Written {
-    for (index, text) in binary::texts(data).enumerate() {
+    for (index, text) in request::elements(data).enumerate() {
         if index > 0 {
             out.push(b',');
         }
@@ -114,8 +111,18 @@ fn texts(out: &mut Vec<u8>, data: &[u8]) -> Written {
     Ok(())
 }
 
-fn float(out: &mut Vec<u8>, value: f32) -> Written {
-    if value.is_finite() { number(out, &value) } else { Err(NON_FINITE) }
+fn floats(out: &mut Vec<u8>, tensor: &Tensor) -> Written {
+    let values = request::floats(tensor.datatype, &tensor.data).ok_or(NOT_WRITTEN)?;
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        if !value.is_finite() {
+            return Err(NON_FINITE);
+        }
+        number(out, value)?;
+    }
+    Ok(())
 }
 
 fn double(out: &mut Vec<u8>, value: f64) -> Written {

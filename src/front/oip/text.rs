@@ -3,11 +3,11 @@
 use super::answer::Kind;
 use super::infer::Input;
 use super::params::Params;
-use super::{EMBEDDING, LOGITS, TEXT, binary};
+use super::{EMBEDDING, LOGITS, TEXT};
 use crate::error::{Error, Reason};
 use crate::front::tokens;
 use crate::model::{Datatype, Model, Task};
-use crate::request::{Payload, Want};
+use crate::request::{self, Payload, Want};
 use crate::text::Overflow;
 
 /// Whether a request's only input means text: a tensor of the model's own by that name goes first.
@@ -51,7 +51,7 @@ pub(super) fn items(
     tokens::check_count(count, max_rows)?;
     let overflow = if parameters.bool("truncate")?.unwrap_or(true) { Overflow::Truncate } else { Overflow::Error };
     let mut items = Vec::with_capacity(count);
-    for (index, text) in binary::texts(&tensor.data).enumerate() {
+    for (index, text) in request::elements(&tensor.data).enumerate() {
         let name = || format!("input `text`, element {index}");
         let text = text.map_err(Error::invalid)?;
         let text = std::str::from_utf8(text).map_err(|_| Error::invalid(format!("{} is not UTF-8", name())))?;

@@ -157,7 +157,7 @@ proptest! {
     fn texts_round_trip(values: Vec<String>) {
         let json = serde_json::to_string(&values).unwrap();
         let data = elements::read(&json, Datatype::Bytes, &[values.len()], values.len()).unwrap();
-        let back: Vec<&[u8]> = binary::texts(&data).map(Result::unwrap).collect();
+        let back: Vec<&[u8]> = crate::request::elements(&data).map(Result::unwrap).collect();
         prop_assert_eq!(back, values.iter().map(String::as_bytes).collect::<Vec<_>>());
     }
 }
