@@ -1,6 +1,7 @@
 //! `inferneo bench`: measures a running server.
 
 use crate::bench::{self, Load, Options, Protocol, Report, Target};
+use crate::document;
 use anyhow::Context;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::path::{Path, PathBuf};
@@ -132,19 +133,8 @@ fn protocol(word: &str) -> Result<Protocol, String> {
 }
 
 fn duration(word: &str) -> Result<Duration, String> {
-    const ALLOWED: &str = "a number above zero and its unit is wanted, for example 500ms, 10s or 2m";
-    let unit = word.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-    let number: f64 = word[..word.len() - unit.len()].parse().map_err(|_| ALLOWED)?;
-    let seconds = match unit {
-        "ms" => number / 1000.0,
-        "s" => number,
-        "m" => number * 60.0,
-        _ => return Err(ALLOWED.to_owned()),
-    };
-    if !(0.001..=86_400.0).contains(&seconds) {
-        return Err("from 1ms to 1440m".to_owned());
-    }
-    Ok(Duration::from_secs_f64(seconds))
+    let wanted = "a whole number and its unit is wanted, from 1ms to 24h, for example 500ms, 10s or 2m";
+    document::duration(word, Duration::from_millis(1)).ok_or_else(|| wanted.to_owned())
 }
 
 fn header_value(word: &str) -> Result<HeaderValue, String> {
@@ -182,8 +172,17 @@ mod tests {
     }
 
     #[test]
+    fn durations_are_written_as_in_the_settings() {
+        for (written, seconds) in [("1h", 3600.0), ("500ms", 0.5), ("2000us", 0.002), ("2m", 120.0)] {
+            let args = parse(&format!("--duration {written}")).unwrap();
+            assert_eq!(args.duration, Duration::from_secs_f64(seconds));
+        }
+    }
+
+    #[test]
     fn tenant_and_headers_are_sent() {
-        let options = options(parse("--tenant acme --header x-a:1 --header x-b:2 --duration 1m").unwrap()).unwrap();
+        let options =
+            options(parse("--tenant acme --header x-a:1 --header x-b:2 --duration 60000ms").unwrap()).unwrap();
         assert_eq!(options.headers["x-inferneo-tenant"], "acme");
         assert_eq!((&options.headers["x-a"], &options.headers["x-b"]), (&"1".parse().unwrap(), &"2".parse().unwrap()));
         assert_eq!(options.warm_up, Duration::from_secs(6));
@@ -196,6 +195,7 @@ mod tests {
             ("--protocol soap", "allowed: openai, v2"),
             ("--duration 10", "for example 500ms, 10s or 2m"),
             ("--duration 0s", "from 1ms"),
+            ("--duration 25h", "to 24h"),
             ("--concurrency 0", "0 is not in 1.."),
             ("--header nonsense", "NAME: VALUE is wanted"),
         ] {

@@ -25,7 +25,7 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Place, Span};
 pub use table::{Located, Table};
-pub use value::{nearest, quote};
+pub use value::{duration, nearest, quote};
 
 use diagnostic::Lines;
 use std::cell::RefCell;

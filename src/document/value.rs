@@ -102,7 +102,9 @@ pub(super) fn number(value: &DeValue<'_>) -> Option<f64> {
     Some(number).filter(|number| number.is_finite())
 }
 
-pub(super) fn duration(text: &str, least: Duration) -> Option<Duration> {
+/// Reads a whole number with its unit, from `ns` to `h`, as a duration from `least` to a day.
+#[must_use]
+pub fn duration(text: &str, least: Duration) -> Option<Duration> {
     let nanoseconds = quantity(text, &DURATION_UNITS)?;
     Some(Duration::from_nanos(nanoseconds)).filter(|duration| (least..=LONGEST).contains(duration))
 }
