@@ -45,16 +45,6 @@ pub struct Limits {
     pub body_timeout: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_body_bytes: 16 << 20,
-            header_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(30),
-        }
-    }
-}
-
 /// Everything the data plane needs.
 #[derive(Debug)]
 pub struct Front {

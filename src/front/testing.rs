@@ -201,7 +201,11 @@ impl World {
             metrics: Arc::new(Metrics::new().unwrap()),
             readiness: Arc::new(Readiness::new(Arc::clone(&registry))),
             registry,
-            limits: Limits { max_body_bytes: 64 << 10, ..Limits::default() },
+            limits: Limits {
+                max_body_bytes: 64 << 10,
+                header_timeout: Duration::from_secs(10),
+                body_timeout: Duration::from_secs(30),
+            },
             upstream: None,
         }
     }
