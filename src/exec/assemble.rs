@@ -7,8 +7,9 @@ use super::backend::Input;
 use super::block::{copy_corner, volume};
 use super::pad::{fill, pattern};
 use super::{Failure, Job, JobItem};
-use crate::model::{Datatype, Dim, ModelSpec, TensorSpec};
+use crate::model::{Datatype, Dim, ModelSpec, TensorSpec, TextInput};
 use crate::request::{Payload, Tensor, TensorItem, Tokens, split_elements};
+use std::borrow::Cow;
 
 /// The rows and the length of one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,17 +189,17 @@ impl Filler<'_> {
         if width < tokens.ids.len() || (width > tokens.ids.len() && !self.spec.pads) {
             return Err(self.fault(format!("holds {width} tokens a row, a text has {}", tokens.ids.len())));
         }
-        let column = Column::of(&self.tensor.name).ok_or_else(|| self.fault("cannot be filled from a text"))?;
-        let values = (0..tokens.ids.len()).map(|i| column.value(tokens, i));
+        let values = self.tensor.text_input().and_then(|input| column(tokens, input));
+        let values = values.ok_or_else(|| self.fault("cannot be filled from a text"))?;
         match self.tensor.datatype {
             Datatype::Int64 => {
                 let row = &mut bytemuck::cast_slice_mut::<u8, i64>(input.data_mut())[at..at + width];
-                row.iter_mut().zip(values).for_each(|(to, v)| *to = i64::from(v));
+                row.iter_mut().zip(&*values).for_each(|(to, v)| *to = i64::from(*v));
                 row[tokens.ids.len()..].fill(self.tensor.pad as i64);
             }
             Datatype::Int32 => {
                 let row = &mut bytemuck::cast_slice_mut::<u8, i32>(input.data_mut())[at..at + width];
-                row.iter_mut().zip(values).for_each(|(to, v)| *to = v.cast_signed());
+                row.iter_mut().zip(&*values).for_each(|(to, v)| *to = v.cast_signed());
                 row[tokens.ids.len()..].fill(self.tensor.pad as i32);
             }
             other => return Err(self.fault(format!("is {}, which holds no token ids", other.name()))),
@@ -211,34 +212,16 @@ impl Filler<'_> {
     }
 }
 
-/// What an input of a text model carries, by the name exporters give it.
-#[derive(Debug, Clone, Copy)]
-enum Column {
-    Ids,
-    Mask,
-    TypeIds,
-    Positions,
-}
-
-impl Column {
-    fn of(name: &str) -> Option<Self> {
-        Some(match name {
-            "input_ids" => Self::Ids,
-            "attention_mask" => Self::Mask,
-            "token_type_ids" => Self::TypeIds,
-            "position_ids" => Self::Positions,
-            _ => return None,
-        })
-    }
-
-    fn value(self, tokens: &Tokens, at: usize) -> u32 {
-        match self {
-            Self::Ids => tokens.ids[at],
-            Self::Mask => 1,
-            Self::TypeIds => tokens.type_ids.get(at).copied().unwrap_or(0),
-            Self::Positions => at as u32,
-        }
-    }
+/// What a text puts into one of its inputs, one number a token; `None` where that is not known.
+fn column(tokens: &Tokens, input: TextInput) -> Option<Cow<'_, [u32]>> {
+    let all = |value| Cow::Owned(vec![value; tokens.ids.len()]);
+    Some(match input {
+        TextInput::Ids => Cow::Borrowed(&tokens.ids),
+        TextInput::Mask => all(1),
+        TextInput::TypeIds if tokens.type_ids.is_empty() => all(0),
+        TextInput::TypeIds => Cow::Borrowed(&tokens.type_ids),
+        TextInput::Positions => return None,
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use super::warmup::Cell;
 use super::{Failure, Job, JobItem, block};
-use crate::model::{Datatype, Dim, Model, Task, TensorSpec};
+use crate::model::{Datatype, Dim, Model, Task, TensorSpec, TextInput};
 use crate::request::{InferRequest, Payload, Tensor, TensorItem, Tokens, Want, push_element};
 use crate::types::{BatchId, Priority, ShapeClass};
 use half::{bf16, f16};
@@ -89,7 +89,7 @@ fn tensor(input: &TensorSpec, cell: Cell, numbers: &mut Numbers) -> Result<Tenso
     let shape: Vec<usize> = input.dims.iter().map(size).collect();
     let count = block::volume(&shape).filter(|n| n.checked_mul(8).is_some_and(|bytes| isize::try_from(bytes).is_ok()));
     let count = count.ok_or_else(|| Failure::Failed(format!("input `{}` is too large at {shape:?}", input.name)))?;
-    let masks = input.name == "attention_mask";
+    let masks = input.text_input() == Some(TextInput::Mask);
     let mut data = Vec::new();
     for _ in 0..count {
         match input.datatype {

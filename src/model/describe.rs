@@ -2,7 +2,7 @@
 //!
 //! Decides what an operator is told and what counts as a warning. Prints nothing.
 
-use super::{Dim, Folder, ModelSpec, Task, TensorSpec, dims};
+use super::{Dim, Folder, ModelSpec, Task, TensorSpec, TextInput, dims};
 
 #[cfg(test)]
 mod tests;
@@ -53,7 +53,9 @@ impl ModelSpec {
     fn describe_length(&self, folder: &Folder) -> Finding {
         let with_length = self.inputs.iter().filter(|i| i.length_axis().is_some());
         let padded: Vec<String> = with_length.map(|i| format!("{} with {}", i.name, i.pad)).collect();
-        let may_pad = self.batchable && !folder.settings.batching.exact && self.input("attention_mask").is_some();
+        let may_pad = self.batchable
+            && !folder.settings.batching.exact
+            && self.inputs.iter().any(|i| i.text_input() == Some(TextInput::Mask));
         match (padded.is_empty(), self.pads) {
             (true, _) => Finding::ok("no length dimension: only requests of equal shape share a batch"),
             (false, true) => Finding::ok(format!("rows are padded to the batch's longest: {}", padded.join(", "))),

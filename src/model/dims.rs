@@ -3,13 +3,10 @@
 //! Decides both from the symbols alone (contract 2): nothing that the symbols leave open is guessed.
 //! Does not know what the numbers in the tensors mean.
 
-use super::{Dim, TensorSpec};
+use super::{Dim, TensorSpec, TextInput};
 
 #[cfg(test)]
 mod tests;
-
-/// The inputs of text models whose dimension 1, where they have one, is the text's length.
-pub(super) const TEXT_INPUTS: [&str; 4] = ["input_ids", "attention_mask", "token_type_ids", "position_ids"];
 
 /// The length dimension that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,14 +63,14 @@ pub(super) fn batch_symbol(
 
 /// Finds the length dimension where the operator names none.
 pub(super) fn infer_length(inputs: &[TensorSpec], outputs: &[TensorSpec], batch: Option<&str>) -> Option<Length> {
-    let length_of = |name: &str| {
-        let input = inputs.iter().find(|i| i.name == name && i.dims.len() == 2)?;
+    let length_of = |which| {
+        let input = inputs.iter().find(|i| i.text_input() == Some(which) && i.dims.len() == 2)?;
         free(&input.dims[1]).filter(|&symbol| batch.is_none_or(|batch| batch.is_empty() || batch != symbol))
     };
-    let own = length_of("input_ids");
-    if let Some(symbol) = length_of("attention_mask").filter(|s| !anonymous(s)) {
-        let shared = inputs.iter().filter(|i| i.name != "attention_mask").any(|i| has(i, symbol));
-        let texts_agree = inputs.iter().filter(|i| TEXT_INPUTS.contains(&i.name.as_str())).all(|i| has(i, symbol));
+    let own = length_of(TextInput::Ids);
+    if let Some(symbol) = length_of(TextInput::Mask).filter(|s| !anonymous(s)) {
+        let shared = inputs.iter().filter(|i| i.text_input() != Some(TextInput::Mask)).any(|i| has(i, symbol));
+        let texts_agree = inputs.iter().filter(|i| i.text_input().is_some()).all(|i| has(i, symbol));
         if shared && texts_agree {
             let pads = outputs.iter().all(|output| is_trimmed(output, symbol, inputs));
             return Some(Length { symbol: Some(symbol.to_owned()), pads });

@@ -23,4 +23,4 @@ pub use datatype::Datatype;
 pub use describe::Finding;
 pub use folder::{Folder, FolderError};
 pub use registry::{Model, ModelState, Registry};
-pub use spec::{Dim, ModelSpec, RawDim, RawIo, RawTensor, Task, TensorSpec};
+pub use spec::{Dim, ModelSpec, RawDim, RawIo, RawTensor, Task, TensorSpec, TextInput};

@@ -3,8 +3,10 @@
 //! Decides what is stacked, what is padded and with what, and the longest row. Every fault of
 //! `model.toml` that only shows beside the graph is found here.
 
-use super::dims::{self, Length, TEXT_INPUTS};
-use super::{Datatype, Dim, Folder, FolderError, ModelSpec, RawDim, RawIo, RawTensor, Task, TensorSpec, task};
+use super::dims::{self, Length};
+use super::{
+    Datatype, Dim, Folder, FolderError, ModelSpec, RawDim, RawIo, RawTensor, Task, TensorSpec, TextInput, task,
+};
 
 #[cfg(test)]
 mod tests;
@@ -95,7 +97,7 @@ fn unknown_symbol(named: &str, mut known: Vec<&str>) -> String {
 fn mark_length(inputs: &mut [TensorSpec], outputs: &mut [TensorSpec], length: &Length) {
     if !length.pads {
         // Only equal lengths share a batch, so it is safe to take the nameless ones for the same.
-        let texts = inputs.iter_mut().filter(|i| TEXT_INPUTS.contains(&i.name.as_str()) && i.dims.len() == 2);
+        let texts = inputs.iter_mut().filter(|i| i.text_input().is_some() && i.dims.len() == 2);
         for dim in texts.map(|i| &mut i.dims[1]) {
             if dims::free(dim).is_some_and(dims::anonymous) {
                 *dim = Dim::Length;
@@ -111,7 +113,7 @@ fn mark_length(inputs: &mut [TensorSpec], outputs: &mut [TensorSpec], length: &L
 }
 
 fn set_pads(inputs: &mut [TensorSpec], folder: &Folder) -> Result<(), FolderError> {
-    if let Some(ids) = inputs.iter_mut().find(|i| i.name == "input_ids") {
+    if let Some(ids) = inputs.iter_mut().find(|i| i.text_input() == Some(TextInput::Ids)) {
         ids.pad = folder.hints.pad_id.map_or(0.0, f64::from);
     }
     for (name, settings) in &folder.settings.inputs {
@@ -155,7 +157,7 @@ const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 /// files speak of token rows only.
 fn max_length(inputs: &[TensorSpec], folder: &Folder) -> Option<u32> {
     let named = folder.settings.text.max_length.map(u32::from);
-    if !inputs.iter().any(|i| i.name == "input_ids") {
+    if !inputs.iter().any(|i| i.text_input() == Some(TextInput::Ids)) {
         return named;
     }
     let wanted = named.or(folder.hints.max_length);

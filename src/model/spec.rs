@@ -83,12 +83,41 @@ impl TensorSpec {
     /// The first dimension that carries a row's length.
     #[must_use]
     pub fn length_axis(&self) -> Option<usize> {
-        self.length_axes().next()
+        self.dims.iter().position(|dim| *dim == Dim::Length)
     }
 
-    /// Every dimension that carries a row's length (an attention map has two).
-    pub fn length_axes(&self) -> impl Iterator<Item = usize> {
-        self.dims.iter().enumerate().filter(|(_, dim)| **dim == Dim::Length).map(|(axis, _)| axis)
+    /// Which input of text models it is, by its name.
+    #[must_use]
+    pub fn text_input(&self) -> Option<TextInput> {
+        TextInput::of(&self.name)
+    }
+}
+
+/// An input that text models have, by the name that exporters give it. Its dimension 1, where it has
+/// one, is the text's length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextInput {
+    /// `input_ids`: the tokens.
+    Ids,
+    /// `attention_mask`: one for a token, zero for padding.
+    Mask,
+    /// `token_type_ids`: the segment of each token.
+    TypeIds,
+    /// `position_ids`. Where a model begins to count is its own affair, so no text can fill it.
+    Positions,
+}
+
+impl TextInput {
+    /// The input of this name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "input_ids" => Self::Ids,
+            "attention_mask" => Self::Mask,
+            "token_type_ids" => Self::TypeIds,
+            "position_ids" => Self::Positions,
+            _ => return None,
+        })
     }
 }
 

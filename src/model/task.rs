@@ -3,7 +3,7 @@
 //! Decides between embedding, classification and bare tensors, and which output holds the answer.
 //! Does not pool or score.
 
-use super::{Datatype, Dim, Folder, FolderError, ModelSpec, Task, TensorSpec};
+use super::{Datatype, Dim, Folder, FolderError, ModelSpec, Task, TensorSpec, TextInput};
 use crate::text::Pooling;
 
 #[cfg(test)]
@@ -30,11 +30,11 @@ pub(super) fn infer(spec: &ModelSpec, folder: &Folder) -> Result<Task, FolderErr
 /// Whether the inputs are all ones that a tokenised text can fill.
 fn takes_token_rows(spec: &ModelSpec) -> bool {
     let fillable = |i: &TensorSpec| {
-        matches!(i.name.as_str(), "input_ids" | "attention_mask" | "token_type_ids")
+        matches!(i.text_input(), Some(TextInput::Ids | TextInput::Mask | TextInput::TypeIds))
             && matches!(i.datatype, Datatype::Int64 | Datatype::Int32)
             && matches!(i.dims.as_slice(), [Dim::Batch | Dim::Free(_) | Dim::Fixed(1), Dim::Length])
     };
-    spec.inputs.iter().any(|i| i.name == "input_ids") && spec.inputs.iter().all(fillable)
+    spec.inputs.iter().any(|i| i.text_input() == Some(TextInput::Ids)) && spec.inputs.iter().all(fillable)
 }
 
 fn scores(spec: &ModelSpec, folder: &Folder) -> Option<usize> {
