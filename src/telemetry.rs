@@ -3,7 +3,6 @@
 //! Decides their form and which of them are shown. What is logged is each room's own business, with
 //! one rule for all: ids, never payloads.
 
-use std::fmt;
 use std::io::stderr;
 use std::str::FromStr;
 use tracing_subscriber::filter::EnvFilter;
@@ -33,15 +32,6 @@ impl FromStr for LogFormat {
             "json" => Ok(Self::Json),
             _ => Err(UnknownFormat),
         }
-    }
-}
-
-impl fmt::Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        })
     }
 }
 

@@ -39,12 +39,6 @@ impl<'d> Table<'d> {
         self.entries.is_some_and(|entries| entries.contains_key(key))
     }
 
-    /// The keys as written, for tables whose keys are names of the operator's choice.
-    #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        self.entries.into_iter().flat_map(DeTable::keys).map(|key| key.get_ref().to_string()).collect()
-    }
-
     /// Where the key's value stands, or its table where the key is absent.
     #[must_use]
     pub fn at(&self, key: &str) -> Span {
