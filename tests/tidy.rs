@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// Longer files are several files.
 const MOST_LINES: usize = 500;
 
+/// Longer functions are several functions.
+const MOST_LINES_A_FUNCTION: usize = 50;
+
 /// A text file of the project.
 #[derive(Debug)]
 struct File {
@@ -75,6 +78,39 @@ fn files_are_short() {
 }
 
 #[test]
+fn functions_are_short() {
+    let files = files();
+    let faults: Vec<_> = files.iter().filter(|file| file.is_rust()).flat_map(long_functions).collect();
+    assert_none("a function has at most 50 lines", &faults);
+}
+
+/// The functions of a formatted file that are too long, as faults.
+fn long_functions(file: &File) -> Vec<String> {
+    let lines: Vec<&str> = file.text.lines().collect();
+    let functions = (0..lines.len()).filter(|&start| is_function(lines[start]));
+    let measured = functions.filter_map(|start| Some((start, function_length(&lines[start..])?)));
+    let long = measured.filter(|(_, length)| *length > MOST_LINES_A_FUNCTION);
+    long.map(|(start, length)| format!("{}:{}: {length} lines", file.path, start + 1)).collect()
+}
+
+fn is_function(line: &str) -> bool {
+    let is_qualifier =
+        |word: &&str| word.starts_with("pub") || word.ends_with(')') || ["const", "async", "unsafe"].contains(word);
+    line.split_whitespace().find(|word| !is_qualifier(word)) == Some("fn")
+}
+
+/// Lines from a function's first to the brace that closes it; none for a declaration.
+fn function_length(lines: &[&str]) -> Option<usize> {
+    let opening = lines.iter().position(|line| line.ends_with(['{', '}', ';']))?;
+    if !lines[opening].ends_with('{') {
+        return None;
+    }
+    let indent = lines[0].len() - lines[0].trim_start().len();
+    let closes = |line: &&str| line.trim_start() == "}" && line.len() == indent + 1;
+    lines.iter().position(closes).map(|end| end + 1)
+}
+
+#[test]
 fn modules_say_what_they_decide() {
     let silent = files().into_iter().filter(|file| file.is_rust() && !file.text.starts_with("//! "));
     let faults: Vec<_> = silent.map(|file| file.path).collect();
@@ -103,4 +139,19 @@ fn no_file_names_a_package_registry() {
     let others = files.iter().filter(|file| !matches!(file.path.as_str(), "Cargo.lock" | "deny.toml"));
     let faults: Vec<_> = others.flat_map(|file| lines_with(file, &hosts).collect::<Vec<_>>()).collect();
     assert_none("registries are the tools' own setting", &faults);
+}
+
+#[test]
+fn the_measure_of_functions_finds_all_forms() {
+    let lengths = |text: &str| {
+        let lines: Vec<&str> = text.lines().collect();
+        let functions = (0..lines.len()).filter(|&start| is_function(lines[start]));
+        functions.map(|start| function_length(&lines[start..])).collect::<Vec<_>>()
+    };
+    assert_eq!(lengths("fn a();\nfn b() {}\nfn c() {\n}\n"), [None, None, Some(2)]);
+    assert_eq!(
+        lengths("    pub(in crate::x) const async fn a(\n        b: u8,\n    ) {\n        {\n        }\n    }\n}"),
+        [Some(6)]
+    );
+    assert_eq!(lengths("let fnord = 1;\n// fn\nprintln!()"), [None; 0]);
 }
