@@ -37,7 +37,7 @@ struct Arriving {
 #[derive(Debug)]
 enum Control {
     Cancel(RequestId),
-    Worker(WorkerEvent),
+    Worker { worker: WorkerId, start: u64, event: WorkerEvent },
     Restart(WorkerId),
     Policies(Arc<PolicySet>),
     Drain,
