@@ -38,7 +38,8 @@ fn files() -> Vec<File> {
         for entry in fs::read_dir(&folder).unwrap() {
             let path: PathBuf = entry.unwrap().path();
             let relative = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
-            if matches!(relative.as_str(), ".git" | ".cache" | "target") || relative.ends_with("__pycache__") {
+            let built = matches!(relative.as_str(), ".git" | ".cache" | "target" | "fuzz/target" | "fuzz/Cargo.lock");
+            if built || relative.ends_with("__pycache__") {
                 continue;
             }
             if path.is_dir() {

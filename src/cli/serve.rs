@@ -1,7 +1,7 @@
 //! `inferneo serve`: runs the sidecar.
 
 use crate::app;
-use crate::config::{Config, LogFormat, Overrides};
+use crate::config::{Config, Overrides};
 use crate::telemetry;
 use clap::Args as ClapArgs;
 use std::path::PathBuf;
@@ -56,7 +56,6 @@ impl From<Args> for Overrides {
             device: args.device,
             upstream: args.upstream,
             onnxruntime_library: args.onnxruntime_library,
-            ort_dylib_path: None,
             ready_file: args.ready_file,
             log_format: args.log_format,
             log_level: args.log_level,
@@ -74,13 +73,9 @@ pub(super) fn run(args: Args) -> ExitCode {
             return super::bad_usage();
         }
     };
-    let format = match config.log_format {
-        LogFormat::Text => telemetry::LogFormat::Text,
-        LogFormat::Json => telemetry::LogFormat::Json,
-    };
-    if let Err(error) = telemetry::init(format, &config.log_level.to_string()) {
-        eprintln!("{error}");
-        return super::bad_usage();
+    if let Err(error) = telemetry::init(config.log_format, &config.log_level) {
+        eprintln!("logging: {error}");
+        return super::failed();
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

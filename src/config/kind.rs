@@ -1,8 +1,8 @@
 //! How the text of a setting is understood, the same in a flag and in the file.
 
-use super::{Device, LogFormat, Upstream};
+use super::{Device, Upstream};
+use crate::telemetry::{self, LogFormat};
 use std::net::SocketAddr;
-use tracing_subscriber::filter::EnvFilter;
 
 /// A kind of text: which are accepted, in words, and what they mean.
 pub(super) struct Kind<T> {
@@ -27,20 +27,12 @@ pub(super) const DEVICE: Kind<Device> = Kind {
     },
 };
 
-pub(super) const LOG_FORMAT: Kind<LogFormat> = Kind {
-    expected: "\"text\" or \"json\"",
-    parse: |text| match text {
-        "text" => Some(LogFormat::Text),
-        "json" => Some(LogFormat::Json),
-        _ => None,
-    },
-};
-
-const LOG_LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+pub(super) const LOG_FORMAT: Kind<LogFormat> =
+    Kind { expected: "\"text\" or \"json\"", parse: |text| text.parse().ok() };
 
 pub(super) const LOG_LEVEL: Kind<String> = Kind {
     expected: "\"error\", \"warn\", \"info\", \"debug\", \"trace\" or \"off\", or a list such as \"info,inferneo::dispatch=debug\"",
-    parse: |text| is_log_level(text).then(|| text.to_owned()),
+    parse: |text| telemetry::understands(text).then(|| text.to_owned()),
 };
 
 pub(super) const MODEL_NAME: Kind<String> =
@@ -52,12 +44,6 @@ fn model_name(text: &str) -> Option<String> {
     // Only dots would be a step in a path.
     let is_name = text.len() <= 256 && text.bytes().all(plain) && text.bytes().any(|letter| letter != b'.');
     is_name.then(|| text.to_owned())
-}
-
-/// A bare word that is no level would be taken for a target and silence everything else.
-fn is_log_level(text: &str) -> bool {
-    let is_level = |word: &str| LOG_LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
-    text.split(',').all(|part| part.contains('=') || is_level(part)) && EnvFilter::builder().parse(text).is_ok()
 }
 
 fn upstream(text: &str) -> Option<Upstream> {

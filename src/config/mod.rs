@@ -10,6 +10,7 @@ mod read;
 mod tests;
 
 use crate::document::{self, Diagnostic};
+use crate::telemetry::LogFormat;
 use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
@@ -35,8 +36,6 @@ pub struct Overrides {
     pub upstream: Option<String>,
     /// `--onnxruntime-library`.
     pub onnxruntime_library: Option<PathBuf>,
-    /// The environment's `ORT_DYLIB_PATH`, which the flag and the file both beat.
-    pub ort_dylib_path: Option<PathBuf>,
     /// `--ready-file`.
     pub ready_file: Option<PathBuf>,
     /// `--log-format`.
@@ -100,15 +99,6 @@ pub enum Device {
     Auto,
     /// On the CPU.
     Cpu,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// An HTTP server: `http://HOST[:PORT]`.

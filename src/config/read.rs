@@ -72,9 +72,7 @@ impl Reader<'_, '_> {
             drain_timeout: self.root.duration("drain_timeout", Duration::ZERO).unwrap_or(seconds(30)),
             header_timeout: http.duration("header_timeout", SHORTEST).unwrap_or(seconds(10)),
             body_timeout: http.duration("body_timeout", SHORTEST).unwrap_or(seconds(30)),
-            onnxruntime_library: given(flags.onnxruntime_library.as_deref())
-                .or(library)
-                .or_else(|| given(flags.ort_dylib_path.as_deref())),
+            onnxruntime_library: given(flags.onnxruntime_library.as_deref()).or(library),
             ready_file: self.path("ready_file", flags.ready_file.as_deref()),
             log_format: self
                 .text("log_format", &kind::LOG_FORMAT, flags.log_format.as_deref())

@@ -1,18 +1,14 @@
 //! The driver: feeds events to the scheduler and carries out what it decides.
 
 use super::pending::{Pending, item};
+use super::workers::{WorkerPlan, WorkerSlot};
 use super::{ARRIVALS, Arriving, Control, Gate, Handle, refusal};
 use crate::clock;
-use crate::exec::{Failure, Job, JobDone, JobItem, WorkerEvent, WorkerHandle};
-use crate::metrics::{BatchObserved, DeviceMetrics, Metrics, ModelMetrics, SloResult};
-use crate::model::{Model, ModelState};
+use crate::exec::{Job, JobDone, JobItem, WorkerEvent, WorkerHandle};
+use crate::metrics::{Metrics, ModelMetrics};
 use crate::policy::PolicySet;
-use crate::request::{BatchSummary, Timing};
-use crate::sched::{
-    Arrival, BatchOutcome, BatchReport, Dispatch, FailReason, Grid, Item, Measured, ModelLimits, Output, Scheduler,
-    WorkerState,
-};
-use crate::types::{BatchId, DeviceId, ModelId, RequestId, Time, WorkerId};
+use crate::sched::{Arrival, Dispatch, FailReason, Item, Output, Scheduler};
+use crate::types::{BatchId, ModelId, RequestId, Time, WorkerId};
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -22,54 +18,26 @@ use tokio::sync::mpsc;
 
 /// Events taken in before the scheduler is asked what to do, so that what arrives together is seen together.
 const EVENTS: usize = 256;
-/// How long a lost worker stays away before it is started again; doubles with each loss in a row.
-const RESTART: Duration = Duration::from_secs(1);
-/// The longest such stay.
-const LONGEST_RESTART: Duration = Duration::from_secs(60);
 
-/// Starts a worker; called again when it was lost. The function it is given tells the driver.
-pub type Start = Box<dyn Fn(Box<dyn Fn(WorkerEvent) + Send>) -> io::Result<WorkerHandle> + Send>;
-
-/// A worker the driver is to run.
-pub struct WorkerPlan {
-    /// Its number.
-    pub id: WorkerId,
-    /// The model whose session it owns.
-    pub model: Arc<Model>,
-    /// Where it runs.
-    pub device: DeviceId,
-    /// The device's name in metrics.
-    pub device_name: String,
-    /// Starts it.
-    pub start: Start,
-}
-
-struct WorkerSlot {
-    plan: WorkerPlan,
-    handle: Option<WorkerHandle>,
-    metrics: DeviceMetrics,
-    ready: bool,
-    losses: u32,
-}
-
-struct InFlight {
-    dispatch: Dispatch,
-    started: Time,
+/// A batch that runs.
+pub(super) struct InFlight {
+    pub(super) dispatch: Dispatch,
+    pub(super) started: Time,
 }
 
 /// The task that owns the scheduler.
 pub struct Driver {
-    sched: Scheduler,
+    pub(super) sched: Scheduler,
     arrivals: mpsc::Receiver<Arriving>,
     control: mpsc::UnboundedReceiver<Control>,
     /// Kept for workers' events; never the reason to go on running.
-    tell: mpsc::UnboundedSender<Control>,
+    pub(super) tell: mpsc::UnboundedSender<Control>,
     gate: Arc<Gate>,
-    metrics: Arc<Metrics>,
-    models: HashMap<ModelId, Arc<ModelMetrics>>,
-    workers: HashMap<WorkerId, WorkerSlot>,
-    pending: HashMap<RequestId, Pending>,
-    running: HashMap<BatchId, InFlight>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) models: HashMap<ModelId, Arc<ModelMetrics>>,
+    pub(super) workers: HashMap<WorkerId, WorkerSlot>,
+    pub(super) pending: HashMap<RequestId, Pending>,
+    pub(super) running: HashMap<BatchId, InFlight>,
     draining: bool,
 }
 
@@ -107,46 +75,20 @@ impl Driver {
         Ok((driver, handle))
     }
 
-    fn add_worker(&mut self, plan: WorkerPlan) -> io::Result<()> {
-        let model = Arc::clone(&plan.model);
-        if !self.models.contains_key(&model.id) {
-            let limits = ModelLimits {
-                name: Arc::clone(&model.name),
-                batchable: model.spec.batchable,
-                // Stepped edges are for devices where every new shape costs; this one is a CPU.
-                grid: Grid::Exact,
-            };
-            self.sched.handle_model(model.id, Some(limits), clock::now());
-            let metrics = self.metrics.model(&model.name);
-            self.models.insert(model.id, metrics);
-        }
-        let metrics = self.metrics.model(&model.name).device(&plan.device_name);
-        let id = plan.id;
-        self.workers.insert(id, WorkerSlot { plan, handle: None, metrics, ready: false, losses: 0 });
-        self.start_worker(id)
-    }
-
-    fn start_worker(&mut self, id: WorkerId) -> io::Result<()> {
-        let Some(slot) = self.workers.get_mut(&id) else { return Ok(()) };
-        let tell = self.tell.clone();
-        slot.handle = Some((slot.plan.start)(Box::new(move |event| drop(tell.send(Control::Worker(event)))))?);
-        let state = WorkerState::Up { model: slot.plan.model.id, device: slot.plan.device };
-        self.sched.handle_worker(id, state, clock::now());
-        Ok(())
-    }
-
     /// Runs until a drain has ended. Answers the workers' handles, to be joined off the runtime.
     pub async fn run(mut self) -> Vec<WorkerHandle> {
         let (mut arrived, mut told) = (Vec::with_capacity(EVENTS), Vec::with_capacity(EVENTS));
+        let mut open = true;
         while !(self.draining && self.sched.is_idle()) {
             let timer = self.sched.poll_timeout();
             let due = tokio::time::sleep_until(clock::deadline(timer.unwrap_or_default()));
             tokio::select! {
                 biased;
                 _ = self.control.recv_many(&mut told, EVENTS) => {}
-                n = self.arrivals.recv_many(&mut arrived, EVENTS), if !self.draining => {
+                n = self.arrivals.recv_many(&mut arrived, EVENTS), if open => {
                     // Every handle is gone: nobody is left to serve.
-                    if n == 0 {
+                    open = n > 0;
+                    if !open {
                         self.drain();
                     }
                 }
@@ -228,116 +170,6 @@ impl Driver {
         self.pending.insert(arriving.id, Pending::new(arriving, now, gauge));
     }
 
-    fn worker_ready(&mut self, id: WorkerId, samples: &[crate::exec::Sample]) {
-        let now = clock::now();
-        let Some(slot) = self.workers.get_mut(&id) else { return };
-        (slot.ready, slot.losses) = (true, 0);
-        for s in samples {
-            let measured = Measured { rows: s.rows, len: s.len, busy: s.busy, compute: s.compute };
-            self.sched.handle_measured(id, &measured, now);
-        }
-        self.sched.handle_worker(id, WorkerState::Ready, now);
-        let model = Arc::clone(&slot.plan.model);
-        if self.workers.values().all(|w| w.plan.model.id != model.id || w.ready || w.losses > 0) {
-            tracing::info!(model = %model.name, "ready");
-            model.set_state(ModelState::Ready);
-        }
-    }
-
-    fn worker_lost(&mut self, id: WorkerId, message: &str) {
-        let Some(slot) = self.workers.get_mut(&id) else { return };
-        (slot.ready, slot.handle) = (false, None);
-        let after = (RESTART * 2_u32.saturating_pow(slot.losses.min(16))).min(LONGEST_RESTART);
-        slot.losses += 1;
-        let model = Arc::clone(&slot.plan.model);
-        tracing::error!(worker = %id, model = %model.name, restart_in = ?after, "worker lost: {message}");
-        let gone: Vec<BatchId> =
-            self.running.iter().filter(|(_, r)| r.dispatch.worker == id).map(|(batch, _)| *batch).collect();
-        for batch in gone {
-            self.running.remove(&batch);
-            slot.metrics.batches_in_flight.dec();
-        }
-        self.sched.handle_worker(id, WorkerState::Lost, clock::now());
-        if !self.workers.values().any(|w| w.plan.model.id == model.id && w.ready) {
-            model.set_state(ModelState::Failed);
-        }
-        let tell = self.tell.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(after).await;
-            drop(tell.send(Control::Restart(id)));
-        });
-    }
-
-    /// Tells the scheduler how a batch ended; its answers are delivered once the next batch is on its way.
-    fn batch_done(&mut self, job: JobDone) -> Option<(JobDone, InFlight)> {
-        let inflight = self.running.remove(&job.batch)?;
-        let dispatch = &inflight.dispatch;
-        let outcome = match &job.result {
-            Ok(_) => BatchOutcome::Ok,
-            Err(Failure::Failed(_)) => BatchOutcome::Failed,
-            Err(Failure::OutOfMemory(_)) => BatchOutcome::OutOfMemory,
-            Err(Failure::DeviceLost(_)) => BatchOutcome::DeviceLost,
-        };
-        if let Err(failure) = &job.result {
-            tracing::warn!(batch = %job.batch, rows = dispatch.rows, len = dispatch.padded_len, "{failure}");
-            if let [(only, _)] = dispatch.items[..]
-                && let Some(pending) = self.pending.get_mut(&only)
-            {
-                pending.failure = Some(failure.to_string());
-            }
-        }
-        if let Some(slot) = self.workers.get(&job.worker) {
-            slot.metrics.batches_in_flight.dec();
-            slot.metrics.busy_seconds.inc_by((job.assemble + job.compute).as_secs_f64());
-        }
-        let now = clock::now();
-        self.sched.handle_batch_done(&BatchReport { batch: job.batch, compute: job.compute, outcome }, now);
-        if outcome != BatchOutcome::DeviceLost {
-            self.sched.handle_worker(job.worker, WorkerState::Ready, now);
-        }
-        Some((job, inflight))
-    }
-
-    /// Hands a batch's answers to their requests, and the complete requests to their callers.
-    fn deliver(&mut self, job: JobDone, inflight: &InFlight) {
-        let Ok(answers) = job.result else { return };
-        let d = &inflight.dispatch;
-        let padded = u64::from(d.rows) * u64::from(d.padded_len);
-        let summary = BatchSummary {
-            rows: d.rows,
-            tokens: d.tokens,
-            padded,
-            policy: Arc::clone(&d.policy.name),
-            generation: d.generation,
-            batches: 1,
-        };
-        let now = clock::now();
-        let mut queued = Vec::with_capacity(d.items.len());
-        let mut last = None;
-        for ((id, index), answer) in d.items.iter().zip(answers) {
-            let Some(pending) = self.pending.get_mut(id) else { continue };
-            let queue = inflight.started.since(pending.arrived);
-            queued.push(queue);
-            if last.replace(*id) != Some(*id) {
-                pending.ran_in();
-            }
-            if !pending.answer(*index as usize, answer) {
-                continue;
-            }
-            let Some(pending) = self.pending.remove(id) else { continue };
-            if let (Some(target), Some(metrics)) = (d.policy.slo.target, self.models.get(&d.model)) {
-                let met = now.since(pending.arrived) <= target;
-                let result = if met { SloResult::Met } else { SloResult::Missed };
-                metrics.slo(&self.metrics.tenant_label(&pending.request.tenant), result);
-            }
-            pending.succeed(Timing { queue, assemble: job.assemble, compute: job.compute }, &summary);
-        }
-        if let Some(metrics) = self.models.get(&d.model) {
-            let seen = BatchObserved { rows: d.rows, tokens: d.tokens, padded, compute: job.compute, queued: &queued };
-            metrics.batch_done(&seen);
-        }
-    }
-
     /// Does what the scheduler wants done.
     fn carry_out(&mut self) {
         while let Some(output) = self.sched.poll_output() {
@@ -380,11 +212,6 @@ impl Driver {
             let error = refusal::failed(reason, &pending.request.model.name, pending.failure.as_deref());
             pending.fail(error);
         }
-    }
-
-    /// Starts a worker anew that failed on everything of late.
-    fn renew(&mut self, worker: WorkerId) {
-        self.worker_lost(worker, "it failed on every row of a batch");
     }
 
     /// Brings gauges and the gate up to date.

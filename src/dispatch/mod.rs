@@ -3,13 +3,16 @@
 //! Decides nothing about batches: it feeds events to the scheduler, keeps the payloads the scheduler
 //! does not know of, and carries answers back.
 
+mod deliver;
 mod driver;
 mod gate;
 mod pending;
 mod refusal;
+mod workers;
 
-pub use driver::{Driver, Start, WorkerPlan};
+pub use driver::Driver;
 pub use gate::{Gate, Permit};
+pub use workers::{Start, WorkerPlan};
 
 use crate::error::Error;
 use crate::exec::WorkerEvent;

@@ -8,7 +8,7 @@ mod labels;
 mod model;
 
 pub use labels::{Outcome, Protocol, SloResult, TenantLabel};
-pub use model::{BatchObserved, DeviceMetrics, ModelMetrics};
+pub use model::{BatchObserved, DeviceMetrics, ModelMetrics, Total};
 
 use arc_swap::ArcSwap;
 use families::Families;

@@ -45,6 +45,19 @@ pub struct BatchObserved<'a> {
     pub queued: &'a [Duration],
 }
 
+/// How often something was observed, and the sum of what was.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Total {
+    /// Observations.
+    pub count: u64,
+    /// Their sum; durations in seconds.
+    pub sum: f64,
+}
+
+fn total(histogram: &Histogram) -> Total {
+    Total { count: histogram.get_sample_count(), sum: histogram.get_sample_sum() }
+}
+
 impl ModelMetrics {
     pub(super) fn new(name: Arc<str>, families: &Families) -> Self {
         let model = [&*name];
@@ -66,6 +79,30 @@ impl ModelMetrics {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Requests answered or refused so far, from head to answer.
+    #[must_use]
+    pub fn requests(&self) -> Total {
+        total(&self.request_duration)
+    }
+
+    /// Waiting so far, by row.
+    #[must_use]
+    pub fn queued(&self) -> Total {
+        total(&self.queue_duration)
+    }
+
+    /// Runs so far, by batch.
+    #[must_use]
+    pub fn computed(&self) -> Total {
+        total(&self.compute_duration)
+    }
+
+    /// Batches so far, and the rows in them.
+    #[must_use]
+    pub fn batch_rows(&self) -> Total {
+        total(&self.batch_rows)
     }
 
     pub(super) fn request_duration(&self, duration: Duration) {

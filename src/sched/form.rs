@@ -13,7 +13,7 @@ use super::lane::{Best, Bucket, Class};
 const REACH: usize = 32;
 /// Batch sizes within this share of the least time a row count as equally good; the smallest is taken,
 /// since it answers sooner and pads less.
-const KNEE: f64 = 0.03;
+const KNEE: f64 = 0.01;
 /// No unmeasured shape is tried for its promise alone if it is predicted to run longer, in ns.
 const EXPLORE: f64 = 250e6;
 

@@ -5,6 +5,7 @@
 //! property tests and the simulation of a policy possible. Payloads live in `dispatch`.
 
 mod admit;
+mod books;
 mod cost;
 mod decide;
 mod event;
@@ -13,9 +14,11 @@ mod lane;
 mod model;
 mod retry;
 mod scheduler;
+mod status;
 mod strategy;
 mod table;
 mod urgency;
+mod wish;
 
 pub use cost::CostModel;
 pub use event::{

@@ -2,16 +2,15 @@
 
 use super::event::{Arrival, BatchReport, FailReason, Measured, ModelLimits, Output, Reject, WorkerState};
 use super::form::Former;
-use super::model::{ModelState, Running, Trial, Worker, terms};
-use super::strategy::{Rule, urgency};
+use super::model::{ModelState, Running, Trial, Worker};
+use super::strategy::urgency;
 use super::table::{ItemSlot, NONE, RequestSlot, Status, Table};
 use super::urgency::{Entry, UrgencyQueue};
-use crate::policy::{Policy, PolicySet};
-use crate::types::{DeviceId, ModelId, RequestId, Time, WorkerId};
+use crate::policy::PolicySet;
+use crate::types::{ModelId, RequestId, Time, WorkerId};
 use slab::Slab;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Chooses what runs next, on every model and worker of the process.
 ///
@@ -213,134 +212,9 @@ impl Scheduler {
         (next < Time::NEVER).then_some(next)
     }
 
-    /// Whether nothing waits and nothing runs.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.table.requests.is_empty() && self.running.is_empty()
-    }
-
-    /// Batches that run now.
-    #[must_use]
-    pub fn batches_running(&self) -> usize {
-        self.running.len()
-    }
-
-    /// Rows of batches that run now.
-    #[must_use]
-    pub fn rows_running(&self) -> u32 {
-        self.running.iter().map(|r| r.rows).sum()
-    }
-
-    /// Whether a model's queue would refuse one more row, whoever sent it.
-    #[must_use]
-    pub fn is_full(&self, model: ModelId) -> bool {
-        let Some(model) = self.models.get(&model) else { return false };
-        let (rows, bytes) = (model.rows(), model.bytes);
-        let full = |policy: &Policy| rows >= policy.queue.max_rows || bytes >= policy.queue.max_bytes;
-        if self.policies.names_tenants() {
-            self.policies.policies().iter().all(|p| full(p))
-        } else {
-            full(&self.policies.policies()[self.policies.lookup(&model.limits.name, "")])
-        }
-    }
-
-    /// A model's queue: (rows, bytes, predicted time to empty it).
-    #[must_use]
-    pub fn queue(&self, model: ModelId) -> (u32, u64, Duration) {
-        self.models.get(&model).map_or((0, 0, Duration::ZERO), |m| (m.rows(), m.bytes, self.drain_time(model, m)))
-    }
-
-    /// The learned costs of a model, by device.
-    #[must_use]
-    pub fn costs(&self, model: ModelId) -> &[(DeviceId, super::CostModel)] {
-        self.models.get(&model).map_or(&[], |m| m.costs.as_slice())
-    }
-
-    pub(super) fn drain_time(&self, id: ModelId, model: &ModelState) -> Duration {
-        let workers = self.workers.iter().filter(|w| w.model == id).count().max(1) as u64;
-        Duration::from_nanos(model.backlog() / workers)
-    }
-
     pub(super) fn touch(&mut self, model: ModelId) {
         if let Some(m) = self.models.get_mut(&model) {
             m.dirty = true;
-        }
-    }
-
-    /// Puts a waiting item, whose lane and key are set, into its lane.
-    pub(super) fn enqueue(&mut self, model: ModelId, slot: u32) {
-        let Some(state) = self.models.get_mut(&model) else {
-            return;
-        };
-        let device = self.workers.iter().find(|w| w.model == model).map_or_else(Default::default, |w| w.device);
-        state.cost_mut(device);
-        let ModelState { lanes, costs, memory, limits, .. } = state;
-        let Some((_, cost)) = costs.iter().find(|(d, _)| *d == device) else {
-            return;
-        };
-        let item = self.table.item(slot);
-        state.bytes += u64::from(item.item.bytes);
-        let lane = &mut lanes[item.lane as usize];
-        let policy = Arc::clone(&lane.policy);
-        let brief = Rule::of(&policy).brief;
-        let busy = self.workers.iter().filter(|w| w.device == device).count() as u32;
-        let terms = terms(&policy, brief, cost, memory, busy, self.policies.generation);
-        lane.push(slot, limits.grid, &terms, &mut self.table);
-        state.dirty = true;
-    }
-
-    /// Takes a waiting item out of its lane; its new status says where it went.
-    pub(super) fn dequeue(&mut self, model: ModelId, slot: u32, status: Status) {
-        self.table.item_mut(slot).status = status;
-        let Some(state) = self.models.get_mut(&model) else {
-            return;
-        };
-        let item = self.table.item(slot);
-        state.bytes -= u64::from(item.item.bytes);
-        let grid = state.limits.grid;
-        state.lanes[item.lane as usize].remove(slot, grid, &self.table);
-    }
-
-    /// Ends a request without an answer from the schedule.
-    pub(super) fn kill(&mut self, request: u32) {
-        let slot = &mut self.table.requests[request as usize];
-        if slot.dead {
-            return;
-        }
-        slot.dead = true;
-        let model = slot.model;
-        let mut next = slot.first;
-        while next != NONE {
-            let current = next;
-            let item = self.table.item(current);
-            next = item.next;
-            match item.status {
-                Status::Waiting => {
-                    self.dequeue(model, current, Status::Dead);
-                    if self.table.end_item(current) {
-                        return;
-                    }
-                }
-                Status::Pinned | Status::Running => self.table.item_mut(current).status = Status::Dead,
-                Status::Dead | Status::Done => {}
-            }
-        }
-    }
-
-    /// Ends a request and says so.
-    pub(super) fn fail(&mut self, request: u32, reason: FailReason) {
-        let slot = self.table.request(request);
-        if !slot.dead {
-            self.outputs.push_back(Output::Fail { request: slot.id, reason });
-            self.kill(request);
-        }
-    }
-
-    pub(super) fn fail_all(&mut self, model: ModelId, reason: FailReason) {
-        let of_model: Vec<u32> =
-            self.table.requests.iter().filter(|(_, r)| r.model == model).map(|(slot, _)| slot as u32).collect();
-        for request in of_model {
-            self.fail(request, reason);
         }
     }
 

@@ -1,3 +1,5 @@
+//! Assembling, on hand-made specs without a runtime.
+
 use super::*;
 use crate::exec::fixtures::{identity_spec, int64, job, message, model, tensor_spec, tensors, text_spec, tokens};
 use crate::request::Want;

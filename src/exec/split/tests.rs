@@ -1,3 +1,5 @@
+//! Splitting, on hand-made specs without a runtime.
+
 use super::*;
 use crate::exec::assemble::Assembler;
 use crate::exec::fixtures::{identity_spec, int64, job, message, model, tensors, text_spec, tokens};

@@ -1,3 +1,5 @@
+//! The sweep's plan, and instances that leave it.
+
 use super::*;
 use crate::exec::fixtures::{identity_spec, text_spec};
 use crate::model::Datatype;

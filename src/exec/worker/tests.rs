@@ -1,3 +1,5 @@
+//! A worker's thread around a scripted backend.
+
 use super::*;
 use crate::exec::fixtures::{job, model, text_spec, tokens};
 use crate::exec::{Fake, FakeRun, warm_up};

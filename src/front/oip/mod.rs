@@ -11,6 +11,7 @@ mod encode;
 mod infer;
 mod metadata;
 mod params;
+mod repository;
 mod rest;
 mod text;
 

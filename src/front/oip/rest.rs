@@ -1,7 +1,7 @@
 //! The routes of the protocol.
 
 use super::infer::{self, Prepared};
-use super::{VERSION, answer, binary, encode, metadata};
+use super::{VERSION, answer, binary, encode, metadata, repository};
 use crate::error::{Error, Reason};
 use crate::front::pool::{INLINE_TENSORS, INLINE_TEXT};
 use crate::front::{Front, body, layers, respond};
@@ -35,6 +35,9 @@ pub(in crate::front) fn plain_routes() -> Router<Arc<Front>> {
         .route("/v2/models/{model}/versions/{version}", get(describe))
         .route("/v2/models/{model}/ready", get(model_ready))
         .route("/v2/models/{model}/versions/{version}/ready", get(model_ready))
+        .route("/v2/models/{model}/stats", get(stats))
+        .route("/v2/models/{model}/versions/{version}/stats", get(stats))
+        .route("/v2/repository/index", post(repository::index))
 }
 
 async fn server() -> Result<Response, Error> {
@@ -60,6 +63,11 @@ async fn ready(State(front): State<Arc<Front>>) -> Result<Response, Error> {
 
 async fn describe(Named(model): Named) -> Result<Response, Error> {
     respond::json(&metadata::describe(&model))
+}
+
+async fn stats(State(front): State<Arc<Front>>, Named(model): Named) -> Result<Response, Error> {
+    let metrics = front.metrics.model(&model.name);
+    respond::json(&repository::statistics(&model, &metrics))
 }
 
 async fn model_ready(State(front): State<Arc<Front>>, Named(model): Named) -> Result<Response, Error> {

@@ -41,6 +41,22 @@ async fn the_server_and_its_models_describe_themselves() {
 }
 
 #[tokio::test]
+async fn the_repository_index_and_statistics_are_tritons() {
+    let world = World::new();
+    let index = world.post("/v2/repository/index", String::new()).await.json();
+    let two = json!({"name": "two", "version": "1", "state": "READY", "reason": ""});
+    assert!(index.as_array().is_some_and(|all| all.contains(&two)), "{index}");
+    world.registry.get("two").unwrap().set_state(ModelState::Failed);
+    let ready = world.post("/v2/repository/index", r#"{"ready": true}"#.to_owned()).await.json();
+    assert_eq!(ready.as_array().map(Vec::len), index.as_array().map(|all| all.len() - 1));
+    world.post("/v2/repository/index", "{".to_owned()).await.refusal(400, "invalid_request");
+    let stats = &world.get("/v2/models/embed/stats").await.json()["model_stats"][0];
+    assert_eq!((&stats["name"], &stats["execution_count"]), (&json!("embed"), &json!(0)));
+    assert_eq!(stats["inference_stats"]["queue"], json!({"count": 0, "ns": 0}));
+    world.get("/v2/models/none/stats").await.refusal(404, "unknown_model");
+}
+
+#[tokio::test]
 async fn models_that_are_not_ready_are_refused_everywhere() {
     let world = World::new();
     let model = world.registry.get("two").unwrap();

@@ -1,3 +1,5 @@
+//! The cost model on known curves.
+
 use super::*;
 
 fn ms(x: f64) -> Duration {

@@ -1,0 +1,81 @@
+//! The end of a batch: what the scheduler learns of it, and how its answers reach their callers.
+
+use super::driver::{Driver, InFlight};
+use crate::clock;
+use crate::exec::{Failure, JobDone};
+use crate::metrics::{BatchObserved, SloResult};
+use crate::request::{BatchSummary, Timing};
+use crate::sched::{BatchOutcome, BatchReport, WorkerState};
+use std::sync::Arc;
+
+impl Driver {
+    /// Tells the scheduler how a batch ended; its answers are delivered once the next batch is on its way.
+    pub(super) fn batch_done(&mut self, job: JobDone) -> Option<(JobDone, InFlight)> {
+        let inflight = self.running.remove(&job.batch)?;
+        let dispatch = &inflight.dispatch;
+        let outcome = match &job.result {
+            Ok(_) => BatchOutcome::Ok,
+            Err(Failure::Failed(_)) => BatchOutcome::Failed,
+            Err(Failure::OutOfMemory(_)) => BatchOutcome::OutOfMemory,
+            Err(Failure::DeviceLost(_)) => BatchOutcome::DeviceLost,
+        };
+        if let Err(failure) = &job.result {
+            tracing::warn!(batch = %job.batch, rows = dispatch.rows, len = dispatch.padded_len, "{failure}");
+            if let [(only, _)] = dispatch.items[..]
+                && let Some(pending) = self.pending.get_mut(&only)
+            {
+                pending.failure = Some(failure.to_string());
+            }
+        }
+        if let Some(slot) = self.workers.get(&job.worker) {
+            slot.metrics.batches_in_flight.dec();
+            slot.metrics.busy_seconds.inc_by((job.assemble + job.compute).as_secs_f64());
+        }
+        let now = clock::now();
+        self.sched.handle_batch_done(&BatchReport { batch: job.batch, compute: job.compute, outcome }, now);
+        if outcome != BatchOutcome::DeviceLost {
+            self.sched.handle_worker(job.worker, WorkerState::Ready, now);
+        }
+        Some((job, inflight))
+    }
+
+    /// Hands a batch's answers to their requests, and the complete requests to their callers.
+    pub(super) fn deliver(&mut self, job: JobDone, inflight: &InFlight) {
+        let Ok(answers) = job.result else { return };
+        let d = &inflight.dispatch;
+        let padded = u64::from(d.rows) * u64::from(d.padded_len);
+        let summary = BatchSummary {
+            rows: d.rows,
+            tokens: d.tokens,
+            padded,
+            policy: Arc::clone(&d.policy.name),
+            generation: d.generation,
+            batches: 1,
+        };
+        let now = clock::now();
+        let mut queued = Vec::with_capacity(d.items.len());
+        let mut last = None;
+        for ((id, index), answer) in d.items.iter().zip(answers) {
+            let Some(pending) = self.pending.get_mut(id) else { continue };
+            let queue = inflight.started.since(pending.arrived);
+            queued.push(queue);
+            if last.replace(*id) != Some(*id) {
+                pending.ran_in();
+            }
+            if !pending.answer(*index as usize, answer) {
+                continue;
+            }
+            let Some(pending) = self.pending.remove(id) else { continue };
+            if let (Some(target), Some(metrics)) = (d.policy.slo.target, self.models.get(&d.model)) {
+                let met = now.since(pending.arrived) <= target;
+                let result = if met { SloResult::Met } else { SloResult::Missed };
+                metrics.slo(&self.metrics.tenant_label(&pending.request.tenant), result);
+            }
+            pending.succeed(Timing { queue, assemble: job.assemble, compute: job.compute }, &summary);
+        }
+        if let Some(metrics) = self.models.get(&d.model) {
+            let seen = BatchObserved { rows: d.rows, tokens: d.tokens, padded, compute: job.compute, queued: &queued };
+            metrics.batch_done(&seen);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What is loaded, and what it has done: the repository index and the statistics of a model, in the
+//! shapes of Triton's `extension_model_repository.md` and `extension_statistics.md`.
+
+use super::VERSION;
+use crate::error::{Error, Reason};
+use crate::front::{Front, respond};
+use crate::metrics::{ModelMetrics, Total};
+use crate::model::{Model, ModelState};
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// One model of the index.
+#[derive(Serialize)]
+struct Entry<'a> {
+    name: &'a str,
+    version: &'static str,
+    state: &'static str,
+    reason: &'static str,
+}
+
+/// What a client may ask of the index.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Wanted {
+    ready: bool,
+}
+
+/// Answers `POST /v2/repository/index`.
+pub(super) async fn index(State(front): State<Arc<Front>>, body: Bytes) -> Result<Response, Error> {
+    let wanted: Wanted = if body.trim_ascii().is_empty() {
+        Wanted::default()
+    } else {
+        serde_json::from_slice(&body).map_err(|e| Error::new(Reason::InvalidRequest, format!("the body: {e}")))?
+    };
+    let models = front.registry.list();
+    let entries: Vec<_> = models.iter().map(|m| entry(m)).filter(|e| !wanted.ready || e.state == "READY").collect();
+    respond::json(&entries)
+}
+
+fn entry(model: &Model) -> Entry<'_> {
+    let (state, reason) = match model.state() {
+        ModelState::Loading => ("LOADING", ""),
+        ModelState::Ready => ("READY", ""),
+        ModelState::Failed => ("UNAVAILABLE", "no device left"),
+    };
+    Entry { name: &model.name, version: VERSION, state, reason }
+}
+
+/// The answer to `GET /v2/models/M/stats`.
+#[derive(Serialize)]
+pub(super) struct Statistics<'a> {
+    model_stats: [ModelStats<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct ModelStats<'a> {
+    name: &'a str,
+    version: &'static str,
+    /// Rows answered.
+    inference_count: u64,
+    /// Batches run.
+    execution_count: u64,
+    inference_stats: InferenceStats,
+}
+
+#[derive(Serialize)]
+struct InferenceStats {
+    success: Duration,
+    queue: Duration,
+    compute_infer: Duration,
+}
+
+#[derive(Serialize)]
+struct Duration {
+    count: u64,
+    ns: u64,
+}
+
+impl From<Total> for Duration {
+    fn from(total: Total) -> Self {
+        Self { count: total.count, ns: (total.sum * 1e9) as u64 }
+    }
+}
+
+/// Describes what `model` has done since the start.
+pub(super) fn statistics<'a>(model: &'a Model, metrics: &ModelMetrics) -> Statistics<'a> {
+    let rows = metrics.batch_rows();
+    let inference_stats = InferenceStats {
+        success: metrics.requests().into(),
+        queue: metrics.queued().into(),
+        compute_infer: metrics.computed().into(),
+    };
+    let stats = ModelStats {
+        name: &model.name,
+        version: VERSION,
+        inference_count: rows.sum as u64,
+        execution_count: rows.count,
+        inference_stats,
+    };
+    Statistics { model_stats: [stats] }
+}

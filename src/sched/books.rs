@@ -1,0 +1,88 @@
+//! The books: how items enter and leave the lanes, and how requests end.
+
+use super::event::{FailReason, Output};
+use super::model::{ModelState, terms};
+use super::scheduler::Scheduler;
+use super::strategy::Rule;
+use super::table::{NONE, Status};
+use crate::types::ModelId;
+use std::sync::Arc;
+
+impl Scheduler {
+    /// Puts a waiting item, whose lane and key are set, into its lane.
+    pub(super) fn enqueue(&mut self, model: ModelId, slot: u32) {
+        let Some(state) = self.models.get_mut(&model) else {
+            return;
+        };
+        let device = self.workers.iter().find(|w| w.model == model).map_or_else(Default::default, |w| w.device);
+        state.cost_mut(device);
+        let ModelState { lanes, costs, memory, limits, .. } = state;
+        let Some((_, cost)) = costs.iter().find(|(d, _)| *d == device) else {
+            return;
+        };
+        let item = self.table.item(slot);
+        state.bytes += u64::from(item.item.bytes);
+        let lane = &mut lanes[item.lane as usize];
+        let policy = Arc::clone(&lane.policy);
+        let brief = Rule::of(&policy).brief;
+        let busy = self.workers.iter().filter(|w| w.device == device).count() as u32;
+        let terms = terms(&policy, brief, cost, memory, busy, self.policies.generation);
+        lane.push(slot, limits.grid, &terms, &mut self.table);
+        state.dirty = true;
+    }
+
+    /// Takes a waiting item out of its lane; its new status says where it went.
+    pub(super) fn dequeue(&mut self, model: ModelId, slot: u32, status: Status) {
+        self.table.item_mut(slot).status = status;
+        let Some(state) = self.models.get_mut(&model) else {
+            return;
+        };
+        let item = self.table.item(slot);
+        state.bytes -= u64::from(item.item.bytes);
+        let grid = state.limits.grid;
+        state.lanes[item.lane as usize].remove(slot, grid, &self.table);
+    }
+
+    /// Ends a request without an answer from the schedule.
+    pub(super) fn kill(&mut self, request: u32) {
+        let slot = &mut self.table.requests[request as usize];
+        if slot.dead {
+            return;
+        }
+        slot.dead = true;
+        let model = slot.model;
+        let mut next = slot.first;
+        while next != NONE {
+            let current = next;
+            let item = self.table.item(current);
+            next = item.next;
+            match item.status {
+                Status::Waiting => {
+                    self.dequeue(model, current, Status::Dead);
+                    if self.table.end_item(current) {
+                        return;
+                    }
+                }
+                Status::Pinned | Status::Running => self.table.item_mut(current).status = Status::Dead,
+                Status::Dead | Status::Done => {}
+            }
+        }
+    }
+
+    /// Ends a request and says so.
+    pub(super) fn fail(&mut self, request: u32, reason: FailReason) {
+        let slot = self.table.request(request);
+        if !slot.dead {
+            self.outputs.push_back(Output::Fail { request: slot.id, reason });
+            self.kill(request);
+        }
+    }
+
+    pub(super) fn fail_all(&mut self, model: ModelId, reason: FailReason) {
+        let of_model: Vec<u32> =
+            self.table.requests.iter().filter(|(_, r)| r.model == model).map(|(slot, _)| slot as u32).collect();
+        for request in of_model {
+            self.fail(request, reason);
+        }
+    }
+}
