@@ -1,6 +1,6 @@
 //! The other subcommands, as a person or a script runs them.
 
-use crate::harness::{cached, program};
+use crate::harness::{cached, folder, program};
 use crate::shared::shared;
 use serde_json::Value;
 use std::fs;
@@ -19,8 +19,8 @@ fn policy_check_says_good_with_exit_0() {
 
 #[test]
 fn policy_check_points_at_each_fault_with_exit_1() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("mine.toml");
+    let dir = folder();
+    let file = dir.path().join("mine.toml");
     fs::write(&file, "strategy = \"adaptiv\"\n[batch]\n  max_queue_dely = \"5ms\"\n").unwrap();
     let file = file.to_str().unwrap();
     let (code, _, said) = run(&["policy", "check", file]);

@@ -102,7 +102,7 @@ fn every_line_of_the_program_runs() {
         command.args(words[1..].iter().map(|word| word.replace(ADDRESS, &shared().data.to_string())));
         match &*words[1] {
             "serve" => serves(command),
-            "bench" => ends_well(command.args(["--duration", "500ms", "--warmup", "100ms"])),
+            "bench" => ends_well(command.args(["--duration", "2s", "--warmup", "100ms"])),
             _ => ends_well(&mut command),
         }
     }

@@ -89,16 +89,22 @@ async fn without_dynamic_batching_every_request_runs_alone() {
 async fn strategies_that_do_not_wait_batch_what_piled_up() {
     let server = shared();
     for tenant in ["adaptive", "latency_optimized"] {
-        // Texts long enough that fifteen arrive while the first runs.
-        let text = |i: usize| format!("{} {}", WORDS[i % WORDS.len()], "and so on and on ".repeat(20));
         let client = server.http2().tenant(tenant);
         let ask = |i: usize| {
             let client = client.clone();
-            async move { client.embed("minilm", text(i)).await.ok().batch() }
+            async move { client.embed("minilm", WORDS[i % WORDS.len()]).await.ok().batch() }
         };
-        let seen = together((0..REQUESTS).map(ask)).await;
-        assert!(seen.iter().all(|batch| batch.policy == tenant));
-        assert!(seen.iter().any(|batch| batch.rows > 1), "{tenant}: {seen:?}");
+        // How much piles up while the first rows run is the machine's affair, and so is, until it has
+        // learned, what the strategy expects of a batch. That short rows are batched is its promise.
+        let mut largest = 1;
+        until("a batch of several", async || {
+            let seen = together((0..REQUESTS).map(ask)).await;
+            assert!(seen.iter().all(|batch| batch.policy == tenant));
+            largest = seen.iter().map(|batch| batch.rows).max().unwrap_or_default();
+            largest > 1
+        })
+        .await;
+        assert!(largest <= REQUESTS as u64, "{tenant}: {largest}");
     }
 }
 
