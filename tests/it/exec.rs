@@ -157,7 +157,7 @@ fn a_batch_of_mixed_lengths_answers_as_each_alone() {
 fn warm_up_measures_together_and_alone() {
     let (_handles, told) = workers(&embedder(), &minilm(), 2, true);
     let samples = [ready(&told), ready(&told)].concat();
-    assert!(samples.iter().any(|s| s.busy == 2 && s.rows > 1), "{samples:?}");
+    assert!(samples.iter().any(|s| s.busy == 2), "{samples:?}");
     assert!(samples.iter().any(|s| s.busy == 1), "{samples:?}");
 }
 
