@@ -22,7 +22,7 @@ use tokio::time::timeout;
 /// First reservation for a body of unknown length; each next one doubles what is held.
 const STEP: usize = 64 << 10;
 /// Most bytes, and longest time, that the rest of a refused body is read and thrown away.
-const LINGER_BYTES: usize = 1 << 20;
+const LINGER_BYTES: usize = 64 << 20;
 const LINGER_TIME: Duration = Duration::from_secs(5);
 
 /// A body that has arrived.

@@ -7,6 +7,8 @@ mod backend;
 mod body;
 mod call;
 mod fields;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gzip;
 mod layers;
 mod oip;

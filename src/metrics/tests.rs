@@ -8,7 +8,7 @@ fn text(metrics: &Metrics) -> String {
 }
 
 #[test]
-fn every_family_has_its_contract_name() {
+fn every_family_has_its_documented_name() {
     let metrics = Metrics::new().unwrap();
     let model = metrics.model("m");
     metrics.request_done(&RequestObserved {
@@ -18,14 +18,8 @@ fn every_family_has_its_contract_name() {
         outcome: Outcome::Ok,
         duration: Duration::from_millis(3),
     });
-    let queued = [Duration::from_millis(1); 2];
-    model.batch_done(&BatchObserved {
-        rows: 2,
-        tokens: 10,
-        padded: 16,
-        compute: Duration::from_millis(2),
-        queued: &queued,
-    });
+    let (compute, queued) = (Duration::from_millis(2), &[Duration::from_millis(1); 2]);
+    model.batch_done(&BatchObserved { rows: 2, tokens: 10, padded: 16, compute, queued });
     model.batch_released("full");
     model.slo(&TenantLabel::Default, SloResult::Met);
     model.queue_rows(&TenantLabel::Other).set(1);
@@ -53,6 +47,10 @@ fn every_family_has_its_contract_name() {
         "inferneo_build_info{version=",
     ] {
         assert!(text.contains(line), "{line} is missing from\n{text}");
+    }
+    let page = include_str!("../../docs/interface.md");
+    for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE inferneo_")?.split(' ').next()) {
+        assert!(page.contains(&format!("`inferneo_{name}`")), "docs/interface.md does not name inferneo_{name}");
     }
 }
 

@@ -1,1 +1,19 @@
+//! The program as a whole: the real binary is started, driven over its sockets, and stopped.
+//!
+//! Needs what `make setup` fetches into `.cache/`. Nothing here sleeps a guess: every wait is for an
+//! answer, a metric or a process, and is bounded.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod answers;
+mod client;
+mod commands;
+mod exec;
+mod harness;
+mod readme;
+mod refusals;
+mod shared;
+mod shutdown;
+mod startup;
+mod strategies;
+mod tensors;
+mod upstream;

@@ -15,7 +15,18 @@ mod repository;
 mod rest;
 mod text;
 
+use crate::error::Error;
+use crate::model::Model;
+use crate::request::Payload;
+use bytes::Bytes;
+use http::HeaderMap;
+
 pub(super) use rest::{check_state, inference_routes, plain_routes, unknown};
+
+/// The rows of a request, its answer's form left aside.
+pub(super) fn rows(model: &Model, headers: &HeaderMap, body: Bytes) -> Result<Vec<Payload>, Error> {
+    infer::prepare(model, headers, body, u32::MAX).map(|prepared| prepared.items)
+}
 
 /// The only version a model has.
 const VERSION: &str = "1";

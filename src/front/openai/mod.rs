@@ -145,6 +145,11 @@ fn prepare(model: Arc<Model>, body: Body, max_rows: u32) -> Result<Prepared, Err
     Ok(Prepared { model, items, tokens, dimensions, base64 })
 }
 
+/// The rows of a request, its answer's form and the model it names left aside.
+pub(super) fn decoded(model: Arc<Model>, body: &[u8]) -> Result<Vec<Payload>, Error> {
+    prepare(model, decode::parse(body)?, u32::MAX).map(|prepared| prepared.items)
+}
+
 fn rows(model: &Model, input: Input, max_rows: u32) -> Result<Vec<Payload>, Error> {
     let tokenizer = tokens::tokenizer(model)?;
     let text = |index: Option<usize>, text: &str| {

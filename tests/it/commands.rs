@@ -1,0 +1,102 @@
+//! The other subcommands, as a person or a script runs them.
+
+use crate::harness::{cached, folder, program};
+use crate::shared::shared;
+use serde_json::Value;
+use std::fs;
+use std::process::Output;
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = program().args(arguments).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn policy_check_says_good_with_exit_0() {
+    let (code, _, said) = run(&["policy", "check", "policies"]);
+    assert_eq!((code, &*said), (Some(0), "5 policy files checked: all good\n"));
+}
+
+#[test]
+fn policy_check_points_at_each_fault_with_exit_1() {
+    let dir = folder();
+    let file = dir.path().join("mine.toml");
+    fs::write(&file, "strategy = \"adaptiv\"\n[batch]\n  max_queue_dely = \"5ms\"\n").unwrap();
+    let file = file.to_str().unwrap();
+    let (code, _, said) = run(&["policy", "check", file]);
+    assert_eq!(code, Some(1), "{said}");
+    for word in [
+        &format!("{file}:1:12: "),
+        "strategy = \"adaptiv\"",
+        "^",
+        "adaptive",
+        &format!("{file}:3:3: "),
+        "max_queue_dely = \"5ms\"",
+        "did you mean `max_queue_delay`?",
+        "1 policy file checked: 2 faults",
+    ] {
+        assert!(said.contains(word), "{word:?} is not in:\n{said}");
+    }
+    // The caret stands under the fault.
+    let lines: Vec<&str> = said.lines().collect();
+    let shown = lines.iter().position(|line| line.contains("max_queue_dely =")).unwrap();
+    assert_eq!(lines[shown].find("max_queue_dely"), lines[shown + 1].find('^'), "{said}");
+}
+
+#[test]
+fn policy_check_of_nothing_readable_is_exit_2() {
+    let (code, _, said) = run(&["policy", "check", "no/such/file.toml"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("no/such/file.toml"), "{said}");
+    assert_eq!(run(&["policy", "check"]).0, Some(2));
+}
+
+#[test]
+fn doctor_tells_what_it_found_one_line_each() {
+    let doctor = |model: &str| run(&["doctor", "--model", cached(&format!("models/{model}")).to_str().unwrap()]);
+    let (code, said, _) = doctor("minilm");
+    assert_eq!(code, Some(0), "{said}");
+    let marked = |line: &str| ["ok ", "warning ", "failure "].iter().any(|word| line.starts_with(word));
+    assert!(said.lines().all(marked), "{said}");
+    for word in ["ONNX Runtime 1.", "CPUExecutionProvider", "input_ids", "last_hidden_state", "safe to batch"] {
+        assert!(said.contains(word), "{word:?} is not in:\n{said}");
+    }
+    let (code, said, _) = doctor("test/fixed_batch");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.lines().any(|line| line.starts_with("warning ") && line.contains("one")), "{said}");
+    let (code, said, _) = run(&["doctor", "--model", "no/such/folder"]);
+    assert_eq!(code, Some(1));
+    assert!(said.lines().any(|line| line.starts_with("failure ") && line.contains("no/such/folder")), "{said}");
+    let (code, said, _) = run(&["doctor", "--onnxruntime-library", "/no/such/library.so"]);
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with("failure ") && said.contains("/no/such/library.so"), "{said}");
+}
+
+#[test]
+fn bench_prints_its_figures_as_json() {
+    let url = format!("http://{}", shared().data);
+    for protocol in ["openai", "v2"] {
+        let load = ["--protocol", protocol, "--concurrency", "4", "--duration", "500ms", "--warmup", "50ms"];
+        let (code, out, err) =
+            run(&[&["bench", "--url", &url, "--model", "minilm", "--json", "-"], &load[..]].concat());
+        assert_eq!(code, Some(0), "{err}");
+        let figures: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"));
+        assert_eq!((&figures["protocol"], &figures["errors"]), (&protocol.into(), &0.into()), "{figures}");
+        let positive = |value: &Value| value.as_f64().is_some_and(|number| number > 0.0);
+        for key in ["requests", "duration_s", "throughput_rps", "padding_efficiency"] {
+            assert!(positive(&figures[key]), "{key}: {figures}");
+        }
+        assert!(positive(&figures["batch"]["avg_rows"]), "{figures}");
+        let latency = ["p50", "p90", "p99", "max"].map(|key| figures["latency_ms"][key].as_f64().unwrap());
+        assert!(latency.is_sorted() && latency[0] > 0.0, "{figures}");
+    }
+}
+
+#[test]
+fn bench_of_nothing_that_answers_is_exit_1() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{closed}");
+    let (code, _, said) = run(&["bench", "--url", &url, "--model", "m", "--duration", "100ms"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&closed.to_string()), "{said}");
+}

@@ -1,0 +1,121 @@
+//! Every command of the README runs: against a server of these tests, whose address replaces the README's.
+
+use crate::harness::{Server, folder, program};
+use crate::shared::shared;
+use http::HeaderName;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const PROGRAM: &str = "target/release/inferneo";
+const ADDRESS: &str = "127.0.0.1:8080";
+
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The lines of the README's console blocks, split into words as a shell does.
+fn commands() -> Vec<Vec<String>> {
+    let mut inside = false;
+    let mut found = Vec::new();
+    for line in read("README.md").lines() {
+        match line.trim() {
+            "```console" => inside = true,
+            "```" => inside = false,
+            line if inside && !line.is_empty() => found.push(words(line)),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Splits at spaces outside single quotes; no other quoting is understood, so none may be used.
+fn words(line: &str) -> Vec<String> {
+    let parts = line.split('\'').enumerate();
+    let mut words = vec![String::new()];
+    for (index, part) in parts {
+        if index % 2 == 1 {
+            words.last_mut().unwrap().push_str(part);
+            continue;
+        }
+        assert!(!part.contains(['"', '\\', '$', '|', '>']), "quoting that this test does not understand: {line}");
+        let mut pieces = part.split(' ');
+        words.last_mut().unwrap().push_str(pieces.next().unwrap());
+        words.extend(pieces.map(str::to_owned));
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[test]
+fn words_are_split_as_a_shell_does() {
+    assert_eq!(words("curl -d '{\"a\": 1}' x  y"), ["curl", "-d", "{\"a\": 1}", "x", "y"]);
+}
+
+#[test]
+fn every_make_line_is_a_target_with_a_help_text() {
+    let makefile = read("Makefile");
+    let mut count = 0;
+    for words in commands().iter().filter(|words| words[0] == "make") {
+        let target = format!("{}:", words[1]);
+        let described = |line: &str| line.starts_with(&target) && line.contains(" ## ");
+        assert!(makefile.lines().any(described), "there is no target for {words:?}");
+        count += 1;
+    }
+    assert!(count >= 3, "the README names {count} targets");
+}
+
+#[tokio::test]
+async fn every_curl_line_is_answered() {
+    let mut count = 0;
+    for words in commands().into_iter().filter(|words| words[0] == "curl") {
+        let (mut client, mut path, mut body) = (shared().http1(), None, String::new());
+        let mut words = words.into_iter().skip(1);
+        while let Some(word) = words.next() {
+            match &*word {
+                "-s" | "-i" => {}
+                "-d" => body = words.next().unwrap(),
+                "-H" => {
+                    let header = words.next().unwrap();
+                    let (name, value) = header.split_once(": ").unwrap();
+                    client = client.with(HeaderName::try_from(name).unwrap().as_str().to_owned().leak(), value);
+                }
+                url => {
+                    path = Some(url.strip_prefix("http://").and_then(|u| u.strip_prefix(ADDRESS)).unwrap().to_owned())
+                }
+            }
+        }
+        let method = if body.is_empty() { "GET" } else { "POST" };
+        let answer = client.send(method, &path.unwrap(), body).await.ok();
+        assert!(answer.batch().rows >= 1);
+        count += 1;
+    }
+    assert!(count >= 2, "the README shows {count} requests");
+}
+
+#[test]
+fn every_line_of_the_program_runs() {
+    let mut seen = Vec::new();
+    for words in commands().iter().filter(|words| words[0] == PROGRAM) {
+        seen.push(words[1].clone());
+        let mut command = program();
+        command.args(words[1..].iter().map(|word| word.replace(ADDRESS, &shared().data.to_string())));
+        match &*words[1] {
+            "serve" => serves(command),
+            "bench" => ends_well(command.args(["--duration", "2s", "--warmup", "100ms"])),
+            _ => ends_well(&mut command),
+        }
+    }
+    assert!(["serve", "doctor", "policy", "bench"].iter().all(|word| seen.iter().any(|s| s == word)), "{seen:?}");
+}
+
+fn ends_well(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+}
+
+/// Starts a server on free ports, waits until it is ready and stops it.
+fn serves(mut command: Command) {
+    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    Server::spawn(command, folder()).wait_ready();
+}
