@@ -9,6 +9,9 @@ use crate::types::Time;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The batch size that a request's own items are predicted to share.
+const SHARED: u32 = 8;
+
 impl Scheduler {
     /// Answers the lane and the deadline of an acceptable request.
     pub(super) fn admit(&mut self, a: &Arrival<'_>) -> Result<(usize, Time), Reject> {
@@ -83,7 +86,11 @@ impl Scheduler {
         let Some((_, cost)) = model.costs.iter().find(|(_, c)| c.known()) else {
             return Time::default();
         };
-        let own = a.items.iter().map(|i| cost.predict(i.rows, i.len, workers as u32)).fold(0.0, f64::max);
+        let alone = |i: &Item| cost.predict(i.rows, i.len, workers as u32);
+        let longest = a.items.iter().map(alone).fold(0.0, f64::max);
+        // Many items share the workers, in batches of about this size.
+        let shared = |i: &Item| cost.predict(SHARED, i.len, workers as u32) / f64::from(SHARED) * f64::from(i.rows);
+        let own = longest.max(a.items.iter().map(shared).sum::<f64>() / workers as f64);
         free_at + Duration::from_nanos(ahead / workers) + Duration::from_nanos(own as u64)
     }
 }

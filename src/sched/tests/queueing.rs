@@ -83,6 +83,15 @@ fn a_predicted_miss_is_refused_with_the_time_to_drain() {
 }
 
 #[test]
+fn a_request_of_many_items_is_its_own_backlog() {
+    let mut world = World::new(preset(Strategy::Adaptive), 1, cpu);
+    let many = vec![row(100); 64];
+    let refused = world.request("", Priority(0), Some(ms(50)), &many);
+    assert!(matches!(refused, Err(Reject::PredictedMiss { .. })), "{refused:?}");
+    world.request("", Priority(0), Some(ms(5000)), &many).expect("there is time enough");
+}
+
+#[test]
 fn the_policy_gives_a_deadline_to_requests_without_one() {
     let text = "[slo]\ndeadline = '30ms'\non_predicted_miss = 'serve'";
     let mut world = World::new(policies(&[("p.toml", text)], 1), 1, |_, _| 100.0);
