@@ -6,7 +6,7 @@ cores with one thread each; one session with as many threads as cores): that bas
 better. All stay up while rounds of load take turns, so that a noisy machine hits all alike. An idle server costs
 nothing but memory. At the end every server is sent SIGTERM and must exit with code 0.
 
-Needs Python 3.8 and its standard library only.
+Needs Python 3.10 and its standard library only.
 """
 
 import argparse

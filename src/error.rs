@@ -1,6 +1,6 @@
 //! The one error a caller can meet, and its mapping to HTTP and gRPC.
 //!
-//! Decides the status of each refusal (contract 3). Does not know any protocol's error shape: that
+//! Decides the status of each refusal (docs/interface.md). Does not know any protocol's error shape: that
 //! is `front/respond`.
 
 use std::fmt;

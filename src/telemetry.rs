@@ -47,7 +47,7 @@ impl fmt::Display for LogFormat {
 
 /// Starts logging, for the life of the process.
 ///
-/// `level` is one that [`understands`] accepts; of any other, what is understood counts.
+/// `level` must be one that [`understands`] accepts; what it does not understand is left out without a word.
 ///
 /// # Errors
 /// When logging was already set up.

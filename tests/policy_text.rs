@@ -41,6 +41,26 @@ fn the_shipped_folder_compiles_and_each_tenant_finds_its_strategy() {
     }
 }
 
+/// The policies that a page shows: its TOML blocks that name a strategy.
+fn examples(page: &str) -> Vec<Source> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let text = fs::read_to_string(path).expect("the page is part of the project");
+    let blocks = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let policies = blocks.filter(|block| block.contains("strategy ="));
+    policies.map(|block| Source { name: "example.toml".into(), text: block.to_owned() }).collect()
+}
+
+#[test]
+fn the_examples_of_the_documentation_compile() {
+    for page in ["README.md", "docs/interface.md"] {
+        let examples = examples(page);
+        assert!(!examples.is_empty(), "{page} shows no policy");
+        for example in examples {
+            policy::compile(&[example], 1).unwrap();
+        }
+    }
+}
+
 /// Every fault must point into its file.
 fn points_into(text: &str, faults: &[Diagnostic]) -> bool {
     faults.iter().filter_map(|fault| fault.place.as_ref()).all(|place| {

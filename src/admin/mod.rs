@@ -1,6 +1,6 @@
 //! The admin plane: a listener of its own, for probes and scrapers.
 //!
-//! Decides the routes and forms of contract 4 that exist so far. Does not decide what ready means.
+//! Decides the routes and forms of the admin plane (docs/interface.md). Does not decide what ready means.
 
 use crate::metrics::Metrics;
 use crate::model::ModelState;

@@ -98,10 +98,11 @@ fn workers(
         let id = WorkerId(u32::try_from(first + index).unwrap_or(u32::MAX));
         let (owner, runtime) = (Arc::clone(model), Arc::clone(runtime));
         let path = folder.onnx().to_owned();
-        // The sweep is for the first start; a worker that comes back joins the others as they are.
+        // The sweep is for the first start; a worker that comes back joins the others at work.
         let part = Mutex::new(Some(part));
         let start = move |events| {
-            let warm_up = part.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let sweep = part.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let warm_up = sweep.or_else(|| exec::first_run(&owner.spec).pop());
             let name = format!("{}/{id}", owner.name);
             let config = WorkerConfig { id, name, model: Arc::clone(&owner), warm_up };
             let (owner, runtime, path) = (Arc::clone(&owner), Arc::clone(&runtime), path.clone());

@@ -1,30 +1,31 @@
 //! The composition root: what is made in which order, and what stops in which order.
 //!
-//! Start: policies, runtime, models, workers, both planes, readiness. Stop, all under one deadline:
-//! probes say "not ready", the drain delay passes, new work is refused, waiting work is finished,
-//! connections are closed, workers are joined.
+//! Start: signals, policies, runtime, models, workers, both planes, readiness. Stop: probes say "not
+//! ready", the drain delay passes; then, all under one deadline, new work is refused, waiting work is
+//! finished, connections are closed, workers are joined.
 
 mod load;
+mod stop;
 
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::dispatch::{Driver, Handle};
 use crate::document::Diagnostic;
-use crate::exec::{RuntimeError, WorkerHandle};
+use crate::exec::RuntimeError;
 use crate::front::{Front, Limits, Pool};
 use crate::metrics::Metrics;
 use crate::model::Registry;
 use crate::readiness::Readiness;
 use crate::reload::ReadError;
-use crate::{clock, shutdown};
+use crate::shutdown::Signals;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use stop::Tasks;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::sleep;
 
 /// How often readiness is looked at while models warm up.
 const WARMING: Duration = Duration::from_millis(10);
@@ -59,6 +60,12 @@ pub enum AppError {
         /// The operating system's word.
         source: std::io::Error,
     },
+    /// A part ended that the program cannot do without.
+    #[error("{0} ended by itself: this is a fault of the program")]
+    Ended(&'static str),
+    /// The drain was not waited for.
+    #[error("a second signal ({0}) ended the drain")]
+    Interrupted(&'static str),
     /// The operating system refused something else.
     #[error("{what}: {source}")]
     System {
@@ -75,7 +82,7 @@ impl AppError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Policies(_) | Self::ReadPolicies(_) | Self::Runtime(_) | Self::Model { .. } => true,
-            Self::Listen { .. } | Self::System { .. } => false,
+            Self::Listen { .. } | Self::Ended(_) | Self::Interrupted(_) | Self::System { .. } => false,
         }
     }
 
@@ -88,18 +95,26 @@ fn list(faults: &[Diagnostic]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Serves until a signal, then drains.
+/// Serves until a signal, then drains; a second signal ends the drain.
 ///
 /// # Errors
-/// Everything that keeps the program from starting.
+/// Everything that keeps the program from starting, and the end of a part it cannot do without.
 pub async fn serve(config: Config) -> Result<(), AppError> {
+    let mut signals = Signals::install().map_err(AppError::system("signal handler"))?;
+    remove_ready(&config);
     let policies = load::policies(config.policies.as_deref())?;
     let metrics = Arc::new(Metrics::new().map_err(|e| AppError::system("metrics")(std::io::Error::other(e)))?);
     load::publish(&metrics, &policies);
-    let (models, plans) = {
+    let loading = {
         let config = config.clone();
-        let loading = tokio::task::spawn_blocking(move || load::models(&config));
-        loading.await.map_err(|e| AppError::system("loading models")(std::io::Error::other(e)))??
+        tokio::task::spawn_blocking(move || load::models(&config))
+    };
+    let (models, plans) = tokio::select! {
+        loaded = loading => loaded.map_err(|e| AppError::system("loading models")(std::io::Error::other(e)))??,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped while loading");
+            return Ok(());
+        }
     };
     let registry = Arc::new(Registry::new(models));
     let readiness = Arc::new(Readiness::new(Arc::clone(&registry)));
@@ -108,22 +123,30 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let taken = [local(&listener)?, local(&admin_listener)?];
     let (driver, handle) =
         Driver::start(policies, plans, Arc::clone(&metrics)).map_err(AppError::system("starting a worker"))?;
-    let driver = tokio::spawn(driver.run());
-
     let (stop, stopped) = watch::channel(false);
     let admin = Admin { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness) };
-    let admin = tokio::spawn(admin.serve(admin_listener, until(stopped.clone())));
     let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness));
-    let front = tokio::spawn(front.serve(listener, until(stopped)));
+    let mut tasks = Tasks {
+        driver: tokio::spawn(driver.run()),
+        front: tokio::spawn(front.serve(listener, until(stopped.clone()))),
+        admin: tokio::spawn(admin.serve(admin_listener, until(stopped))),
+    };
     tracing::info!(listen = %taken[0], admin_listen = %taken[1], "listening");
 
     let ready = tokio::spawn(announce(Arc::clone(&readiness), config.ready_file.clone(), taken));
-    let signal = shutdown::requested().await.map_err(AppError::system("signal handler"))?;
-    tracing::info!(signal, "draining");
+    let ended = tokio::select! {
+        signal = signals.next() => Ok(signal),
+        what = tasks.any_end() => Err(AppError::Ended(what)),
+    };
     ready.abort();
     readiness.drain();
-    stop_in_order(&config, &handle, driver, stop, front, admin).await;
-    Ok(())
+    tracing::info!(signal = ended.as_ref().ok(), "draining");
+    let drained = tokio::select! {
+        () = tasks.stop_in_order(&config, &handle, stop) => ended.map(drop),
+        signal = signals.next(), if ended.is_ok() => Err(AppError::Interrupted(signal)),
+    };
+    remove_ready(&config);
+    drained
 }
 
 fn front(
@@ -142,38 +165,6 @@ fn front(
     // The configuration has checked the URL already.
     let upstream = config.upstream.as_ref().and_then(|url| url.to_string().parse().ok());
     Front { registry, backend: Arc::new(handle), metrics, readiness, limits, pool, upstream }
-}
-
-/// The stages of a stop, under one deadline; what is still held past it is logged and left.
-async fn stop_in_order(
-    config: &Config,
-    handle: &Handle,
-    driver: JoinHandle<Vec<WorkerHandle>>,
-    stop: watch::Sender<bool>,
-    front: JoinHandle<()>,
-    admin: JoinHandle<std::io::Result<()>>,
-) {
-    sleep(config.drain_delay).await;
-    let deadline = clock::deadline(clock::now() + config.drain_timeout);
-    handle.drain();
-    let workers = match timeout_at(deadline, driver).await {
-        Ok(workers) => workers.unwrap_or_default(),
-        Err(_) => {
-            tracing::warn!(bytes_held = handle.gate().held(), "drain_timeout passed with requests still running");
-            Vec::new()
-        }
-    };
-    stop.send_replace(true);
-    if timeout_at(deadline, front).await.is_err() {
-        tracing::warn!("drain_timeout passed with connections still open");
-    }
-    let joined = tokio::task::spawn_blocking(move || workers.into_iter().for_each(WorkerHandle::join));
-    if timeout_at(deadline, joined).await.is_err() {
-        tracing::warn!("drain_timeout passed with a batch still running");
-    }
-    // A scraper that holds its connection open is not waited for.
-    admin.abort();
-    tracing::info!("stopped");
 }
 
 async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
@@ -199,6 +190,16 @@ async fn announce(readiness: Arc<Readiness>, file: Option<PathBuf>, [listen, adm
         && let Err(error) = write_ready(&path, listen, admin)
     {
         tracing::error!(path = %path.display(), "the ready file cannot be written: {error}");
+    }
+}
+
+/// Removes the ready file, so that nobody believes an earlier run's.
+fn remove_ready(config: &Config) {
+    if let Some(path) = &config.ready_file
+        && let Err(error) = std::fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), "the ready file cannot be removed: {error}");
     }
 }
 

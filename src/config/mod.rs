@@ -1,4 +1,4 @@
-//! The program's settings: flags and environment over `inferneo.toml` over defaults (contract 1).
+//! The program's settings: flags and environment over `inferneo.toml` over defaults (docs/interface.md).
 //!
 //! Decides what may be set and what everything defaults to. Does not know the command line's grammar
 //! and does not touch what a path names; past this room no setting is checked again.

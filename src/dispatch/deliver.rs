@@ -1,6 +1,7 @@
 //! The end of a batch: what the scheduler learns of it, and how its answers reach their callers.
 
 use super::driver::{Driver, InFlight};
+use super::pending::Pending;
 use crate::clock;
 use crate::exec::{Failure, JobDone};
 use crate::metrics::{BatchObserved, SloResult};
@@ -20,10 +21,12 @@ impl Driver {
             Err(Failure::DeviceLost(_)) => BatchOutcome::DeviceLost,
         };
         if let Err(failure) = &job.result {
-            tracing::warn!(batch = %job.batch, rows = dispatch.rows, len = dispatch.padded_len, "{failure}");
+            tracing::debug!(batch = %job.batch, rows = dispatch.rows, len = dispatch.padded_len, "{failure}");
             if let [(only, _)] = dispatch.items[..]
                 && let Some(pending) = self.pending.get_mut(&only)
             {
+                // The model's words may quote the input: they are for the caller alone.
+                tracing::warn!(batch = %job.batch, request = %pending.request.id, "the model failed on a request");
                 pending.failure = Some(failure.to_string());
             }
         }
@@ -39,6 +42,15 @@ impl Driver {
         Some((job, inflight))
     }
 
+    /// Counts a request against its policy's target, if it has one.
+    pub(super) fn count_slo(&self, pending: &Pending, answered: bool) {
+        if let (Some(target), Some(metrics)) = (pending.target, self.models.get(&pending.request.model.id)) {
+            let met = answered && clock::now().since(pending.arrived) <= target;
+            let result = if met { SloResult::Met } else { SloResult::Missed };
+            metrics.slo(&self.metrics.tenant_label(&pending.request.tenant), result);
+        }
+    }
+
     /// Hands a batch's answers to their requests, and the complete requests to their callers.
     pub(super) fn deliver(&mut self, job: JobDone, inflight: &InFlight) {
         let Ok(answers) = job.result else { return };
@@ -52,7 +64,6 @@ impl Driver {
             generation: d.generation,
             batches: 1,
         };
-        let now = clock::now();
         let mut queued = Vec::with_capacity(d.items.len());
         let mut last = None;
         for ((id, index), answer) in d.items.iter().zip(answers) {
@@ -66,11 +77,7 @@ impl Driver {
                 continue;
             }
             let Some(pending) = self.pending.remove(id) else { continue };
-            if let (Some(target), Some(metrics)) = (d.policy.slo.target, self.models.get(&d.model)) {
-                let met = now.since(pending.arrived) <= target;
-                let result = if met { SloResult::Met } else { SloResult::Missed };
-                metrics.slo(&self.metrics.tenant_label(&pending.request.tenant), result);
-            }
+            self.count_slo(&pending, true);
             pending.succeed(Timing { queue, assemble: job.assemble, compute: job.compute }, &summary);
         }
         if let Some(metrics) = self.models.get(&d.model) {

@@ -4,7 +4,7 @@ use super::pending::{Pending, item};
 use super::workers::{WorkerPlan, WorkerSlot};
 use super::{ARRIVALS, Arriving, Control, Gate, Handle, refusal};
 use crate::clock;
-use crate::exec::{Job, JobDone, JobItem, WorkerEvent, WorkerHandle};
+use crate::exec::{Job, JobDone, JobItem, WorkerHandle};
 use crate::metrics::{Metrics, ModelMetrics};
 use crate::policy::PolicySet;
 use crate::sched::{Arrival, Dispatch, FailReason, Item, Output, Scheduler};
@@ -34,6 +34,7 @@ pub struct Driver {
     pub(super) tell: mpsc::UnboundedSender<Control>,
     gate: Arc<Gate>,
     pub(super) metrics: Arc<Metrics>,
+    policies: Arc<PolicySet>,
     pub(super) models: HashMap<ModelId, Arc<ModelMetrics>>,
     pub(super) workers: HashMap<WorkerId, WorkerSlot>,
     pub(super) pending: HashMap<RequestId, Pending>,
@@ -57,12 +58,13 @@ impl Driver {
         let next = Arc::new(AtomicU64::new(1));
         let handle = Handle { arrivals: arrivals_in, control: tell.clone(), gate: Arc::clone(&gate), next };
         let mut driver = Self {
-            sched: Scheduler::new(policies),
+            sched: Scheduler::new(Arc::clone(&policies)),
             arrivals,
             control,
             tell,
             gate,
             metrics,
+            policies,
             models: HashMap::new(),
             workers: HashMap::new(),
             pending: HashMap::new(),
@@ -94,6 +96,9 @@ impl Driver {
                 }
                 () = due, if timer.is_some() => self.sched.handle_timeout(clock::now()),
             }
+            // What lies in the channels by now belongs to the next decision.
+            take(|| self.arrivals.try_recv().ok(), &mut arrived);
+            take(|| self.control.try_recv().ok(), &mut told);
             for arriving in arrived.drain(..) {
                 self.arrive(arriving);
             }
@@ -120,9 +125,7 @@ impl Driver {
                     pending.forget();
                 }
             }
-            Control::Worker(WorkerEvent::Ready { worker, samples }) => self.worker_ready(worker, &samples),
-            Control::Worker(WorkerEvent::Done(job)) => done.extend(self.batch_done(job)),
-            Control::Worker(WorkerEvent::Lost { worker, message }) => self.worker_lost(worker, &message),
+            Control::Worker { worker, start, event } => done.extend(self.heard(worker, start, event)),
             Control::Restart(worker) if !self.draining => {
                 if let Err(error) = self.start_worker(worker) {
                     self.worker_lost(worker, &error.to_string());
@@ -131,6 +134,7 @@ impl Driver {
             Control::Restart(_) => {}
             Control::Policies(policies) => {
                 self.gate.set_capacity(capacity(&policies));
+                self.policies = Arc::clone(&policies);
                 self.sched.handle_policies(policies, clock::now());
             }
             Control::Drain => self.drain(),
@@ -140,6 +144,7 @@ impl Driver {
     fn drain(&mut self) {
         self.draining = true;
         self.gate.close();
+        self.retire_workers();
         self.sched.handle_drain(clock::now());
     }
 
@@ -167,7 +172,9 @@ impl Driver {
         }
         let Some(metrics) = self.models.get(&request.model.id) else { return };
         let gauge = metrics.queue_rows(&self.metrics.tenant_label(&request.tenant));
-        self.pending.insert(arriving.id, Pending::new(arriving, now, gauge));
+        let policy = self.policies.lookup(&request.model.name, &request.tenant);
+        let target = self.policies.policies()[policy].slo.target;
+        self.pending.insert(arriving.id, Pending::new(arriving, now, target, gauge));
     }
 
     /// Does what the scheduler wants done.
@@ -176,19 +183,20 @@ impl Driver {
             match output {
                 Output::Dispatch(dispatch) => self.submit(dispatch),
                 Output::Fail { request, reason } => self.fail(request, reason),
-                Output::Suspect { worker } => self.renew(worker),
+                Output::Suspect { worker } => self.probe(worker),
             }
         }
     }
 
-    fn submit(&mut self, dispatch: Dispatch) {
+    fn submit(&mut self, mut dispatch: Dispatch) {
         let mut items = Vec::with_capacity(dispatch.items.len());
-        for (id, index) in &dispatch.items {
-            if let Some(pending) = self.pending.get_mut(id) {
-                pending.dispatched(*index as usize);
-                items.push(JobItem { request: Arc::clone(&pending.request), index: *index as usize });
-            }
-        }
+        // Answers come back in the order of the job's items: both lists are made as one.
+        dispatch.items.retain(|&(id, index)| {
+            let Some(pending) = self.pending.get_mut(&id) else { return false };
+            pending.dispatched(index as usize);
+            items.push(JobItem { request: Arc::clone(&pending.request), index: index as usize });
+            true
+        });
         let Some(slot) = self.workers.get(&dispatch.worker) else { return };
         let (worker, why) = (dispatch.worker, dispatch.why.label());
         tracing::debug!(
@@ -210,6 +218,7 @@ impl Driver {
     fn fail(&mut self, id: RequestId, reason: FailReason) {
         if let Some(pending) = self.pending.remove(&id) {
             let error = refusal::failed(reason, &pending.request.model.name, pending.failure.as_deref());
+            self.count_slo(&pending, false);
             pending.fail(error);
         }
     }
@@ -218,17 +227,18 @@ impl Driver {
     fn publish(&mut self) {
         let (mut waiting, mut all_full, mut longest) = (0, !self.models.is_empty(), Duration::ZERO);
         for (id, metrics) in &self.models {
-            let (rows, bytes, drain) = self.sched.queue(*id);
-            waiting += i64::from(rows);
-            longest = longest.max(drain);
+            let queue = self.sched.queue(*id);
+            waiting += i64::from(queue.rows);
+            longest = longest.max(queue.drain);
             all_full &= self.sched.is_full(*id);
-            metrics.queue_bytes().set(i64::try_from(bytes).unwrap_or(i64::MAX));
+            metrics.queue_bytes().set(i64::try_from(queue.bytes).unwrap_or(i64::MAX));
             if let Some((_, cost)) = self.sched.costs(*id).first() {
                 metrics.cost_error().set(cost.error_ratio());
             }
         }
         self.gate.set_full(all_full, longest);
-        self.metrics.inflight_rows().set(waiting + i64::from(self.sched.rows_running()));
+        let held = self.sched.rows_running() + self.sched.rows_retrying();
+        self.metrics.inflight_rows().set(waiting + i64::from(held));
     }
 
     fn refuse_the_rest(&mut self) {
@@ -236,6 +246,14 @@ impl Driver {
         while let Ok(arriving) = self.arrivals.try_recv() {
             drop(arriving.reply.send(Err(super::gate::draining())));
         }
+    }
+}
+
+/// Takes what is at hand, up to a bound.
+fn take<T>(mut next: impl FnMut() -> Option<T>, into: &mut Vec<T>) {
+    while into.len() < EVENTS {
+        let Some(event) = next() else { break };
+        into.push(event);
     }
 }
 

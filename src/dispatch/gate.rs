@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Bounds the bytes of requests being decoded, waiting or answered.
+/// Bounds the bytes of bodies being decoded, waiting or answered. What they decode to may be larger.
 #[derive(Debug)]
 pub struct Gate {
     held: AtomicU64,

@@ -37,7 +37,7 @@ struct Arriving {
 #[derive(Debug)]
 enum Control {
     Cancel(RequestId),
-    Worker(WorkerEvent),
+    Worker { worker: WorkerId, start: u64, event: WorkerEvent },
     Restart(WorkerId),
     Policies(Arc<PolicySet>),
     Drain,
@@ -56,7 +56,7 @@ impl Handle {
     /// Queues a request and waits for its answer.
     ///
     /// # Errors
-    /// Every refusal of contract 3 that the scheduler or the model can give.
+    /// Every refusal of docs/interface.md that the scheduler or the model can give.
     ///
     /// # Cancel safety
     /// Dropping the future cancels the request: a waiting row is never computed.

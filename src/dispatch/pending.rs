@@ -7,6 +7,7 @@ use crate::sched::Item;
 use crate::types::{ShapeClass, Time};
 use prometheus::IntGauge;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// One request between arrival and answer.
@@ -16,7 +17,9 @@ pub(super) struct Pending {
     pub(super) arrived: Time,
     /// Set when an item of it failed alone: what the model said.
     pub(super) failure: Option<String>,
-    answers: Vec<Option<Answer>>,
+    /// What its policy aims at.
+    pub(super) target: Option<Duration>,
+    places: Vec<Place>,
     open: usize,
     batches: u32,
     /// Rows not yet dispatched, and the gauge that counts them.
@@ -25,22 +28,34 @@ pub(super) struct Pending {
     reply: oneshot::Sender<Result<InferReply, Error>>,
 }
 
+/// Where one of its items is.
+#[derive(Debug)]
+enum Place {
+    Waiting,
+    Dispatched,
+    Answered(Answer),
+}
+
 impl Pending {
-    pub(super) fn new(arriving: Arriving, arrived: Time, gauge: IntGauge) -> Self {
-        let request = arriving.request;
-        let count = request.items.len();
+    pub(super) fn new(arriving: Arriving, arrived: Time, target: Option<Duration>, gauge: IntGauge) -> Self {
+        let Arriving { request, reply, .. } = arriving;
+        let open = request.items.len();
         let waiting = request.items.iter().map(|p| i64::from(rows(p))).sum();
         gauge.add(waiting);
-        let answers = std::iter::repeat_with(|| None).take(count).collect();
-        let reply = arriving.reply;
-        Self { request, arrived, failure: None, answers, open: count, batches: 0, waiting, gauge, reply }
+        let places = std::iter::repeat_with(|| Place::Waiting).take(open).collect();
+        Self { request, arrived, failure: None, target, places, open, batches: 0, waiting, gauge, reply }
     }
 
-    /// Takes note that one of its items left the queue.
+    /// Takes note that one of its items left the queue; a second time, as after a failure, counts no more.
     pub(super) fn dispatched(&mut self, index: usize) {
-        let rows = self.request.items.get(index).map_or(0, |p| i64::from(rows(p))).min(self.waiting);
-        self.waiting -= rows;
-        self.gauge.sub(rows);
+        if let (Some(place @ Place::Waiting), Some(payload)) =
+            (self.places.get_mut(index), self.request.items.get(index))
+        {
+            *place = Place::Dispatched;
+            let rows = i64::from(rows(payload));
+            self.waiting -= rows;
+            self.gauge.sub(rows);
+        }
     }
 
     /// Takes note of a batch that answered some of its items.
@@ -50,8 +65,8 @@ impl Pending {
 
     /// Keeps an answer; true once none is missing.
     pub(super) fn answer(&mut self, index: usize, answer: Answer) -> bool {
-        if let Some(place @ None) = self.answers.get_mut(index) {
-            *place = Some(answer);
+        if let Some(place @ (Place::Waiting | Place::Dispatched)) = self.places.get_mut(index) {
+            *place = Place::Answered(answer);
             self.open -= 1;
         }
         self.open == 0
@@ -59,7 +74,11 @@ impl Pending {
 
     /// Answers the caller, if it is still there.
     pub(super) fn succeed(mut self, timing: Timing, batch: &BatchSummary) {
-        let answers = std::mem::take(&mut self.answers).into_iter().flatten().collect();
+        let answers = std::mem::take(&mut self.places).into_iter().filter_map(|place| match place {
+            Place::Answered(answer) => Some(answer),
+            Place::Waiting | Place::Dispatched => None,
+        });
+        let answers = answers.collect();
         let batch = BatchSummary { batches: self.batches, ..batch.clone() };
         self.finish(Ok(InferReply { answers, timing, batch }));
     }

@@ -1,9 +1,9 @@
 //! The driver's workers: starting them, hearing of them, starting them again.
 
 use super::Control;
-use super::driver::Driver;
+use super::driver::{Driver, InFlight};
 use crate::clock;
-use crate::exec::{Sample, WorkerEvent, WorkerHandle};
+use crate::exec::{JobDone, Sample, WorkerEvent, WorkerHandle};
 use crate::metrics::DeviceMetrics;
 use crate::model::{Model, ModelState};
 use crate::sched::{Grid, Measured, ModelLimits, WorkerState};
@@ -34,12 +34,17 @@ pub struct WorkerPlan {
     pub start: Start,
 }
 
+/// A worker as the driver knows it.
 pub(super) struct WorkerSlot {
     pub(super) plan: WorkerPlan,
+    /// `None` while it is lost.
     pub(super) handle: Option<WorkerHandle>,
     pub(super) metrics: DeviceMetrics,
-    pub(super) ready: bool,
-    pub(super) losses: u32,
+    ready: bool,
+    /// Times it was lost since it was last ready.
+    losses: u32,
+    /// Counts its starts: what an earlier start still says is not believed.
+    start: u64,
 }
 
 impl Driver {
@@ -58,20 +63,40 @@ impl Driver {
         }
         let metrics = self.metrics.model(&model.name).device(&plan.device_name);
         let id = plan.id;
-        self.workers.insert(id, WorkerSlot { plan, handle: None, metrics, ready: false, losses: 0 });
+        self.workers.insert(id, WorkerSlot { plan, handle: None, metrics, ready: false, losses: 0, start: 0 });
         self.start_worker(id)
     }
 
+    /// Starts a worker that is not there.
     pub(super) fn start_worker(&mut self, id: WorkerId) -> io::Result<()> {
-        let Some(slot) = self.workers.get_mut(&id) else { return Ok(()) };
-        let tell = self.tell.clone();
-        slot.handle = Some((slot.plan.start)(Box::new(move |event| drop(tell.send(Control::Worker(event)))))?);
+        let Some(slot) = self.workers.get_mut(&id).filter(|w| w.handle.is_none()) else { return Ok(()) };
+        slot.start += 1;
+        let (start, tell) = (slot.start, self.tell.clone());
+        let events = move |event| drop(tell.send(Control::Worker { worker: id, start, event }));
+        slot.handle = Some((slot.plan.start)(Box::new(events))?);
         let state = WorkerState::Up { model: slot.plan.model.id, device: slot.plan.device };
         self.sched.handle_worker(id, state, clock::now());
         Ok(())
     }
 
-    pub(super) fn worker_ready(&mut self, id: WorkerId, samples: &[Sample]) {
+    /// Takes note of what a worker's present start says; answers a batch that ended.
+    pub(super) fn heard(&mut self, id: WorkerId, start: u64, event: WorkerEvent) -> Option<(JobDone, InFlight)> {
+        if self.workers.get(&id).is_none_or(|w| w.start != start || w.handle.is_none()) {
+            return None;
+        }
+        match event {
+            WorkerEvent::Ready { samples, .. } => self.worker_ready(id, &samples),
+            WorkerEvent::Done(job) => return self.batch_done(job),
+            WorkerEvent::Probed { ok: true, .. } => {
+                self.sched.handle_worker(id, WorkerState::Proved, clock::now());
+            }
+            WorkerEvent::Probed { ok: false, .. } => self.worker_lost(id, "it fails even on a made-up row"),
+            WorkerEvent::Lost { message, .. } => self.worker_lost(id, &message),
+        }
+        None
+    }
+
+    fn worker_ready(&mut self, id: WorkerId, samples: &[Sample]) {
         let now = clock::now();
         let Some(slot) = self.workers.get_mut(&id) else { return };
         (slot.ready, slot.losses) = (true, 0);
@@ -81,12 +106,10 @@ impl Driver {
         }
         self.sched.handle_worker(id, WorkerState::Ready, now);
         let model = Arc::clone(&slot.plan.model);
-        if self.workers.values().all(|w| w.plan.model.id != model.id || w.ready || w.losses > 0) {
-            tracing::info!(model = %model.name, "ready");
-            model.set_state(ModelState::Ready);
-        }
+        self.judge(&model);
     }
 
+    /// Takes a worker out of service and has it started again after a while.
     pub(super) fn worker_lost(&mut self, id: WorkerId, message: &str) {
         let Some(slot) = self.workers.get_mut(&id) else { return };
         (slot.ready, slot.handle) = (false, None);
@@ -101,9 +124,7 @@ impl Driver {
             slot.metrics.batches_in_flight.dec();
         }
         self.sched.handle_worker(id, WorkerState::Lost, clock::now());
-        if !self.workers.values().any(|w| w.plan.model.id == model.id && w.ready) {
-            model.set_state(ModelState::Failed);
-        }
+        self.judge(&model);
         let tell = self.tell.clone();
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
@@ -111,8 +132,30 @@ impl Driver {
         });
     }
 
-    /// Starts a worker anew that failed on everything of late.
-    pub(super) fn renew(&mut self, worker: WorkerId) {
-        self.worker_lost(worker, "it failed on every row of a batch");
+    /// Sets a model's state by its workers': ready once every first start has ended one way or the other.
+    fn judge(&self, model: &Model) {
+        let mut own = self.workers.values().filter(|w| w.plan.model.id == model.id);
+        let starting = own.clone().any(|w| !w.ready && w.losses == 0);
+        let state = match own.any(|w| w.ready) {
+            true if !starting => ModelState::Ready,
+            false if !starting => ModelState::Failed,
+            _ => ModelState::Loading,
+        };
+        if model.state() != state {
+            tracing::info!(model = %model.name, ?state, "model");
+            model.set_state(state);
+        }
+    }
+
+    /// Lets a worker prove itself that failed on everything of late.
+    pub(super) fn probe(&self, worker: WorkerId) {
+        if let Some(handle) = self.workers.get(&worker).and_then(|w| w.handle.as_ref()) {
+            handle.probe();
+        }
+    }
+
+    /// Cuts every warm-up short: nobody will need it.
+    pub(super) fn retire_workers(&self) {
+        self.workers.values().filter_map(|w| w.handle.as_ref()).for_each(WorkerHandle::retire);
     }
 }

@@ -32,7 +32,7 @@ pub use fake::{Fake, FakeRun, Script};
 pub use onnx::{OnnxBackend, probe};
 pub use runtime::{Runtime, RuntimeError};
 pub use telemetry::disable_telemetry;
-pub use warmup::{WarmUp, warm_up};
+pub use warmup::{WarmUp, first_run, warm_up};
 pub use worker::{WorkerConfig, WorkerHandle, spawn};
 
 /// One batch to run.
@@ -67,6 +67,13 @@ pub enum WorkerEvent {
     },
     /// A batch ended; the worker accepts the next one (unless `DeviceLost`).
     Done(JobDone),
+    /// A made-up row was run, as asked.
+    Probed {
+        /// Who.
+        worker: WorkerId,
+        /// Whether it ran well, or nothing could be made up for this model.
+        ok: bool,
+    },
     /// The worker could not start or its thread ended.
     Lost {
         /// Who.

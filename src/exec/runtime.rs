@@ -1,6 +1,6 @@
 //! The one ONNX Runtime of this process: where its library is looked for, and its environment.
 //!
-//! Decides the order of look-up (contract 1). Knows no model and no session.
+//! Decides the order of look-up (docs/interface.md). Knows no model and no session.
 
 use super::telemetry::disable_telemetry;
 use ort::LoadDynamicError;

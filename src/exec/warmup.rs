@@ -68,10 +68,20 @@ struct State {
 /// Plans the sweep of a model that runs in `instances` sessions: one part for each.
 #[must_use]
 pub fn warm_up(spec: &ModelSpec, instances: usize) -> Vec<WarmUp> {
-    let plan = Plan::new(cells(spec), instances > 1);
+    parts(Plan::new(cells(spec), instances > 1), instances)
+}
+
+fn parts(plan: Plan, instances: usize) -> Vec<WarmUp> {
     let state = State { live: vec![true; instances], arrived: 0, round: 0, plan, step: None };
     let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
     (0..instances).map(|index| WarmUp { shared: shared.clone(), index }).collect()
+}
+
+/// Plans the warm-up of one instance that joins others at work: its first run only, which pays for much
+/// that no caller should.
+#[must_use]
+pub fn first_run(spec: &ModelSpec) -> Vec<WarmUp> {
+    parts(Plan::new(cells(spec).into_iter().take(1).collect(), false), 1)
 }
 
 impl WarmUp {

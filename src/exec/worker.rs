@@ -10,9 +10,13 @@ use crate::model::Model;
 use crate::types::WorkerId;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
+
+/// Length of the made-up row that shows whether a worker works.
+const PROBE_LEN: u32 = 8;
 
 /// What a worker is.
 #[derive(Debug)]
@@ -30,8 +34,16 @@ pub struct WorkerConfig {
 /// A worker's queue. Dropping it ends the thread after the batches it was given.
 #[derive(Debug)]
 pub struct WorkerHandle {
-    jobs: Sender<Job>,
+    orders: Sender<Order>,
     thread: JoinHandle<()>,
+    retired: Arc<AtomicBool>,
+}
+
+/// What a worker is told.
+#[derive(Debug)]
+enum Order {
+    Run(Job),
+    Probe,
 }
 
 impl WorkerHandle {
@@ -40,12 +52,27 @@ impl WorkerHandle {
     /// # Errors
     /// Gives the job back when the thread has ended.
     pub fn submit(&self, job: Job) -> Result<(), Job> {
-        self.jobs.send(job).map_err(|e| e.0)
+        match self.orders.send(Order::Run(job)) {
+            Err(SendError(Order::Run(job))) => Err(job),
+            Ok(()) | Err(SendError(Order::Probe)) => Ok(()),
+        }
+    }
+
+    /// Has the worker run a made-up row, and tell of it as [`WorkerEvent::Probed`].
+    pub fn probe(&self) {
+        // A thread that has ended has told of its end.
+        drop(self.orders.send(Order::Probe));
+    }
+
+    /// Cuts a warm-up short: its samples are wanted no more.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
     }
 
     /// Lets the thread finish the batches it was given, and waits for its end.
     pub fn join(self) {
-        drop(self.jobs);
+        self.retire();
+        drop(self.orders);
         if self.thread.join().is_err() {
             tracing::error!("a worker's thread panicked outside a batch");
         }
@@ -66,16 +93,24 @@ pub fn spawn(
     make_backend: impl FnOnce() -> Result<Box<dyn Backend>, Failure> + Send + 'static,
     events: impl Fn(WorkerEvent) + Send + 'static,
 ) -> io::Result<WorkerHandle> {
-    let (jobs, queue) = channel();
+    let (orders, queue) = channel();
+    let retired = Arc::new(AtomicBool::new(false));
+    let queue = Queue { orders: queue, retired: Arc::clone(&retired) };
     let thread = Builder::new().name(config.name.clone()).spawn(move || work(config, make_backend, &events, queue))?;
-    Ok(WorkerHandle { jobs, thread })
+    Ok(WorkerHandle { orders, thread, retired })
+}
+
+/// The thread's end of a [`WorkerHandle`].
+struct Queue {
+    orders: Receiver<Order>,
+    retired: Arc<AtomicBool>,
 }
 
 fn work(
     config: WorkerConfig,
     make_backend: impl FnOnce() -> Result<Box<dyn Backend>, Failure>,
     events: &impl Fn(WorkerEvent),
-    queue: Receiver<Job>,
+    queue: Queue,
 ) {
     let id = config.id;
     if let Err(failure) = serve(config, make_backend, events, &queue) {
@@ -91,17 +126,25 @@ fn serve(
     config: WorkerConfig,
     make_backend: impl FnOnce() -> Result<Box<dyn Backend>, Failure>,
     events: &impl Fn(WorkerEvent),
-    queue: &Receiver<Job>,
+    queue: &Queue,
 ) -> Result<(), Failure> {
     let WorkerConfig { id: worker, name: _, model, warm_up } = config;
     let backend = guarded(make_backend)?;
     let mut engine = Engine::new(model, backend);
     let samples = match warm_up {
-        Some(part) => engine.warm_up(&part)?,
+        Some(part) => engine.warm_up(&part, &queue.retired)?,
         None => Vec::new(),
     };
     events(WorkerEvent::Ready { worker, samples });
-    while let Ok(job) = queue.recv() {
+    while let Ok(order) = queue.orders.recv() {
+        let job = match order {
+            Order::Run(job) => job,
+            Order::Probe => {
+                let ok = engine.probe()?;
+                events(WorkerEvent::Probed { worker, ok });
+                continue;
+            }
+        };
         let Run { assemble, compute, result } = engine.run(&job);
         let end = match &result {
             Err(failure @ Failure::DeviceLost(_)) => Err(failure.clone()),
@@ -116,9 +159,13 @@ fn serve(
 impl Engine {
     /// Runs this instance's steps of the sweep. A failure ends the sweep; the worker only if its device
     /// is gone.
-    fn warm_up(&mut self, part: &WarmUp) -> Result<Vec<Sample>, Failure> {
+    fn warm_up(&mut self, part: &WarmUp, retired: &AtomicBool) -> Result<Vec<Sample>, Failure> {
         let mut samples = Vec::new();
         while let Some((step, busy)) = part.next() {
+            if retired.load(Ordering::Relaxed) {
+                part.stop();
+                continue;
+            }
             if busy == 0 {
                 continue;
             }
@@ -136,6 +183,22 @@ impl Engine {
             }
         }
         Ok(samples)
+    }
+
+    /// Runs a made-up row; false if the model fails on it.
+    ///
+    /// # Errors
+    /// When the device is gone.
+    fn probe(&mut self) -> Result<bool, Failure> {
+        let Ok(job) = synthetic::warm_up(&self.model, Cell { rows: 1, len: PROBE_LEN }) else { return Ok(true) };
+        match self.run(&job).result {
+            Ok(_) => Ok(true),
+            Err(failure @ Failure::DeviceLost(_)) => Err(failure),
+            Err(failure) => {
+                tracing::warn!(model = %self.model.name, "a made-up row fails: {failure}");
+                Ok(false)
+            }
+        }
     }
 
     /// The median of a few runs. The first, which pays for a new shape, is discarded unless it alone

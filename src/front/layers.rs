@@ -32,8 +32,8 @@ pub(super) fn inference(front: &Arc<Front>, protocol: Protocol, routes: Router<A
     // `route_layer`, so that a wrong method is refused without reading a body.
     routes.route_layer(
         ServiceBuilder::new()
-            // Outermost: reads the headers all others need, and sees every way out, so every call is
-            // counted once, under its outcome.
+            // Outermost: reads the headers all others need, and sees every answer, so every call is
+            // counted once, under its outcome; one whose client goes away has none and is not.
             .layer(from_fn_with_state((Arc::clone(front), protocol), observe))
             // Inside the count, outside the work: log lines of both rooms carry the call's ids.
             .layer(from_fn(trace))

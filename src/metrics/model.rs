@@ -1,4 +1,4 @@
-//! One model's handles, resolved once so that the hot path hashes no label.
+//! One model's handles: what has no label but the model is resolved once, so that nothing is hashed for it.
 
 use super::families::Families;
 use super::labels::{SloResult, TenantLabel};

@@ -8,7 +8,7 @@ fn text(metrics: &Metrics) -> String {
 }
 
 #[test]
-fn every_family_has_its_contract_name() {
+fn every_family_has_its_documented_name() {
     let metrics = Metrics::new().unwrap();
     let model = metrics.model("m");
     metrics.request_done(&RequestObserved {
@@ -53,6 +53,10 @@ fn every_family_has_its_contract_name() {
         "inferneo_build_info{version=",
     ] {
         assert!(text.contains(line), "{line} is missing from\n{text}");
+    }
+    let page = include_str!("../../docs/interface.md");
+    for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE inferneo_")?.split(' ').next()) {
+        assert!(page.contains(&format!("`inferneo_{name}`")), "docs/interface.md does not name inferneo_{name}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which dimension stacks requests, and which carries a row's length.
 //!
-//! Decides both from the symbols alone (contract 2): nothing that the symbols leave open is guessed.
+//! Decides both from the symbols alone (docs/interface.md): nothing that the symbols leave open is guessed.
 //! Does not know what the numbers in the tensors mean.
 
 use super::{Dim, TensorSpec};

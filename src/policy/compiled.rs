@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How the next batch is chosen; each is a preset over the same core.
+/// How the next batch is chosen; each is a preset over the same core (docs/scheduling.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Strategy {
-    /// Learns when batching and waiting pay.
+    /// Learns when batching pays; never holds a row back while a worker is free.
     Adaptive,
-    /// Groups by length, earliest deadline first, waits up to the delay to fill a batch.
+    /// Groups by length, most urgent first, waits up to the delay to fill a batch.
     Coalescing,
-    /// Earliest deadline first, never waits, small batches.
+    /// Most urgent first, never waits, small batches.
     LatencyOptimized,
     /// Most useful tokens a second, waits up to the delay.
     ThroughputOptimized,
@@ -106,9 +106,11 @@ pub struct BatchLimits {
     pub max_batch_size: u32,
     /// Most padded tokens (longest × rows), ≥ 1; [`BatchLimits::NO_TOKEN_LIMIT`] is none.
     pub max_batch_tokens: u32,
-    /// Longest a row may be held back to fill its batch.
+    /// An upper bound on holding a row back to fill its batch while a worker is free. `adaptive` and
+    /// `latency_optimized` never hold one back.
     pub max_queue_delay: Duration,
-    /// Sizes at which a waiting segment is released early, ascending.
+    /// Sizes at which a held-back segment is released before the delay is over, ascending. Used by
+    /// `coalescing` and `throughput_optimized`.
     pub preferred_batch_sizes: Vec<u32>,
 }
 
@@ -120,7 +122,8 @@ impl BatchLimits {
 /// Latency goals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slo {
-    /// What adaptive steers p99 towards.
+    /// Makes rows more urgent the shorter it is (not under `fixed_size`), and misses of it are counted; half
+    /// of it caps a batch's predicted run under `latency_optimized`.
     pub target: Option<Duration>,
     /// Given to a request that names no deadline.
     pub deadline: Option<Duration>,

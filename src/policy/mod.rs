@@ -1,4 +1,4 @@
-//! Policies: text in, validated settings out (contract 5).
+//! Policies: text in, validated settings out (docs/interface.md).
 //!
 //! Decides what an operator may write, what each key defaults to and which file a request falls
 //! under. Does not know queues, models or tenants that exist. Pure: no files, no clock; a folder's

@@ -64,6 +64,17 @@ fn every_key_is_read() {
 }
 
 #[test]
+fn a_key_that_a_strategy_does_not_use_is_accepted() {
+    for strategy in Strategy::ALL.map(Strategy::name) {
+        let batch = "max_batch_size = 32\nmax_queue_delay = \"7ms\"\npreferred_batch_sizes = [8, 16, 32]";
+        let policy = one(&format!("strategy = \"{strategy}\"\n[batch]\n{batch}\n[slo]\ntarget = \"100ms\""));
+        assert_eq!(policy.batch.max_queue_delay, Duration::from_millis(7));
+        assert_eq!(policy.batch.preferred_batch_sizes, [8, 16, 32]);
+        assert_eq!(policy.slo.target, Some(Duration::from_millis(100)));
+    }
+}
+
+#[test]
 fn what_has_no_machinery_is_refused() {
     for text in [
         "strategy = \"custom\"",

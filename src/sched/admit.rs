@@ -38,7 +38,7 @@ impl Scheduler {
         if policy.slo.on_predicted_miss == OnPredictedMiss::Reject
             && self.predicted_finish(a, lane, deadline) > deadline
         {
-            return Err(Reject::PredictedMiss { drain: self.queue(a.model).2 });
+            return Err(Reject::PredictedMiss { drain: self.queue(a.model).drain });
         }
         Ok((lane, deadline))
     }

@@ -1,7 +1,7 @@
 //! The books: how items enter and leave the lanes, and how requests end.
 
 use super::event::{FailReason, Output};
-use super::model::{ModelState, terms};
+use super::model::{Knowledge, ModelState};
 use super::scheduler::Scheduler;
 use super::strategy::Rule;
 use super::table::{NONE, Status};
@@ -16,7 +16,7 @@ impl Scheduler {
         };
         let device = self.workers.iter().find(|w| w.model == model).map_or_else(Default::default, |w| w.device);
         state.cost_mut(device);
-        let ModelState { lanes, costs, memory, limits, .. } = state;
+        let ModelState { lanes, costs, memory, memory_version, limits, turn, .. } = state;
         let Some((_, cost)) = costs.iter().find(|(d, _)| *d == device) else {
             return;
         };
@@ -26,7 +26,13 @@ impl Scheduler {
         let policy = Arc::clone(&lane.policy);
         let brief = Rule::of(&policy).brief;
         let busy = self.workers.iter().filter(|w| w.device == device).count() as u32;
-        let terms = terms(&policy, brief, cost, memory, busy, self.policies.generation);
+        let generation = self.policies.generation;
+        let knowledge = Knowledge { cost, memory, memory_version: *memory_version, busy, generation };
+        let terms = knowledge.terms(&policy, brief);
+        if lane.items == 0 {
+            // Start-time fair queueing: an idle lane earns no claim on the others' past.
+            lane.served = lane.served.max(*turn);
+        }
         lane.push(slot, limits.grid, &terms, &mut self.table);
         state.dirty = true;
     }

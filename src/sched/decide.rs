@@ -2,7 +2,7 @@
 
 use super::event::{Dispatch, Grid, Output, Release};
 use super::lane::edge;
-use super::model::{Group, ModelState, Running, Worker, terms};
+use super::model::{Group, Knowledge, ModelState, Running, Worker};
 use super::scheduler::Scheduler;
 use super::table::Status;
 use super::wish::{View, Wish};
@@ -58,13 +58,15 @@ impl Scheduler {
         for index in order {
             let policy = Arc::clone(&model.lanes[index].policy);
             let rule = model.rule(&policy);
-            let ModelState { lanes, costs, memory, limits, .. } = &mut *model;
+            let ModelState { lanes, costs, memory, memory_version, limits, .. } = &mut *model;
             let Some((_, cost)) = costs.iter().find(|(d, _)| *d == worker.device) else {
                 continue;
             };
+            let generation = self.policies.generation;
+            let knowledge = Knowledge { cost, memory, memory_version: *memory_version, busy, generation };
             let view = View {
                 table: &self.table,
-                terms: terms(&policy, rule.brief, cost, memory, busy, self.policies.generation),
+                terms: knowledge.terms(&policy, rule.brief),
                 rule,
                 grid: limits.grid,
                 idle,
@@ -92,61 +94,45 @@ impl Scheduler {
                 self.table.item_mut(slot).status = Status::Running;
             }
         }
+        let busy = self.running.iter().filter(|r| r.device == worker.device).count() as u32 + 1;
+        let generation = self.policies.generation;
+        let Some(model) = self.models.get_mut(&id) else { return };
         let slots = || group.items.iter().map(|&s| self.table.item(s));
         let rows: u32 = slots().map(|s| s.item.rows).sum();
-        let tokens: u64 = slots().map(|s| u64::from(s.item.rows) * u64::from(s.item.len)).sum();
         let longest = slots().map(|s| s.item.len).max().unwrap_or(1);
-        let oldest = slots().map(|s| s.arrival).min().unwrap_or(self.now);
-        let items = slots().map(|s| (self.table.request(s.request).id, s.index)).collect();
-        let busy = self.running.iter().filter(|r| r.device == worker.device).count() as u32 + 1;
-        let Some(model) = self.models.get_mut(&id) else { return };
         let padded_len = if model.limits.grid == Grid::Exact { longest } else { edge(model.limits.grid, longest) };
         let predicted = model.cost_mut(worker.device).predict(rows, padded_len, busy);
         model.charge(group.lane as usize, if group.trial.is_some() { 0.0 } else { predicted });
-        let policy = Arc::clone(&model.lanes[group.lane as usize].policy);
         self.next_batch += 1;
         let batch = BatchId(self.next_batch);
-        for w in &mut self.workers {
-            w.ready &= w.id != worker.id;
-        }
         self.outputs.push_back(Output::Dispatch(Dispatch {
             batch,
             worker: worker.id,
             model: id,
-            items,
+            items: slots().map(|s| (self.table.request(s.request).id, s.index)).collect(),
             rows,
             padded_len,
-            tokens,
-            policy,
-            generation: self.policies.generation,
+            tokens: slots().map(|s| u64::from(s.item.rows) * u64::from(s.item.len)).sum(),
+            policy: Arc::clone(&model.lanes[group.lane as usize].policy),
+            generation,
             why,
             predicted: Duration::from_nanos(predicted as u64),
-            oldest,
+            oldest: slots().map(|s| s.arrival).min().unwrap_or(self.now),
         }));
-        self.running.push(Running {
-            id: batch,
-            model: id,
-            worker: worker.id,
-            device: worker.device,
-            group,
-            rows,
-            len: padded_len,
-            busy,
-            started: self.now,
-            predicted,
-        });
+        let (worker, device, started) = (worker.id, worker.device, self.now);
+        for w in &mut self.workers {
+            w.ready &= w.id != worker;
+        }
+        let len = padded_len;
+        self.running.push(Running { id: batch, model: id, worker, device, group, rows, len, busy, started, predicted });
     }
 }
 
 impl ModelState {
-    /// Charges a lane for device time, so that lanes take turns by what they have had; a lane that
-    /// was idle starts level with the least-served waiting one.
+    /// Charges a lane for device time, so that lanes take turns by what they have had.
     fn charge(&mut self, lane: usize, time: f64) {
-        let floor = self.lanes.iter().filter(|l| l.items > 0).map(|l| l.served).fold(f64::INFINITY, f64::min);
         let lane = &mut self.lanes[lane];
-        if floor.is_finite() && lane.served < floor {
-            lane.served = floor;
-        }
+        self.turn = self.turn.max(lane.served);
         lane.served += time;
     }
 }

@@ -65,8 +65,10 @@ pub enum WorkerState {
         /// Where it runs.
         device: DeviceId,
     },
-    /// It accepts one batch.
+    /// It accepts one batch. Of a suspect worker only [`Proved`](Self::Proved) is believed.
     Ready,
+    /// It is suspect no longer, having run a made-up row, and accepts one batch.
+    Proved,
     /// It is gone, and the batch it ran with it.
     Lost,
 }
@@ -222,7 +224,7 @@ pub enum Output {
         /// Why.
         reason: FailReason,
     },
-    /// This worker failed on everything of late: start it anew before its next batch.
+    /// This worker failed on everything of late: let it run a made-up row, then say `Proved` or `Lost`.
     Suspect {
         /// Which worker.
         worker: WorkerId,

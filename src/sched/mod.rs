@@ -26,6 +26,7 @@ pub use event::{
     Release, WorkerState,
 };
 pub use scheduler::Scheduler;
+pub use status::Queue;
 
 #[cfg(test)]
 mod tests;

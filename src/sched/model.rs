@@ -20,10 +20,14 @@ pub(super) struct ModelState {
     pub(super) costs: Vec<(DeviceId, CostModel)>,
     /// Groups of failed batches, to be run before anything else.
     pub(super) retries: VecDeque<Group>,
+    /// Service the lane last chosen had had by then: where a lane starts that was idle.
+    pub(super) turn: f64,
     /// Payload bytes waiting.
     pub(super) bytes: u64,
     /// From this length on, at most so many rows: learned from running out of memory.
     pub(super) memory: Vec<(u32, u32)>,
+    /// Changes with `memory`.
+    pub(super) memory_version: u32,
     /// When a held-back batch is due.
     pub(super) wake: Time,
     /// Whether something changed since the last decision.
@@ -37,6 +41,8 @@ pub(super) struct Worker {
     pub(super) model: ModelId,
     pub(super) device: DeviceId,
     pub(super) ready: bool,
+    /// Failed on everything of late: not ready, whatever it says, until its probe has passed.
+    pub(super) suspect: bool,
 }
 
 /// A batch that runs.
@@ -71,7 +77,7 @@ pub(super) struct Group {
 pub(super) struct Trial {
     /// Groups waiting or running.
     pub(super) open: u32,
-    /// Whether any part of the batch has run well.
+    /// Whether the worker is known to run well: a part of the batch did, or it was asked to prove itself.
     pub(super) cleared: bool,
     /// Items that failed alone.
     pub(super) guilty: u32,
@@ -84,8 +90,10 @@ impl ModelState {
             lanes: policies.iter().cloned().map(Lane::new).collect(),
             costs: Vec::new(),
             retries: VecDeque::new(),
+            turn: 0.0,
             bytes: 0,
             memory: Vec::new(),
+            memory_version: 0,
             wake: Time::NEVER,
             dirty: true,
         }
@@ -122,22 +130,25 @@ impl ModelState {
     }
 }
 
-/// The limits and knowledge for a decision under one policy on one device.
-pub(super) fn terms<'a>(
-    policy: &Policy,
-    brief: bool,
-    cost: &'a CostModel,
-    memory: &'a [(u32, u32)],
-    busy: u32,
-    generation: u64,
-) -> Terms<'a> {
-    Terms {
-        cost,
-        busy,
-        max_rows: policy.batch.max_batch_size,
-        max_tokens: policy.batch.max_batch_tokens,
-        brief: brief.then(|| policy.slo.target.map_or(0.0, |t| t.as_nanos() as f64 / 2.0)),
-        memory,
-        stamp: generation << 8 ^ memory.len() as u64,
+/// The limits and knowledge for a decision of a lane's policy on one device.
+pub(super) struct Knowledge<'a> {
+    pub(super) cost: &'a CostModel,
+    pub(super) memory: &'a [(u32, u32)],
+    pub(super) memory_version: u32,
+    pub(super) busy: u32,
+    pub(super) generation: u64,
+}
+
+impl<'a> Knowledge<'a> {
+    pub(super) fn terms(&self, policy: &Policy, brief: bool) -> Terms<'a> {
+        Terms {
+            cost: self.cost,
+            busy: self.busy,
+            max_rows: policy.batch.max_batch_size,
+            max_tokens: policy.batch.max_batch_tokens,
+            brief: brief.then(|| policy.slo.target.map_or(0.0, |t| t.as_nanos() as f64 / 2.0)),
+            memory: self.memory,
+            stamp: self.generation << 32 ^ u64::from(self.memory_version),
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Batch ends: learning from the good ones, finding the guilty item of the bad ones.
 //!
 //! A batch that failed is split in halves, level by level, until what fails is a single item. If two
-//! single items failed and no part of the batch ever ran, the worker is suspect rather than the
-//! items: splitting stops. A batch that ran out of memory is halved without blame and its shape
-//! capped; one that lost its device runs again elsewhere.
+//! single items failed and no part of the batch ever ran, the worker is suspect: it must run a
+//! made-up row before anything else. If it can, the items are to blame and the search goes on; if not,
+//! the worker is lost. A batch that ran out of memory is halved without blame and its shape
+//! capped; one that lost its device runs again elsewhere, and is halved once it has lost two.
 
 use super::event::{BatchOutcome, BatchReport, FailReason, Output};
 use super::model::{Group, ModelState, Running, Trial};
@@ -13,10 +14,8 @@ use super::table::Status;
 use crate::types::{ModelId, WorkerId};
 use std::sync::Arc;
 
-/// Devices a batch may lose before it is taken to be the cause.
+/// Devices a batch may lose before one of its items is taken to be the cause.
 const MAX_LOSSES: u32 = 2;
-/// A suspect worker's batch is not split further while at least so many groups are open.
-const MANY_OPEN: u32 = 4;
 
 impl Scheduler {
     /// Ends a batch as its report says. A batch that is not known (its worker was lost) is ignored.
@@ -66,10 +65,13 @@ impl Scheduler {
         });
         if let Some(mut batch) = batch {
             batch.group.losses += 1;
-            if batch.group.losses >= MAX_LOSSES {
+            if batch.group.losses < MAX_LOSSES {
+                self.requeue(batch.model, batch.group);
+            } else if batch.group.items.len() == 1 {
                 self.condemn(&batch.group);
             } else {
-                self.requeue(batch.model, batch.group);
+                let trial = batch.group.trial;
+                self.split(batch.model, batch.group, trial);
             }
         }
         if !self.workers.iter().any(|w| w.model == model) {
@@ -94,6 +96,7 @@ impl Scheduler {
         let Some(model) = self.models.get_mut(&id) else { return };
         let old = std::mem::replace(model, ModelState::new(model.limits.clone(), policies.policies()));
         (model.costs, model.memory, model.retries) = (old.costs, old.memory, old.retries);
+        model.memory_version = old.memory_version;
         let name = Arc::clone(&model.limits.name);
         for slot in waiting {
             let item = self.table.item(slot);
@@ -130,9 +133,9 @@ impl Scheduler {
             let request = self.table.item(slot).request;
             self.fail(request, FailReason::ExecutionFailed);
             self.table.end_item(slot);
-            let trial = group.trial;
+            let (trial, worker) = (group.trial, batch.worker);
             if self.close(trial, |t| t.guilty += 1).is_some_and(|t| t.guilty >= 2 && !t.cleared) {
-                self.suspect(&batch, trial);
+                self.suspect(worker, trial);
             }
             return;
         }
@@ -148,6 +151,7 @@ impl Scheduler {
         if let Some(model) = self.models.get_mut(&batch.model) {
             model.memory.retain(|(len, rows)| !(*len >= batch.len && *rows >= batch.rows / 2));
             model.memory.push((batch.len, (batch.rows / 2).max(1)));
+            model.memory_version += 1;
         }
         let trial = batch.group.trial;
         self.split(batch.model, batch.group, trial);
@@ -174,21 +178,12 @@ impl Scheduler {
         }
     }
 
-    /// Stops splitting a batch that nothing of ever ran: its worker is to blame.
-    fn suspect(&mut self, batch: &Running, trial: Option<usize>) {
-        let open = trial.and_then(|t| self.trials.get(t)).map_or(0, |t| t.open);
-        if open < MANY_OPEN {
-            return;
-        }
-        self.outputs.push_back(Output::Suspect { worker: batch.worker });
-        let Some(model) = self.models.get_mut(&batch.model) else {
-            return;
-        };
-        let (condemned, kept) = std::mem::take(&mut model.retries).into_iter().partition(|g: &Group| g.trial == trial);
-        model.retries = kept;
-        let condemned: std::collections::VecDeque<Group> = condemned;
-        for group in condemned {
-            self.condemn(&group);
+    /// Takes a worker that nothing of a batch ran on out of service until it has proved itself.
+    fn suspect(&mut self, worker: WorkerId, trial: Option<usize>) {
+        self.close_with(trial, |t| t.cleared = true);
+        if let Some(known) = self.workers.iter_mut().find(|w| w.id == worker) {
+            known.suspect = true;
+            self.outputs.push_back(Output::Suspect { worker });
         }
     }
 

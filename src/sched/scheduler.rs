@@ -61,6 +61,7 @@ impl Scheduler {
     /// Why it was refused; the scheduler then knows nothing of it.
     pub fn handle_arrival(&mut self, a: &Arrival<'_>, now: Time) -> Result<(), Reject> {
         self.advance(now);
+        debug_assert!(!a.items.is_empty(), "a request has at least one item");
         let (lane, deadline) = self.admit(a)?;
         let Some(model) = self.models.get_mut(&a.model) else {
             return Err(Reject::UnknownModel);
@@ -120,7 +121,10 @@ impl Scheduler {
     pub fn handle_model(&mut self, model: ModelId, limits: Option<ModelLimits>, now: Time) {
         self.advance(now);
         match (limits, self.models.get_mut(&model)) {
-            (Some(limits), Some(known)) => known.limits = limits,
+            (Some(limits), Some(known)) => {
+                known.limits = limits;
+                self.reroute(model);
+            }
             (Some(limits), None) => {
                 self.models.insert(model, ModelState::new(limits, self.policies.policies()));
             }
@@ -139,12 +143,13 @@ impl Scheduler {
         match state {
             WorkerState::Up { model, device } => {
                 self.workers.retain(|w| w.id != worker);
-                self.workers.push(Worker { id: worker, model, device, ready: false });
+                self.workers.push(Worker { id: worker, model, device, ready: false, suspect: false });
                 self.workers.sort_by_key(|w| w.id);
             }
-            WorkerState::Ready => {
+            WorkerState::Ready | WorkerState::Proved => {
                 if let Some(known) = self.workers.iter_mut().find(|w| w.id == worker) {
-                    known.ready = true;
+                    known.suspect &= state != WorkerState::Proved;
+                    known.ready = !known.suspect;
                     let model = known.model;
                     self.touch(model);
                 }

@@ -7,17 +7,22 @@ use crate::policy::Policy;
 use crate::types::{DeviceId, ModelId};
 use std::time::Duration;
 
+/// What waits for a model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Rows waiting.
+    pub rows: u32,
+    /// Payload bytes waiting.
+    pub bytes: u64,
+    /// Predicted time to serve all of it.
+    pub drain: Duration,
+}
+
 impl Scheduler {
     /// Whether nothing waits and nothing runs.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.table.requests.is_empty() && self.running.is_empty()
-    }
-
-    /// Batches that run now.
-    #[must_use]
-    pub fn batches_running(&self) -> usize {
-        self.running.len()
     }
 
     /// Rows of batches that run now.
@@ -39,10 +44,21 @@ impl Scheduler {
         }
     }
 
-    /// A model's queue: (rows, bytes, predicted time to empty it).
+    /// What waits for a model; nothing for an unknown one.
     #[must_use]
-    pub fn queue(&self, model: ModelId) -> (u32, u64, Duration) {
-        self.models.get(&model).map_or((0, 0, Duration::ZERO), |m| (m.rows(), m.bytes, self.drain_time(model, m)))
+    pub fn queue(&self, model: ModelId) -> Queue {
+        self.models.get(&model).map_or_else(Queue::default, |m| Queue {
+            rows: m.rows(),
+            bytes: m.bytes,
+            drain: self.drain_time(model, m),
+        })
+    }
+
+    /// Rows that wait to be run again after their batch failed.
+    #[must_use]
+    pub fn rows_retrying(&self) -> u32 {
+        let groups = self.models.values().flat_map(|m| &m.retries);
+        groups.flat_map(|g| &g.items).map(|&slot| self.table.item(slot).item.rows).sum()
     }
 
     /// The learned costs of a model, by device.

@@ -154,11 +154,11 @@ fn a_batch_of_mixed_lengths_answers_as_each_alone() {
 }
 
 #[test]
-fn warm_up_measures_together_and_alone() {
+fn the_sweep_measures_both_instances_at_once() {
     let (_handles, told) = workers(&embedder(), &minilm(), 2, true);
     let samples = [ready(&told), ready(&told)].concat();
-    assert!(samples.iter().any(|s| s.busy == 2), "{samples:?}");
-    assert!(samples.iter().any(|s| s.busy == 1), "{samples:?}");
+    // How far it gets in its time is the machine's affair; the first cell is always run.
+    assert!(samples.iter().filter(|s| (s.rows, s.len, s.busy) == (1, 8, 2)).count() >= 2, "{samples:?}");
 }
 
 #[test]

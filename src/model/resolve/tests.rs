@@ -1,4 +1,4 @@
-//! Resolution of the shapes that exporters write, against contract section 2.
+//! Resolution of the shapes that exporters write, against docs/interface.md.
 
 use crate::model::ModelSpec;
 use crate::model::fixtures::*;

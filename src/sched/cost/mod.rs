@@ -57,12 +57,6 @@ impl CostModel {
         self.by_busy[self.nearest(busy)].cells.measured(rows, len)
     }
 
-    /// [`predict`](Self::predict) as a duration.
-    #[must_use]
-    pub fn predict_duration(&self, rows: u32, len: u32, busy: u32) -> Duration {
-        Duration::from_nanos(self.predict(rows, len, busy) as u64)
-    }
-
     /// Learns from one measured run.
     pub fn observe(&mut self, rows: u32, len: u32, busy: u32, took: Duration) {
         let took = (took.as_nanos() as f64).max(1.0);

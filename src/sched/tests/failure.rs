@@ -37,14 +37,30 @@ fn finding_one_guilty_request_takes_a_logarithm_of_runs() {
 }
 
 #[test]
-fn when_everything_fails_the_worker_is_suspect_and_splitting_stops() {
-    let (mut world, ids) = batch_of(32);
+fn when_everything_fails_the_worker_must_prove_itself_and_no_innocent_pays() {
+    for innocent in [0, 13, 31] {
+        let (mut world, ids) = batch_of(32);
+        world.guilty.extend(ids.iter().copied());
+        world.guilty.remove(&ids[innocent]);
+        world.settle();
+        assert!(world.suspects.len() <= 1, "it is asked once a batch");
+        for (i, id) in ids.iter().enumerate() {
+            let fate = if i == innocent { Fate::Answered } else { Fate::Failed(FailReason::ExecutionFailed) };
+            assert_eq!(world.fate(*id), fate, "{i} beside the innocent {innocent}");
+        }
+        assert!(world.sched.is_idle());
+    }
+}
+
+#[test]
+fn a_suspect_worker_runs_nothing_until_it_has_proved_itself() {
+    let (mut world, ids) = batch_of(4);
     world.guilty.extend(ids.iter().copied());
     world.settle();
     assert_eq!(world.suspects, [WorkerId(0)]);
-    assert!(world.history.len() < 40, "{} runs", world.history.len());
-    assert!(ids.iter().all(|id| world.fate(*id) == Fate::Failed(FailReason::ExecutionFailed)));
-    assert!(world.sched.is_idle());
+    let after = world.arrive(10);
+    world.settle();
+    assert_eq!(world.fate(after), Fate::Answered);
 }
 
 #[test]
@@ -61,6 +77,27 @@ fn out_of_memory_halves_the_shape_for_good_and_blames_nobody() {
     let before = world.history.len();
     world.settle();
     assert!(world.sizes()[before..].iter().all(|s| *s <= 16), "{:?}", world.sizes());
+}
+
+#[test]
+fn a_batch_that_keeps_killing_devices_is_halved_until_the_killer_is_alone() {
+    let mut world = World::new(preset(Strategy::Adaptive), 1, |_, _| 5.0);
+    let ids: Vec<RequestId> = (0..8).map(|_| world.arrive(10)).collect();
+    world.poll();
+    for worker in 10.. {
+        let Some((batch, _)) = world.running.first() else { break };
+        let kills = batch.items.iter().any(|(r, _)| *r == ids[5]);
+        // The next worker is there before the last one is known to be lost.
+        world.worker_up(worker);
+        world.poll();
+        world.end(0, kills.then_some(BatchOutcome::DeviceLost));
+        world.poll();
+    }
+    world.settle();
+    for id in &ids {
+        let fate = if *id == ids[5] { Fate::Failed(FailReason::ExecutionFailed) } else { Fate::Answered };
+        assert_eq!(world.fate(*id), fate, "{id}");
+    }
 }
 
 #[test]

@@ -86,8 +86,12 @@ fn everything_ends(world: &mut World) {
         panic!("{request} never left: {caller:?}");
     }
     assert!(world.sched.is_idle(), "nobody waits, yet the scheduler is not idle");
-    let (rows, bytes, drain) = world.sched.queue(MODEL);
-    assert_eq!((rows, bytes, drain.as_nanos()), (0, 0, 0), "an empty queue counts nothing");
+    assert_eq!(world.sched.queue(MODEL), Queue::default(), "an empty queue counts nothing");
+    for (request, caller) in &world.callers {
+        let blamed = caller.fate == Fate::Failed(FailReason::ExecutionFailed);
+        let guilty = world.guilty.contains(request) || world.accused.contains(request);
+        assert!(!blamed || guilty, "{request} did nothing wrong");
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -159,9 +163,17 @@ fn apply(world: &mut World, event: Event) {
                 2 => Some(BatchOutcome::Failed),
                 _ => None,
             };
-            world.end(which.index(world.running.len()), outcome);
+            let index = which.index(world.running.len());
+            if outcome.is_some() {
+                let items = world.running[index].0.items.clone();
+                world.accused.extend(items.into_iter().map(|(r, _)| r));
+            }
+            world.end(index, outcome);
         }
         Event::Lose(worker) => {
+            let lost = world.running.iter().filter(|(b, _)| b.worker == WorkerId(worker));
+            let items: Vec<RequestId> = lost.flat_map(|(b, _)| b.items.iter().map(|(r, _)| *r)).collect();
+            world.accused.extend(items);
             world.running.retain(|(b, _)| b.worker != WorkerId(worker));
             world.sched.handle_worker(WorkerId(worker), WorkerState::Lost, world.now);
         }

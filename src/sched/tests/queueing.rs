@@ -29,7 +29,7 @@ fn a_full_queue_refuses_all_of_a_request_or_none() {
     }
     let two = [row(1), row(1)];
     assert!(matches!(world.request("", Priority(0), None, &two), Err(Reject::QueueFull { .. })));
-    assert_eq!(world.sched.queue(MODEL).0, 63, "nothing of the refused request stays");
+    assert_eq!(world.sched.queue(MODEL).rows, 63, "nothing of the refused request stays");
     world.arrive(1);
     assert!(world.sched.is_full(MODEL));
     let many = vec![row(1); 65];

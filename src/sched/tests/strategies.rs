@@ -193,3 +193,22 @@ fn multi_row_items_stay_whole() {
     assert_eq!(world.sizes().iter().sum::<u32>(), 77);
     assert!(world.callers.values().all(|c| c.fate == Fate::Answered));
 }
+
+#[test]
+fn a_lane_that_was_idle_does_not_make_the_others_wait_for_its_past() {
+    let off = ("o.toml", "dynamic_batching = false\n[match]\ntenants = ['o']");
+    let mut world = World::new(policies(&[off], 1), 1, cpu);
+    for _ in 0..1000 {
+        world.arrive(10);
+        world.settle();
+    }
+    for _ in 0..100 {
+        world.request("o", Priority(0), None, &[row(100)]).expect("accepted");
+    }
+    world.poll();
+    let next = world.arrive(10);
+    let flood = world.history.len();
+    world.settle();
+    let turn = world.history.iter().position(|d| d.items.contains(&(next, 0))).expect("it runs");
+    assert!(turn <= flood + 2, "it waited for {} batches of the other lane", turn - flood);
+}

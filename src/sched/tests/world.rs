@@ -40,7 +40,10 @@ pub(super) struct World {
     /// Every batch ever dispatched.
     pub(super) history: Vec<Dispatch>,
     pub(super) suspects: Vec<WorkerId>,
+    to_prove: Vec<WorkerId>,
     pub(super) guilty: BTreeSet<RequestId>,
+    /// In a batch that was made to fail whatever was in it.
+    pub(super) accused: BTreeSet<RequestId>,
     pub(super) curve: fn(u32, u32) -> f64,
     next: u64,
 }
@@ -97,7 +100,9 @@ impl World {
             running: Vec::new(),
             history: Vec::new(),
             suspects: Vec::new(),
+            to_prove: Vec::new(),
             guilty: BTreeSet::new(),
+            accused: BTreeSet::new(),
             curve,
             next: 1,
         }
@@ -166,7 +171,10 @@ impl World {
                     assert_eq!(caller.fate, Fate::Open, "a request leaves exactly once: {request}");
                     (caller.fate, caller.left) = (Fate::Failed(reason), Some(self.now));
                 }
-                Output::Suspect { worker } => self.suspects.push(worker),
+                Output::Suspect { worker } => {
+                    self.suspects.push(worker);
+                    self.to_prove.push(worker);
+                }
             }
         }
         super::invariants::at_rest(self);
@@ -187,6 +195,11 @@ impl World {
         }
         if outcome != BatchOutcome::DeviceLost {
             self.sched.handle_worker(batch.worker, WorkerState::Ready, self.now);
+        }
+        for worker in std::mem::take(&mut self.to_prove) {
+            self.poll();
+            assert!(self.running.iter().all(|(b, _)| b.worker != worker), "a suspect worker runs nothing");
+            self.sched.handle_worker(worker, WorkerState::Proved, self.now);
         }
     }
 
