@@ -1,7 +1,6 @@
 //! The other subcommands, as a person or a script runs them.
 
-use crate::harness::{cached, folder, program};
-use crate::shared::shared;
+use crate::harness::{Settings, cached, folder, model, program};
 use serde_json::Value;
 use std::fs;
 use std::process::Output;
@@ -74,11 +73,14 @@ fn doctor_tells_what_it_found_one_line_each() {
 
 #[test]
 fn bench_prints_its_figures_as_json() {
-    let url = format!("http://{}", shared().data);
+    let server = Settings::new(model("tiny", "test/tiny_text", "instances = 1")).start();
+    let (url, dir) = (format!("http://{}", server.data), folder());
+    let texts = dir.path().join("texts.txt");
+    fs::write(&texts, "red sun\ngreen lake and blue boat\n").unwrap();
+    let common = ["bench", "--url", &url, "--model", "tiny", "--texts", texts.to_str().unwrap(), "--json", "-"];
     for protocol in ["openai", "v2"] {
-        let load = ["--protocol", protocol, "--concurrency", "4", "--duration", "500ms", "--warmup", "50ms"];
-        let (code, out, err) =
-            run(&[&["bench", "--url", &url, "--model", "minilm", "--json", "-"], &load[..]].concat());
+        let load = ["--protocol", protocol, "--concurrency", "4", "--duration", "1s", "--warmup", "100ms"];
+        let (code, out, err) = run(&[&common[..], &load].concat());
         assert_eq!(code, Some(0), "{err}");
         let figures: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"));
         assert_eq!((&figures["protocol"], &figures["errors"]), (&protocol.into(), &0.into()), "{figures}");
