@@ -54,7 +54,8 @@ impl Driver {
     ) -> io::Result<(Self, Handle)> {
         let (arrivals_in, arrivals) = mpsc::channel(ARRIVALS);
         let (tell, control) = mpsc::unbounded_channel();
-        let gate = Arc::new(Gate::new(capacity(&policies)));
+        let gate = Arc::new(Gate::new(0));
+        set_gate(&gate, &policies);
         let next = Arc::new(AtomicU64::new(1));
         let handle = Handle { arrivals: arrivals_in, control: tell.clone(), gate: Arc::clone(&gate), next };
         let mut driver = Self {
@@ -133,7 +134,7 @@ impl Driver {
             }
             Control::Restart(_) => {}
             Control::Policies(policies) => {
-                self.gate.set_capacity(capacity(&policies));
+                set_gate(&self.gate, &policies);
                 self.policies = Arc::clone(&policies);
                 self.sched.handle_policies(policies, clock::now());
             }
@@ -257,7 +258,10 @@ fn take<T>(mut next: impl FnMut() -> Option<T>, into: &mut Vec<T>) {
     }
 }
 
-/// Bytes that may be in flight: twice what the largest queue holds, for what is being decoded or answered.
-fn capacity(policies: &PolicySet) -> u64 {
-    policies.policies().iter().map(|p| p.queue.max_bytes).max().unwrap_or(0).saturating_mul(2)
+/// Sets the gate by the policies: twice the bytes that the largest queue holds, for what is being
+/// decoded or answered besides, and as many rows a request as the longest queue takes.
+fn set_gate(gate: &Gate, policies: &PolicySet) {
+    let queues = || policies.policies().iter().map(|p| &p.queue);
+    gate.set_capacity(queues().map(|q| q.max_bytes).max().unwrap_or(0).saturating_mul(2));
+    gate.set_max_rows(queues().map(|q| q.max_rows).max().unwrap_or(0));
 }

@@ -72,7 +72,7 @@ impl Gate {
     }
 
     /// Notes the largest `queue.max_rows` of the live policies.
-    pub fn set_max_rows(&self, rows: u32) {
+    pub(super) fn set_max_rows(&self, rows: u32) {
         self.max_rows.store(rows, Ordering::Relaxed);
     }
 
