@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The header that says how many bytes of a v2 body are JSON.
 pub(crate) const JSON_LENGTH: &str = "inference-header-content-length";
 /// The longest any answer may take.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// A client with headers of its own. Clones share connections.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ impl Client {
             let body = body.collect().await.map_err(|e| format!("{e:?}"))?.to_bytes();
             Ok(Answer { status: parts.status, headers: parts.headers, body })
         };
-        tokio::time::timeout(LONGEST, exchange).await.map_err(|_| "no answer within a minute".to_owned())?
+        tokio::time::timeout(LONGEST, exchange).await.map_err(|_| "no answer within two minutes".to_owned())?
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

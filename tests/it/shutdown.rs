@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 /// Keeps up to 99 rows waiting until a drain, which then runs them a few at a time.
 const HOLD: &str = "strategy = 'fixed_size'\n[batch]\nmax_batch_size = 100\nmax_batch_tokens = 1024\n\
                     max_queue_delay = '60s'\n[match]\ntenants = ['held']";
-const ROWS: usize = 90;
+const ROWS: usize = 60;
 
 /// A server of MiniLM on one thread, with [`ROWS`] rows waiting: some seconds of work. Answers the tasks
 /// that wait for them.
@@ -30,7 +30,7 @@ async fn loaded(config: &str) -> (Server, Vec<JoinHandle<Result<Answer, String>>
 
 #[tokio::test]
 async fn sigterm_answers_what_runs_and_waits_refuses_the_rest_and_exits_0() {
-    let (server, waiting) = loaded("").await;
+    let (server, waiting) = loaded("drain_timeout = \"120s\"\n").await;
     let (old, new) = (server.http2(), server.http1());
     assert_eq!(old.embed("minilm", "early").await.ok().batch().rows, 1);
     let running: Vec<_> = (0..10)
@@ -55,7 +55,8 @@ async fn sigterm_answers_what_runs_and_waits_refuses_the_rest_and_exits_0() {
         }
     }
     for answer in waiting {
-        assert_eq!(answer.await.unwrap().unwrap().ok().vectors().len(), 1);
+        let answer = answer.await.unwrap().unwrap_or_else(|e| panic!("{e}:\n{}", server.log()));
+        assert_eq!(answer.ok().vectors().len(), 1);
     }
     let ended = server.ended().await;
     assert_eq!(ended.code, Some(0), "{}", ended.log);
