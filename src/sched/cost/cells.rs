@@ -1,13 +1,16 @@
 //! The rough part of the cost: how much a measured shape departs from the smooth fit.
 //!
-//! A grid of (rows, length) cells; each keeps a running ratio measured ÷ fitted. A cell without
-//! evidence borrows from its neighbours, and with none of those answers 1: unknown shapes are
-//! believed to follow the trend, so they get tried, measured, and then known.
+//! A grid of (rows, length) cells; each keeps the running time a padded token and the shape it was
+//! measured at. Departures are taken from the fit of the day, so that a fit that moves does not carry the
+//! cells along. A cell without evidence borrows from its neighbours, and with none of those follows
+//! the trend: unknown shapes get tried, measured, and then known.
+
+use super::fit::Fit;
 
 /// The batch sizes told apart; optima are searched among these.
 pub(in crate::sched) const ROW_STEPS: [u32; 17] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512];
 const LEN_STEPS: usize = 28;
-/// How much the newest ratio counts once a cell has evidence.
+/// How much the newest time counts once a cell has evidence.
 const GAIN: f64 = 0.2;
 /// Evidence, in observations, that the trend is worth.
 const SHRINK: f64 = 0.5;
@@ -16,66 +19,107 @@ const NEIGHBOUR: f64 = 0.15;
 /// One observation moves a known cell by at most this factor, so that one hiccup does not.
 const CLIP: f64 = 1.5;
 
-/// Ratios measured ÷ fitted over the grid.
+/// What was measured of the shapes of one cell.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cell {
+    /// Observations, up to a bound.
+    count: f64,
+    /// Nanoseconds a padded token.
+    token: f64,
+    /// The mean shape it was measured at.
+    rows: f64,
+    len: f64,
+}
+
+/// Departures from the fit over the grid.
 #[derive(Debug, Clone)]
 pub(super) struct Cells {
-    ratio: Vec<f32>,
-    count: Vec<f32>,
+    cells: Vec<Cell>,
+    /// Measured ÷ fitted, blended over neighbours, as of the last refresh.
     smooth: Vec<f32>,
+    /// The cells with evidence.
+    known: Vec<usize>,
+    /// Scratch of a refresh: (weighted ratios, weights).
+    pour: Vec<(f64, f64)>,
 }
 
 impl Default for Cells {
     fn default() -> Self {
         let n = ROW_STEPS.len() * LEN_STEPS;
-        Self { ratio: vec![1.0; n], count: vec![0.0; n], smooth: vec![1.0; n] }
+        Self { cells: vec![Cell::default(); n], smooth: vec![1.0; n], known: Vec::new(), pour: vec![(1.0, 1.0); n] }
     }
 }
 
 impl Cells {
     /// The factor by which the fit is off at this shape, as far as is known.
     pub(super) fn correction(&self, rows: u32, len: u32) -> f64 {
-        f64::from(self.smooth[row_step(rows) * LEN_STEPS + len_step(len)])
+        f64::from(self.smooth[index(row_step(rows), len_step(len))])
     }
 
     pub(super) fn measured(&self, rows: u32, len: u32) -> bool {
-        self.count[row_step(rows) * LEN_STEPS + len_step(len)] > 0.0
+        self.cells[index(row_step(rows), len_step(len))].count > 0.0
     }
 
-    pub(super) fn observe(&mut self, rows: u32, len: u32, ratio: f64) {
-        let (r, l) = (row_step(rows), len_step(len));
-        let i = r * LEN_STEPS + l;
-        let (old, n) = (f64::from(self.ratio[i]), f64::from(self.count[i]));
-        let ratio = if n >= 3.0 { ratio.clamp(old / CLIP, old * CLIP) } else { ratio.clamp(0.1, 10.0) };
-        let gain = GAIN.max(1.0 / (n + 1.0));
-        self.ratio[i] = (old + (ratio - old) * gain) as f32;
-        self.count[i] = (n + 1.0).min(64.0) as f32;
-        for r in r.saturating_sub(1)..=(r + 1).min(ROW_STEPS.len() - 1) {
-            for l in l.saturating_sub(1)..=(l + 1).min(LEN_STEPS - 1) {
-                self.smooth[r * LEN_STEPS + l] = self.blend(r, l) as f32;
-            }
+    pub(super) fn observe(&mut self, rows: u32, len: u32, took: f64) {
+        let at = index(row_step(rows), len_step(len));
+        let cell = &mut self.cells[at];
+        if cell.count == 0.0 {
+            self.known.push(at);
+        }
+        let (rows, len) = (f64::from(rows), f64::from(len));
+        let mut token = took / (rows * len);
+        if cell.count >= 3.0 {
+            token = token.clamp(cell.token / CLIP, cell.token * CLIP);
+        }
+        let gain = GAIN.max(1.0 / (cell.count + 1.0));
+        cell.token += (token - cell.token) * gain;
+        cell.rows += (rows - cell.rows) * gain;
+        cell.len += (len - cell.len) * gain;
+        cell.count = (cell.count + 1.0).min(64.0);
+    }
+
+    /// Takes all departures anew from `fit`.
+    pub(super) fn refresh(&mut self, fit: &Fit) {
+        // Only cells near evidence can change: each known one pours its ratio into its neighbours.
+        let Self { cells, smooth, known, pour } = self;
+        for &at in known.iter() {
+            around(at, |n, _| pour[n] = (SHRINK, SHRINK));
+        }
+        for &at in known.iter() {
+            let cell = &cells[at];
+            let fitted = fit.time(cell.rows, cell.len);
+            let ratio = if fitted > 0.0 { cell.token * cell.rows * cell.len / fitted } else { 1.0 };
+            around(at, |n, own| {
+                let weight = if own { cell.count } else { NEIGHBOUR * cell.count.min(4.0) };
+                pour[n].0 += weight * ratio;
+                pour[n].1 += weight;
+            });
+        }
+        for &at in known.iter() {
+            around(at, |n, _| smooth[n] = (pour[n].0 / pour[n].1) as f32);
         }
     }
 
-    /// The same ratios with next to no weight: a starting point, not evidence.
+    /// The same times with next to no weight: a starting point, not evidence.
     pub(super) fn faded(&self) -> Self {
-        let count = self.count.iter().map(|c| c.min(1.0)).collect();
-        Self { ratio: self.ratio.clone(), count, smooth: self.smooth.clone() }
+        let fade = |cell: &Cell| Cell { count: cell.count.min(1.0), ..*cell };
+        Self { cells: self.cells.iter().map(fade).collect(), ..self.clone() }
     }
+}
 
-    fn blend(&self, r: usize, l: usize) -> f64 {
-        let (mut sum, mut weight) = (SHRINK, SHRINK);
-        for nr in r.saturating_sub(1)..=(r + 1).min(ROW_STEPS.len() - 1) {
-            for nl in l.saturating_sub(1)..=(l + 1).min(LEN_STEPS - 1) {
-                let i = nr * LEN_STEPS + nl;
-                let own = nr == r && nl == l;
-                let n = f64::from(self.count[i]);
-                let w = if own { n } else { NEIGHBOUR * n.min(4.0) };
-                sum += w * f64::from(self.ratio[i]);
-                weight += w;
-            }
+/// Visits a cell and its neighbours; says which is the cell itself.
+fn around(at: usize, mut visit: impl FnMut(usize, bool)) {
+    let (r, l) = (at / LEN_STEPS, at % LEN_STEPS);
+    for nr in r.saturating_sub(1)..=(r + 1).min(ROW_STEPS.len() - 1) {
+        for nl in l.saturating_sub(1)..=(l + 1).min(LEN_STEPS - 1) {
+            let n = index(nr, nl);
+            visit(n, n == at);
         }
-        sum / weight
     }
+}
+
+fn index(row_step: usize, len_step: usize) -> usize {
+    row_step * LEN_STEPS + len_step
 }
 
 /// The cell of a batch size: the nearest step at or below it.

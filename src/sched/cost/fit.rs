@@ -1,7 +1,7 @@
 //! The smooth part of the cost: t = a₀ + a₁·B·S + a₂·B·S², coefficients ≥ 0.
 //!
 //! Exponentially weighted normal equations, each observation weighted by 1/t² so that relative errors
-//! count, with a ridge towards the first estimate. The 3×3 system is solved over all active sets and
+//! count, less where it is far off (Huber's weights), with a ridge towards the first estimate. The 3×3 system is solved over all active sets and
 //! the best non-negative solution kept: plain recursive least squares goes negative, and winds up
 //! when one shape dominates.
 
@@ -11,6 +11,11 @@ const SCALE: [f64; 3] = [1.0, 1.0 / 100.0, 1.0 / 10_000.0];
 const FADE: f64 = 0.985;
 /// Weight of the ridge, in observations.
 const RIDGE: f64 = 0.05;
+
+/// Observations after which the trend is known well enough to tell what is far off it.
+const TRUST: u32 = 16;
+/// How far, relatively, an observation may be off the trend and count in full.
+const OFF: f64 = 0.25;
 
 type Vec3 = [f64; 3];
 type Mat3 = [Vec3; 3];
@@ -31,17 +36,20 @@ impl Fit {
     }
 
     /// Nanoseconds for `rows` at padded length `len`.
-    pub(super) fn predict(&self, rows: u32, len: u32) -> f64 {
+    pub(super) fn time(&self, rows: f64, len: f64) -> f64 {
         dot(&self.theta, &terms(rows, len))
     }
 
+    /// Takes an observation in; [`solve`](Self::solve) makes it count.
     pub(super) fn observe(&mut self, rows: u32, len: u32, took: f64) {
-        let x = terms(rows, len);
+        let x = terms(f64::from(rows), f64::from(len));
         if self.seen == 0 && self.prior == [0.0; 3] {
             // The first run alone: as if half were fixed and half went with the tokens.
             self.prior = [took / 2.0, took / 2.0 / x[1], 0.0];
         }
-        let weight = 1.0 / (took * took);
+        // Relative errors count, and those far off the trend count less: they are the cells' affair.
+        let off = if self.seen < TRUST { 0.0 } else { (dot(&self.theta, &x) / took - 1.0).abs() };
+        let weight = (OFF / off.max(OFF)) / (took * took);
         for i in 0..3 {
             for j in 0..3 {
                 self.normal[i][j] = self.normal[i][j] * FADE + weight * x[i] * x[j];
@@ -49,7 +57,10 @@ impl Fit {
             self.target[i] = self.target[i] * FADE + weight * x[i] * took;
         }
         self.seen = self.seen.saturating_add(1);
-        self.solve();
+    }
+
+    pub(super) fn seen(&self) -> u32 {
+        self.seen
     }
 
     pub(super) fn coefficients(&self) -> Vec3 {
@@ -61,7 +72,7 @@ impl Fit {
         Self { prior: self.theta, theta: self.theta, ..Self::default() }
     }
 
-    fn solve(&mut self) {
+    pub(super) fn solve(&mut self) {
         let mut a = self.normal;
         let mut b = self.target;
         for i in 0..3 {
@@ -89,9 +100,9 @@ impl Fit {
     }
 }
 
-fn terms(rows: u32, len: u32) -> Vec3 {
-    let tokens = f64::from(rows) * f64::from(len);
-    [SCALE[0], tokens * SCALE[1], tokens * f64::from(len) * SCALE[2]]
+fn terms(rows: f64, len: f64) -> Vec3 {
+    let tokens = rows * len;
+    [SCALE[0], tokens * SCALE[1], tokens * len * SCALE[2]]
 }
 
 fn dot(a: &Vec3, b: &Vec3) -> f64 {

@@ -16,10 +16,12 @@ pub(super) use cells::ROW_STEPS;
 
 /// How many busy-worker counts are told apart; more share the last.
 const MAX_BUSY: usize = 8;
-/// Observations after which cached optima are recomputed at the latest.
-const REFRESH: u32 = 16;
-/// A surprise larger than this recomputes cached optima at once.
-const SURPRISE: f64 = 0.05;
+/// Observations after which predictions follow what was observed; between, they stand still.
+const REFRESH: u32 = 8;
+/// A surprise larger than this makes them follow at once.
+const SURPRISE: f64 = 0.25;
+/// While so few were observed, every one counts at once.
+const EARLY: u32 = 32;
 
 /// The learned cost of one model on one device.
 #[derive(Debug, Clone)]
@@ -70,11 +72,12 @@ impl CostModel {
             // A first look at this load starts from what the nearest known one says.
             self.by_busy[index] = self.by_busy[self.nearest(busy)].as_prior();
         }
-        let change = self.by_busy[index].observe(rows, len, took);
+        let surprise = self.by_busy[index].observe(rows, len, took);
         self.since_refresh += 1;
-        if change > SURPRISE || self.since_refresh >= REFRESH {
+        if surprise > SURPRISE || self.since_refresh >= REFRESH || self.by_busy[index].fit.seen() < EARLY {
             self.since_refresh = 0;
             self.version = self.version.wrapping_add(1);
+            self.by_busy[index].refresh();
         }
     }
 
@@ -114,17 +117,21 @@ fn slot(busy: u32) -> usize {
 
 impl Curve {
     fn predict(&self, rows: u32, len: u32) -> f64 {
-        self.fit.predict(rows, len) * self.cells.correction(rows, len)
+        self.fit.time(f64::from(rows), f64::from(len)) * self.cells.correction(rows, len)
     }
 
-    /// Learns; answers by what share the prediction of this very shape changed.
+    /// Takes a run in; answers by what share the prediction was off.
     fn observe(&mut self, rows: u32, len: u32, took: f64) -> f64 {
-        let before = self.predict(rows, len);
+        let off = (self.predict(rows, len) / took - 1.0).abs();
         self.fit.observe(rows, len, took);
-        let base = self.fit.predict(rows, len);
-        self.cells.observe(rows, len, if base > 0.0 { took / base } else { 1.0 });
-        let after = self.predict(rows, len);
-        if before > 0.0 { (after - before).abs() / before } else { 1.0 }
+        self.cells.observe(rows, len, took);
+        off
+    }
+
+    /// Makes what was taken in count.
+    fn refresh(&mut self) {
+        self.fit.solve();
+        self.cells.refresh(&self.fit);
     }
 
     fn as_prior(&self) -> Self {

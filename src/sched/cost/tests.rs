@@ -99,3 +99,23 @@ fn before_any_observation_there_is_a_guess_that_says_so() {
     assert!(!cost.known());
     assert!(cost.predict(8, 64, 1) > cost.predict(1, 64, 1));
 }
+
+#[test]
+fn a_spell_of_huge_batches_does_not_spoil_the_small_ones() {
+    // As under fixed batches of mixed lengths: enormous, and far slower a token than the trend.
+    let truth = |b: u32, s: u32| cpu(b, s) * if b * s > 4096 { 2.0 } else { 1.0 };
+    let mut cost = CostModel::default();
+    let small = [(1, 12), (4, 12), (8, 12), (16, 12), (1, 64), (2, 64), (4, 64), (1, 128), (2, 128)];
+    for _ in 0..20 {
+        for (b, s) in small {
+            cost.observe(b, s, 1, ms(truth(b, s)));
+        }
+    }
+    for s in [180, 200, 220, 240].into_iter().cycle().take(400) {
+        cost.observe(32, s, 1, ms(truth(32, s)));
+    }
+    for (b, s) in small {
+        let predicted = cost.predict(b, s, 1) / 1e6;
+        assert!((predicted / truth(b, s) - 1.0).abs() < 0.1, "{b}x{s}: {predicted} for {}", truth(b, s));
+    }
+}
