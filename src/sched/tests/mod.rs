@@ -4,5 +4,6 @@ mod failure;
 mod golden;
 mod invariants;
 mod queueing;
+mod saturation;
 mod strategies;
 mod world;
