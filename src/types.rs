@@ -104,3 +104,33 @@ pub struct NamedFile {
     /// The flag, the variable, or the place in a file that names it.
     pub by: String,
 }
+
+/// FNV-1a, 64 bits: the same in every build and process, so that traces and golden files keep.
+#[derive(Debug, Clone, Copy)]
+pub struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xCBF2_9CE4_8422_2325)
+    }
+}
+
+impl Fnv {
+    /// Takes in bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
+        }
+    }
+
+    /// Takes in a number, as eight little-endian bytes.
+    pub fn word(&mut self, word: u64) {
+        self.bytes(&word.to_le_bytes());
+    }
+
+    /// The hash of all that was taken in.
+    #[must_use]
+    pub fn value(self) -> u64 {
+        self.0
+    }
+}

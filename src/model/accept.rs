@@ -4,7 +4,7 @@
 //! messages are for any of them.
 
 use super::{Datatype, Dim, ModelSpec, TensorSpec};
-use crate::types::ShapeClass;
+use crate::types::{Fnv, ShapeClass};
 
 #[cfg(test)]
 mod tests;
@@ -97,19 +97,19 @@ impl ModelSpec {
     /// Hashes what rows must have in common: every size but the batch and, where it is padded, the
     /// length. A model that does not stack keeps every shape apart.
     fn class<'a>(&self, len: u32, shape: impl Fn(usize) -> &'a [usize]) -> ShapeClass {
-        let mut hash = Fnv::new();
+        let mut hash = Fnv::default();
         for (index, input) in self.inputs.iter().enumerate() {
-            hash.add(input.dims.len() as u64);
+            hash.word(input.dims.len() as u64);
             for (dim, &size) in input.dims.iter().zip(shape(index)) {
                 if !(self.batchable && matches!(dim, Dim::Batch | Dim::Length)) {
-                    hash.add(size as u64);
+                    hash.word(size as u64);
                 }
             }
         }
         if !self.pads {
-            hash.add(u64::from(len));
+            hash.word(u64::from(len));
         }
-        ShapeClass(hash.0)
+        ShapeClass(hash.value())
     }
 }
 
@@ -161,20 +161,5 @@ impl<'a> Agreed<'a> {
 
     fn value(&self) -> u32 {
         self.first.map_or(1, |(_, size)| size)
-    }
-}
-
-/// FNV-1a, 64 bits: the same in every build and process, so that traces and golden files keep.
-struct Fnv(u64);
-
-impl Fnv {
-    fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn add(&mut self, word: u64) {
-        for byte in word.to_le_bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
     }
 }

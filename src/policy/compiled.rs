@@ -1,5 +1,6 @@
 //! A validated policy, and what each strategy defaults to. Past this point no field is checked again.
 
+use crate::types::Fnv;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,8 +82,9 @@ impl Policy {
     /// Tells two contents apart, whatever the file's comments and order (64-bit FNV-1a of the settings).
     #[must_use]
     pub fn hash(&self) -> u64 {
-        let settings = format!("{self:?}");
-        settings.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3))
+        let mut hash = Fnv::default();
+        hash.bytes(format!("{self:?}").as_bytes());
+        hash.value()
     }
 
     /// The policy of an empty file with this strategy.

@@ -1,7 +1,6 @@
 //! The books: how items enter and leave the lanes, and how requests end.
 
 use super::event::{FailReason, Output};
-use super::model::{Knowledge, ModelState};
 use super::scheduler::Scheduler;
 use super::strategy::Rule;
 use super::table::{NONE, Status};
@@ -15,26 +14,20 @@ impl Scheduler {
             return;
         };
         let device = self.workers.iter().find(|w| w.model == model).map_or_else(Default::default, |w| w.device);
-        state.cost_mut(device);
-        let ModelState { lanes, costs, memory, memory_version, limits, turn, .. } = state;
-        let Some((_, cost)) = costs.iter().find(|(d, _)| *d == device) else {
-            return;
-        };
         let item = self.table.item(slot);
         state.bytes += u64::from(item.item.bytes);
+        state.dirty = true;
+        let (turn, grid, batchable) = (state.turn, state.limits.grid, state.limits.batchable);
+        let busy = self.workers.iter().filter(|w| w.device == device).count() as u32;
+        let (lanes, knowledge) = state.lanes_with(device, busy, self.policies.generation);
         let lane = &mut lanes[item.lane as usize];
         let policy = Arc::clone(&lane.policy);
-        let brief = Rule::of(&policy).brief;
-        let busy = self.workers.iter().filter(|w| w.device == device).count() as u32;
-        let generation = self.policies.generation;
-        let knowledge = Knowledge { cost, memory, memory_version: *memory_version, busy, generation };
-        let terms = knowledge.terms(&policy, brief);
+        let terms = knowledge.terms(&policy, Rule::of(&policy, batchable).brief);
         if lane.items == 0 {
             // Start-time fair queueing: an idle lane earns no claim on the others' past.
-            lane.served = lane.served.max(*turn);
+            lane.served = lane.served.max(turn);
         }
-        lane.push(slot, limits.grid, &terms, &mut self.table);
-        state.dirty = true;
+        lane.push(slot, grid, &terms, &mut self.table);
     }
 
     /// Takes a waiting item out of its lane; its new status says where it went.

@@ -1,12 +1,13 @@
 //! Decisions: while a worker is free, which lane goes, or until when all wait.
 
-use super::event::{Dispatch, Grid, Output, Release};
+use super::event::{Dispatch, Grid, ModelLimits, Output, Release};
 use super::lane::edge;
-use super::model::{Group, Knowledge, ModelState, Running, Worker};
+use super::model::{Group, ModelState, Running, Worker};
 use super::scheduler::Scheduler;
+use super::strategy::Rule;
 use super::table::Status;
 use super::wish::{View, Wish};
-use crate::types::{BatchId, ModelId, Time};
+use crate::types::{BatchId, DeviceId, ModelId, Time};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,32 +44,32 @@ impl Scheduler {
     /// The free worker on the least busy device.
     fn free_worker(&self, id: ModelId) -> Option<Worker> {
         let free = self.workers.iter().filter(|w| w.model == id && w.ready);
-        free.min_by_key(|w| (self.running.iter().filter(|r| r.device == w.device).count(), w.id)).copied()
+        free.min_by_key(|w| (self.busy_on(w.device), w.id)).copied()
+    }
+
+    /// Batches that run on a device.
+    fn busy_on(&self, device: DeviceId) -> u32 {
+        self.running.iter().filter(|r| r.device == device).count() as u32
     }
 
     /// Asks the lanes in the order of the service they have had; the first that wants to run does.
     fn choose(&mut self, id: ModelId, worker: &Worker) -> Option<(Group, Release)> {
         let idle = self.workers.iter().filter(|w| w.model == id && w.ready).count() as u32;
-        let busy = self.running.iter().filter(|r| r.device == worker.device).count() as u32 + 1;
+        let busy = self.busy_on(worker.device) + 1;
         let model = self.models.get_mut(&id)?;
-        model.cost_mut(worker.device);
-        let mut order: Vec<usize> = (0..model.lanes.len()).filter(|&l| model.lanes[l].items > 0).collect();
-        order.sort_by(|&a, &b| model.lanes[a].served.total_cmp(&model.lanes[b].served).then(a.cmp(&b)));
+        let ModelLimits { grid, batchable, .. } = model.limits;
+        let (lanes, knowledge) = model.lanes_with(worker.device, busy, self.policies.generation);
+        let mut order: Vec<usize> = (0..lanes.len()).filter(|&l| lanes[l].items > 0).collect();
+        order.sort_by(|&a, &b| lanes[a].served.total_cmp(&lanes[b].served).then(a.cmp(&b)));
         let mut wake = Time::NEVER;
         for index in order {
-            let policy = Arc::clone(&model.lanes[index].policy);
-            let rule = model.rule(&policy);
-            let ModelState { lanes, costs, memory, memory_version, limits, .. } = &mut *model;
-            let Some((_, cost)) = costs.iter().find(|(d, _)| *d == worker.device) else {
-                continue;
-            };
-            let generation = self.policies.generation;
-            let knowledge = Knowledge { cost, memory, memory_version: *memory_version, busy, generation };
+            let policy = Arc::clone(&lanes[index].policy);
+            let rule = Rule::of(&policy, batchable);
             let view = View {
                 table: &self.table,
                 terms: knowledge.terms(&policy, rule.brief),
                 rule,
-                grid: limits.grid,
+                grid,
                 idle,
                 now: self.now,
                 draining: self.draining,
@@ -94,7 +95,7 @@ impl Scheduler {
                 self.table.item_mut(slot).status = Status::Running;
             }
         }
-        let busy = self.running.iter().filter(|r| r.device == worker.device).count() as u32 + 1;
+        let busy = self.busy_on(worker.device) + 1;
         let generation = self.policies.generation;
         let Some(model) = self.models.get_mut(&id) else { return };
         let slots = || group.items.iter().map(|&s| self.table.item(s));

@@ -4,7 +4,6 @@ use super::cost::CostModel;
 use super::event::ModelLimits;
 use super::form::Terms;
 use super::lane::Lane;
-use super::strategy::Rule;
 use crate::policy::Policy;
 use crate::types::{BatchId, DeviceId, ModelId, Time, WorkerId};
 use std::collections::VecDeque;
@@ -111,22 +110,22 @@ impl ModelState {
 
     /// The cost model of a device, created when first asked for.
     pub(super) fn cost_mut(&mut self, device: DeviceId) -> &mut CostModel {
-        if let Some(known) = self.costs.iter().position(|(d, _)| *d == device) {
-            return &mut self.costs[known].1;
-        }
-        self.costs.push((device, CostModel::default()));
-        let last = self.costs.len() - 1;
-        &mut self.costs[last].1
+        let at = self.cost_index(device);
+        &mut self.costs[at].1
     }
 
-    /// How the model's items may be batched under `policy`.
-    pub(super) fn rule(&self, policy: &Policy) -> Rule {
-        let mut rule = Rule::of(policy);
-        if !self.limits.batchable {
-            rule.choice = super::strategy::Choice::Alone;
-            rule.waits = false;
-        }
-        rule
+    /// The lanes, and what a decision about them on `device` may know.
+    pub(super) fn lanes_with(&mut self, device: DeviceId, busy: u32, generation: u64) -> (&mut [Lane], Knowledge<'_>) {
+        let at = self.cost_index(device);
+        let Self { lanes, costs, memory, memory_version, .. } = self;
+        (lanes, Knowledge { cost: &costs[at].1, memory, memory_version: *memory_version, busy, generation })
+    }
+
+    fn cost_index(&mut self, device: DeviceId) -> usize {
+        self.costs.iter().position(|(d, _)| *d == device).unwrap_or_else(|| {
+            self.costs.push((device, CostModel::default()));
+            self.costs.len() - 1
+        })
     }
 }
 

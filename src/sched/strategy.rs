@@ -29,7 +29,8 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    pub(super) fn of(policy: &Policy) -> Self {
+    /// The settings of a policy, for a model that can batch or cannot.
+    pub(super) fn of(policy: &Policy, batchable: bool) -> Self {
         if !policy.dynamic_batching {
             return Self { choice: Choice::Alone, waits: false, spreads: false, brief: false };
         }
@@ -40,7 +41,8 @@ impl Rule {
             Strategy::ThroughputOptimized => (Choice::Richest, true, false, false),
             Strategy::FixedSize => (Choice::Arrival, true, false, false),
         };
-        Self { choice, waits, spreads, brief }
+        let rule = Self { choice, waits, spreads, brief };
+        if batchable { rule } else { Self { choice: Choice::Alone, waits: false, ..rule } }
     }
 }
 
