@@ -26,6 +26,18 @@ impl Rule {
     pub(super) fn takes_model(&self, model: &str) -> bool {
         self.models.as_ref().is_none_or(|models| models.iter().any(|pattern| pattern.matches(model)))
     }
+
+    /// The patterns by which a request falls under it, for its model and for its tenant; `None` where
+    /// any would do.
+    pub(super) fn closest(&self, model: &str, tenant: &str) -> [Option<&Pattern>; 2] {
+        [closest(self.models.as_deref(), model), closest(self.tenants.as_deref(), tenant)]
+    }
+}
+
+/// A name goes before a glob.
+fn closest<'p>(patterns: Option<&'p [Pattern]>, name: &str) -> Option<&'p Pattern> {
+    let fitting = || patterns.into_iter().flatten().filter(|pattern| pattern.matches(name));
+    fitting().find(|pattern| matches!(pattern, Pattern::Exact(_))).or_else(|| fitting().next())
 }
 
 /// What a file says besides the policy itself.

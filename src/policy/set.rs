@@ -125,6 +125,15 @@ impl PolicySet {
     }
 }
 
+impl Origin {
+    /// The patterns of its file by which a request falls under it: for the model and for the tenant,
+    /// `None` where the file is for any.
+    #[must_use]
+    pub fn matched(&self, model: &str, tenant: &str) -> [Option<String>; 2] {
+        self.written.rule.closest(model, tenant).map(|pattern| pattern.map(ToString::to_string))
+    }
+}
+
 /// How closely a pattern fits, closest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
