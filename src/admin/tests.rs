@@ -1,7 +1,7 @@
 //! The probes, through the router.
 
 use super::*;
-use crate::model::{Model, ModelSpec, Registry, Task};
+use crate::model::{Model, ModelSpec, ModelState, Registry, Task};
 use crate::types::ModelId;
 use http::Request;
 use http_body_util::BodyExt;
@@ -41,6 +41,12 @@ async fn readyz_says_what_is_missing_until_all_are_ready() {
     assert_eq!(status, 503);
     assert_eq!(body, r#"{"ready":false,"draining":false,"missing":{"b":"loading"}}"#);
     b.set_state(ModelState::Ready);
+    assert_eq!(call(&admin, "/readyz").await.0, 200);
+    a.set_ailment(Some("canary failed: no".to_owned()));
+    let (status, body) = call(&admin, "/readyz").await;
+    assert_eq!(status, 503);
+    assert_eq!(body, r#"{"ready":false,"draining":false,"missing":{"a":"canary failed: no"}}"#);
+    a.set_ailment(None);
     assert_eq!(call(&admin, "/readyz").await.0, 200);
     admin.readiness.drain();
     let (status, body) = call(&admin, "/readyz").await;

@@ -9,12 +9,13 @@ mod stop;
 
 use crate::admin::Admin;
 use crate::config::Config;
-use crate::dispatch::{Driver, Handle};
+use crate::dispatch::{Driver, Handle, WorkerPlan};
 use crate::document::Diagnostic;
 use crate::exec::RuntimeError;
 use crate::front::{Front, Limits, Pool, Upstream};
 use crate::metrics::Metrics;
 use crate::model::Registry;
+use crate::policy::PolicySet;
 use crate::readiness::Readiness;
 use crate::reload::ReadError;
 use crate::shutdown::Signals;
@@ -121,8 +122,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let listener = bind("listen", config.listen).await?;
     let admin_listener = bind("admin_listen", config.admin_listen).await?;
     let taken = [local(&listener)?, local(&admin_listener)?];
-    let (driver, handle) =
-        Driver::start(policies, plans, Arc::clone(&metrics)).map_err(AppError::system("starting a worker"))?;
+    let (driver, handle) = driver(&config, policies, plans, Arc::clone(&metrics))?;
     let (stop, stopped) = watch::channel(false);
     let admin = Admin { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness) };
     let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness));
@@ -147,6 +147,20 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     };
     remove_ready(&config);
     drained
+}
+
+fn driver(
+    config: &Config,
+    policies: Arc<PolicySet>,
+    plans: Vec<WorkerPlan>,
+    metrics: Arc<Metrics>,
+) -> Result<(Driver, Handle), AppError> {
+    let (mut driver, handle) =
+        Driver::start(policies, plans, metrics).map_err(AppError::system("starting a worker"))?;
+    if config.monitoring.health_checks {
+        driver.check_health();
+    }
+    Ok((driver, handle))
 }
 
 fn front(

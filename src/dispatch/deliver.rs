@@ -34,6 +34,10 @@ impl Driver {
             slot.metrics.batches_in_flight.dec();
             slot.metrics.busy_seconds.inc_by((job.assemble + job.compute).as_secs_f64());
         }
+        let model = dispatch.model;
+        if outcome == BatchOutcome::Ok {
+            self.batch_ran(model);
+        }
         let now = clock::now();
         self.sched.handle_batch_done(&BatchReport { batch: job.batch, compute: job.compute, outcome }, now);
         if outcome != BatchOutcome::DeviceLost {

@@ -6,6 +6,7 @@
 mod deliver;
 mod driver;
 mod gate;
+mod health;
 mod pending;
 mod refusal;
 mod workers;
