@@ -27,7 +27,7 @@ pub(super) fn policies(folder: Option<&Path>) -> Result<Arc<PolicySet>, AppError
     let Some(folder) = folder else { return Ok(Arc::new(PolicySet::builtin(1))) };
     let sources = reload::read_folder(folder)?;
     tracing::info!(folder = %folder.display(), files = sources.len(), "policies read");
-    compile(&sources, 1).map(Arc::new).map_err(AppError::Policies)
+    compile(&sources, &[], 1).map(Arc::new).map_err(AppError::Policies)
 }
 
 /// Publishes which policies are live.

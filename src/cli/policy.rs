@@ -21,7 +21,7 @@ pub(super) fn check(paths: &[PathBuf]) -> ExitCode {
 fn check_all(paths: &[PathBuf], report: &mut String) -> u8 {
     let (mut files, mut faults, mut unreadable) = (0, 0, 0);
     for path in paths {
-        match read(path).map(|sources| (sources.len(), policy::compile(&sources, 1))) {
+        match read(path).map(|sources| (sources.len(), policy::compile(&sources, &[], 1))) {
             Ok((0, _)) => report.push_str(&format!("{}: no *.toml in this folder\n", path.display())),
             Ok((count, Ok(_))) => files += count,
             Ok((count, Err(found))) => {

@@ -28,16 +28,36 @@ pub(super) struct Rule {
     pub(super) at: Span,
 }
 
-/// Reads one file.
-pub(super) fn read(source: &Source) -> Result<(Policy, Rule), Vec<Diagnostic>> {
+impl Rule {
+    /// Every request.
+    pub(super) const ANY: Rule = Rule { models: None, tenants: None, at: 0..0 };
+
+    /// Whether some request for this model falls under it.
+    pub(super) fn takes_model(&self, model: &str) -> bool {
+        self.models.as_ref().is_none_or(|models| models.iter().any(|pattern| pattern.matches(model)))
+    }
+}
+
+/// Reads one file, with this strategy in place of the one it names.
+pub(super) fn read(source: &Source, instead: Option<Strategy>) -> Result<(Policy, Rule), Vec<Diagnostic>> {
     let Some(stem) = stem(&source.name) else {
         let help = "letters, digits, '.', '_' and '-': the file's stem names the policy in headers and metrics";
         let message = "this file name cannot name a policy";
         return Err(vec![Diagnostic::whole(&source.name, message, Some(help.to_owned()))]);
     };
     let document = Document::parse(&source.name, &source.text);
-    let read = policy(stem, &document);
-    document.finish(read)
+    let read = policy(stem, &document, instead);
+    let explain = |fault| match instead {
+        Some(strategy) => overridden(fault, strategy),
+        None => fault,
+    };
+    document.finish(read).map_err(|faults| faults.into_iter().map(explain).collect())
+}
+
+/// Says that the text does not name the strategy it is at odds with.
+fn overridden(mut fault: Diagnostic, strategy: Strategy) -> Diagnostic {
+    fault.message.push_str(&format!(" (an override makes the strategy {})", strategy.name()));
+    fault
 }
 
 /// The policy's name, which goes into headers and metrics.
@@ -48,10 +68,11 @@ fn stem(file: &str) -> Option<&str> {
     (!stem.is_empty() && stem.len() <= LONGEST_NAME && stem.bytes().all(plain)).then_some(stem)
 }
 
-fn policy(name: &str, document: &Document<'_>) -> (Policy, Rule) {
+fn policy(name: &str, document: &Document<'_>, instead: Option<Strategy>) -> (Policy, Rule) {
     let mut root = document.root();
     root.integer("schema", 1..=1);
-    let strategy = strategy(&mut root);
+    let written = strategy(&mut root);
+    let strategy = instead.or(written);
     let mut policy = Policy::preset(name, strategy.unwrap_or(Strategy::Adaptive));
     policy.dynamic_batching = root.boolean("dynamic_batching").unwrap_or(policy.dynamic_batching);
     let rule = rule(&mut root);

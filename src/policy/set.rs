@@ -1,5 +1,6 @@
 //! All policies of a folder, and which of them a request falls under.
 
+use super::entry::Entry;
 use super::pattern::{Pattern, matches};
 use super::read::Rule;
 use super::{Policy, Source, Strategy};
@@ -13,15 +14,26 @@ pub struct PolicySet {
     /// Counts swaps, from 1.
     pub generation: u64,
     policies: Vec<Arc<Policy>>,
+    /// One for each policy.
+    origins: Vec<Origin>,
     index: Level<Level<usize>>,
+    /// The policy for what no file matches.
+    fallback: usize,
+    /// For a model with an override of its own: what stands in for which policy.
+    derived: HashMap<Box<str>, HashMap<usize, usize>>,
     names_tenants: bool,
 }
 
-/// A file that was read without fault.
-pub(super) struct File<'s> {
-    pub(super) source: &'s Source,
-    pub(super) policy: Policy,
-    pub(super) rule: Rule,
+/// Where a policy of a set comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The [`Source::name`] of its file; `None` for the built-in policy.
+    pub file: Option<Box<str>>,
+    /// The strategy it has without overrides.
+    pub own: Strategy,
+    /// The only model whose requests get it, where an override for that model derived it from the
+    /// policy of the same name.
+    pub model: Option<Box<str>>,
 }
 
 impl PolicySet {
@@ -34,27 +46,51 @@ impl PolicySet {
     /// One policy for every model and tenant.
     #[must_use]
     pub fn single(policy: Policy, generation: u64) -> Self {
-        Self { generation, policies: vec![Arc::new(policy)], index: Level::default(), names_tenants: false }
+        let origins = vec![Origin { file: None, own: policy.strategy, model: None }];
+        let (index, derived) = Default::default();
+        let policies = vec![Arc::new(policy)];
+        Self { generation, policies, origins, index, fallback: 0, derived, names_tenants: false }
     }
 
-    pub(super) fn of(files: Vec<File<'_>>, generation: u64) -> Self {
-        let mut set = Self::builtin(generation);
-        let builtin = std::mem::take(&mut set.policies);
-        for (position, File { policy, rule, .. }) in files.into_iter().enumerate() {
-            set.names_tenants |= rule.tenants.is_some();
-            set.index.fill(rule.models.as_deref(), |level| {
-                level.fill(rule.tenants.as_deref(), |index| *index = position);
-            });
-            set.policies.push(Arc::new(policy));
+    /// The entries in order of their files, and last the built-in one.
+    pub(super) fn of(entries: Vec<Entry<'_>>, generation: u64) -> Self {
+        let mut set = Self { policies: Vec::new(), origins: Vec::new(), ..Self::builtin(generation) };
+        set.fallback = entries.len().saturating_sub(1);
+        let mut derived = Vec::new();
+        for (position, Entry { source, rule, own, policy, derived: more }) in entries.into_iter().enumerate() {
+            if source.is_some() {
+                set.names_tenants |= rule.tenants.is_some();
+                set.index.fill(rule.models.as_deref(), |level| {
+                    level.fill(rule.tenants.as_deref(), |index| *index = position);
+                });
+            }
+            let origin = Origin { file: source.map(|source| source.name.as_str().into()), own, model: None };
+            derived.extend(more.into_iter().map(|(model, policy)| (position, origin.clone(), model, policy)));
+            set.push(policy, origin);
         }
-        set.policies.extend(builtin);
+        for (base, origin, model, policy) in derived {
+            set.derived.entry(model.clone()).or_default().insert(base, set.policies.len());
+            set.push(policy, Origin { model: Some(model), ..origin });
+        }
         set
     }
 
-    /// The policies, in file-name order, and last the one for what no file matches.
+    fn push(&mut self, policy: Policy, origin: Origin) {
+        self.policies.push(Arc::new(policy));
+        self.origins.push(origin);
+    }
+
+    /// The policies: those of the files in order of their names, the one for what no file matches,
+    /// and those that overrides derived for single models.
     #[must_use]
     pub fn policies(&self) -> &[Arc<Policy>] {
         &self.policies
+    }
+
+    /// Where each of [`policies`](Self::policies) comes from, in the same order.
+    #[must_use]
+    pub fn origins(&self) -> &[Origin] {
+        &self.origins
     }
 
     /// The tenants that some policy names, globs aside.
@@ -70,8 +106,8 @@ impl PolicySet {
     }
 
     /// The index in [`policies`](Self::policies) of the most specific match: by model first (a name
-    /// before a glob before none), then the same by tenant. Names cost one table look-up each, globs
-    /// are tried one by one.
+    /// before a glob before none), then the same by tenant; or what stands in for it for this model.
+    /// Names cost one table look-up each, globs are tried one by one.
     #[must_use]
     pub fn lookup(&self, model: &str, tenant: &str) -> usize {
         let by_name = || self.index.exact.get(model).and_then(|level| level.find(tenant));
@@ -80,7 +116,8 @@ impl PolicySet {
             globs.filter_map(|(_, level)| level.find(tenant)).min_by_key(|found| found.0)
         };
         let by_any = || self.index.any.as_ref().and_then(|level| level.find(tenant));
-        by_name().or_else(by_glob).or_else(by_any).map_or(self.policies.len() - 1, |found| found.1)
+        let found = by_name().or_else(by_glob).or_else(by_any).map_or(self.fallback, |found| found.1);
+        self.derived.get(model).and_then(|stands_in| stands_in.get(&found)).copied().unwrap_or(found)
     }
 }
 
@@ -131,19 +168,19 @@ impl Level<usize> {
 ///
 /// Two globs that share any name count as a tie, even where one of the files also lists that very
 /// name and would win there.
-pub(super) fn ties(files: &[File<'_>]) -> Vec<Diagnostic> {
-    let first_tie = |(position, later): (usize, &File<'_>)| {
-        let (earlier, models, tenants) = files[..position].iter().find_map(|earlier| {
-            let models = shared(earlier.rule.models.as_deref(), later.rule.models.as_deref())?;
-            let tenants = shared(earlier.rule.tenants.as_deref(), later.rule.tenants.as_deref())?;
+pub(super) fn ties(entries: &[Entry<'_>]) -> Vec<Diagnostic> {
+    let files: Vec<(&Source, &Rule)> = entries.iter().filter_map(|entry| Some((entry.source?, &entry.rule))).collect();
+    let first_tie = |(position, (later, rule)): (usize, &(&Source, &Rule))| {
+        let (earlier, models, tenants) = files[..position].iter().find_map(|(earlier, other)| {
+            let models = shared(other.models.as_deref(), rule.models.as_deref())?;
+            let tenants = shared(other.tenants.as_deref(), rule.tenants.as_deref())?;
             Some((earlier, models, tenants))
         })?;
-        let other = &earlier.source.name;
+        let other = &earlier.name;
         let message = format!("this file and {other} match equally well: models {models}, tenants {tenants}");
         let help = "give one of them a closer [match]: a name is closer than a glob, a glob than none, and models \
                     count before tenants";
-        let Source { name, text } = later.source;
-        Some(Diagnostic::at(name, text, later.rule.at.clone(), message, Some(help.to_owned())))
+        Some(Diagnostic::at(&later.name, &later.text, rule.at.clone(), message, Some(help.to_owned())))
     };
     files.iter().enumerate().filter_map(first_tie).collect()
 }
