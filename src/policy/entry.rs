@@ -3,7 +3,7 @@
 //! Decides which policies one file stands for. Does not know the other files.
 
 use super::overrides::{self, Override};
-use super::read::{Rule, read};
+use super::read::{Written, read};
 use super::{Policy, Source, Strategy};
 use crate::document::Diagnostic;
 
@@ -11,8 +11,8 @@ use crate::document::Diagnostic;
 pub(super) struct Entry<'s> {
     /// The file; `None` is the built-in policy.
     pub(super) source: Option<&'s Source>,
-    /// The requests it is for.
-    pub(super) rule: Rule,
+    /// What else the file says.
+    pub(super) written: Written,
     /// The strategy it has without overrides.
     pub(super) own: Strategy,
     /// What requests under its rule get.
@@ -30,16 +30,16 @@ impl<'s> Entry<'s> {
     pub(super) fn read(source: Option<&'s Source>, overrides: &[Override]) -> Result<Self, Vec<Diagnostic>> {
         let read_as = |strategy: Option<Strategy>| match source {
             Some(source) => read(source, strategy),
-            None => Ok((Policy::preset("default", strategy.unwrap_or(Strategy::Adaptive)), Rule::ANY)),
+            None => Ok((Policy::preset("default", strategy.unwrap_or(Strategy::Adaptive)), Written::NOTHING)),
         };
-        let (mut policy, rule) = read_as(None)?;
+        let (mut policy, written) = read_as(None)?;
         let own = policy.strategy;
         let strategy_for = |model| overrides::strategy_of(overrides, source, model);
         if let Some(strategy) = strategy_for(None) {
             policy = read_as(Some(strategy))?.0;
         }
         let mut derived = Vec::new();
-        for model in overrides::models(overrides).into_iter().filter(|model| rule.takes_model(model)) {
+        for model in overrides::models(overrides).into_iter().filter(|model| written.rule.takes_model(model)) {
             match strategy_for(Some(model)) {
                 Some(strategy) if strategy != policy.strategy => {
                     derived.push((model.into(), read_as(Some(strategy))?.0));
@@ -47,6 +47,6 @@ impl<'s> Entry<'s> {
                 _ => {}
             }
         }
-        Ok(Self { source, rule, own, policy, derived })
+        Ok(Self { source, written, own, policy, derived })
     }
 }

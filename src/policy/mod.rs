@@ -6,17 +6,21 @@
 
 mod compiled;
 mod entry;
+mod keys;
 mod overrides;
 mod pattern;
 mod read;
 mod set;
+mod settings;
 
 #[cfg(test)]
 mod tests;
 
 pub use compiled::{BatchLimits, OnPredictedMiss, Policy, QueueLimits, Slo, Strategy};
+pub use keys::{KEYS, Key, Kind};
 pub use overrides::Override;
 pub use set::{Origin, PolicySet};
+pub use settings::{Change, PolicyDiff, Provenance, Setting, What, diff};
 
 use crate::document::Diagnostic;
 use entry::Entry;

@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::pattern::{Pattern, matches};
-use super::read::Rule;
+use super::read::{Rule, Written};
 use super::{Policy, Source, Strategy};
 use crate::document::Diagnostic;
 use std::collections::{BTreeSet, HashMap};
@@ -25,7 +25,7 @@ pub struct PolicySet {
 }
 
 /// Where a policy of a set comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Origin {
     /// The [`Source::name`] of its file; `None` for the built-in policy.
     pub file: Option<Box<str>>,
@@ -34,6 +34,7 @@ pub struct Origin {
     /// The only model whose requests get it, where an override for that model derived it from the
     /// policy of the same name.
     pub model: Option<Box<str>>,
+    pub(super) written: Arc<Written>,
 }
 
 impl PolicySet {
@@ -46,7 +47,8 @@ impl PolicySet {
     /// One policy for every model and tenant.
     #[must_use]
     pub fn single(policy: Policy, generation: u64) -> Self {
-        let origins = vec![Origin { file: None, own: policy.strategy, model: None }];
+        let written = Arc::new(Written::NOTHING);
+        let origins = vec![Origin { file: None, own: policy.strategy, model: None, written }];
         let (index, derived) = Default::default();
         let policies = vec![Arc::new(policy)];
         Self { generation, policies, origins, index, fallback: 0, derived, names_tenants: false }
@@ -57,14 +59,16 @@ impl PolicySet {
         let mut set = Self { policies: Vec::new(), origins: Vec::new(), ..Self::builtin(generation) };
         set.fallback = entries.len().saturating_sub(1);
         let mut derived = Vec::new();
-        for (position, Entry { source, rule, own, policy, derived: more }) in entries.into_iter().enumerate() {
+        for (position, Entry { source, written, own, policy, derived: more }) in entries.into_iter().enumerate() {
             if source.is_some() {
+                let rule = &written.rule;
                 set.names_tenants |= rule.tenants.is_some();
                 set.index.fill(rule.models.as_deref(), |level| {
                     level.fill(rule.tenants.as_deref(), |index| *index = position);
                 });
             }
-            let origin = Origin { file: source.map(|source| source.name.as_str().into()), own, model: None };
+            let file = source.map(|source| source.name.as_str().into());
+            let origin = Origin { file, own, model: None, written: Arc::new(written) };
             derived.extend(more.into_iter().map(|(model, policy)| (position, origin.clone(), model, policy)));
             set.push(policy, origin);
         }
@@ -147,6 +151,15 @@ impl PolicySet {
     }
 }
 
+impl Origin {
+    /// The patterns of its file by which a request falls under it: for the model and for the tenant,
+    /// `None` where the file is for any.
+    #[must_use]
+    pub fn matched(&self, model: &str, tenant: &str) -> [Option<String>; 2] {
+        self.written.rule.closest(model, tenant).map(|pattern| pattern.map(ToString::to_string))
+    }
+}
+
 /// How closely a pattern fits, closest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
@@ -200,7 +213,8 @@ impl Level<usize> {
 /// Two globs that share any name count as a tie, even where one of the files also lists that very
 /// name and would win there.
 pub(super) fn ties(entries: &[Entry<'_>]) -> Vec<Diagnostic> {
-    let files: Vec<(&Source, &Rule)> = entries.iter().filter_map(|entry| Some((entry.source?, &entry.rule))).collect();
+    let files: Vec<(&Source, &Rule)> =
+        entries.iter().filter_map(|entry| Some((entry.source?, &entry.written.rule))).collect();
     let first_tie = |(position, (later, rule)): (usize, &(&Source, &Rule))| {
         let (earlier, models, tenants) = files[..position].iter().find_map(|(earlier, other)| {
             let models = shared(other.models.as_deref(), rule.models.as_deref())?;

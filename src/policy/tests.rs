@@ -6,6 +6,7 @@ use proptest::{prop_assert_eq, proptest};
 use std::time::Duration;
 
 mod overrides;
+mod settings;
 
 fn source(name: &str, text: &str) -> Source {
     Source { name: name.to_owned(), text: text.to_owned() }
