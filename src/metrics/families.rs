@@ -33,6 +33,7 @@ pub(super) struct Families {
     pub(super) health_checks: IntCounterVec,
     pub(super) policy_generation: IntGauge,
     pub(super) policy_info: IntGaugeVec,
+    pub(super) policy_reloads: IntCounterVec,
     pub(super) build_info: IntGaugeVec,
 }
 
@@ -59,6 +60,7 @@ impl Families {
             health_checks: r.counters("health_checks_total", "Made-up inferences on idle models.", &["model", "outcome"])?,
             policy_generation: r.gauge("policy_generation", "Generation of the live policy set.")?,
             policy_info: r.gauges("policy_info", "The live policies.", &["policy", "strategy", "hash"])?,
+            policy_reloads: r.counters("policy_reloads_total", "Times the policy folder was read again, by how that went.", &["outcome"])?,
             build_info: r.gauges("build_info", "The running build.", &["version"])?,
         })
     }
