@@ -2,21 +2,28 @@
 //!
 //! Decides the routes and forms of the admin plane (docs/interface.md). Does not decide what ready means.
 
+use crate::error::{Error, Reason};
 use crate::metrics::Metrics;
-use crate::model::ModelState;
+use crate::model::{ModelState, Registry};
 use crate::readiness::Readiness;
+use crate::reload::Live;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use http::{StatusCode, header};
+use axum::routing::{get, put};
+use http::{Method, StatusCode, Uri, header};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+
+mod policies;
+
+/// Longest body of a request, in bytes.
+const MOST_BODY: usize = 64 << 10;
 
 /// What the admin plane shows.
 #[derive(Debug, Clone)]
@@ -25,6 +32,10 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// For `/readyz`.
     pub readiness: Arc<Readiness>,
+    /// For whether a model is known.
+    pub registry: Arc<Registry>,
+    /// For `/policies` and `/strategy`.
+    pub live: Arc<Live>,
 }
 
 impl Admin {
@@ -34,7 +45,14 @@ impl Admin {
             .route("/metrics", get(metrics))
             .route("/livez", get(async || "ok\n"))
             .route("/readyz", get(readyz))
-            .fallback(async || (StatusCode::NOT_FOUND, "not found: there are /metrics, /livez and /readyz\n"))
+            .route("/policies", get(policies::show))
+            .route("/strategy", put(policies::set).delete(policies::clear).layer(DefaultBodyLimit::max(MOST_BODY)))
+            .method_not_allowed_fallback(async |method: Method| {
+                refuse(&Error::new(Reason::MethodNotAllowed, format!("method {method} is not allowed here")))
+            })
+            .fallback(async |uri: Uri| {
+                refuse(&Error::new(Reason::NotFound, format!("there is nothing at {}", uri.path())))
+            })
             .with_state(self)
     }
 
@@ -84,6 +102,26 @@ fn word(state: ModelState) -> &'static str {
         ModelState::Ready => "ready",
         ModelState::Failed => "failed",
     }
+}
+
+/// An answer of 200 in JSON.
+fn json(value: &impl Serialize) -> Response {
+    match serde_json::to_string(value) {
+        Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the answer cannot be written: {e}\n")).into_response(),
+    }
+}
+
+/// A refusal in JSON, with its status.
+fn refuse(error: &Error) -> Response {
+    #[derive(Serialize)]
+    struct Refusal<'a> {
+        error: &'a str,
+        reason: &'static str,
+    }
+    let mut response = json(&Refusal { error: &error.message, reason: error.reason.label() });
+    *response.status_mut() = StatusCode::from_u16(error.reason.status().http).unwrap_or_default();
+    response
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::pattern::{Pattern, matches};
 use super::read::{Rule, Written};
 use super::{Policy, Source, Strategy};
 use crate::document::Diagnostic;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// All policies of a folder, swapped as a whole.
@@ -103,6 +103,32 @@ impl PolicySet {
         levels.chain(&self.index.any).flat_map(|level| level.exact.keys()).map(|name| &**name)
     }
 
+    /// The indices in [`policies`](Self::policies) that some request falls under, overrides for single
+    /// models aside: some request for `model`, or with `None` any request at all.
+    #[must_use]
+    pub fn reachable(&self, model: Option<&str>) -> BTreeSet<usize> {
+        let Level { exact, globs, any } = &self.index;
+        // A closer step that takes every tenant leaves nothing to the next.
+        let steps: [Vec<&Level<usize>>; 3] = match model {
+            Some(name) => [
+                exact.get(name).into_iter().collect(),
+                globs.iter().filter(|(glob, _)| matches(glob, name)).map(|(_, level)| level).collect(),
+                any.iter().collect(),
+            ],
+            None => [exact.values().collect(), globs.iter().map(|(_, level)| level).collect(), any.iter().collect()],
+        };
+        let mut found = BTreeSet::new();
+        for (step, levels) in steps.into_iter().enumerate() {
+            found.extend(levels.iter().flat_map(|level| level.values()));
+            let every_model = model.is_some() || step == 2;
+            if every_model && levels.iter().any(|level| level.any.is_some()) {
+                return found;
+            }
+        }
+        found.insert(self.fallback);
+        found
+    }
+
     /// Whether the answer of [`lookup`](Self::lookup) may depend on the tenant.
     #[must_use]
     pub fn names_tenants(&self) -> bool {
@@ -170,6 +196,11 @@ impl<T: Default> Level<T> {
 }
 
 impl Level<usize> {
+    fn values(&self) -> impl Iterator<Item = usize> {
+        let listed = self.exact.values().chain(self.globs.iter().map(|(_, index)| index));
+        listed.chain(&self.any).copied()
+    }
+
     fn find(&self, name: &str) -> Option<(Fit, usize)> {
         let by_name = self.exact.get(name).map(|index| (Fit::Name, *index));
         let by_glob = || self.globs.iter().find(|(glob, _)| matches(glob, name)).map(|(_, index)| (Fit::Glob, *index));
