@@ -10,6 +10,7 @@ mod commands;
 mod exec;
 mod flags;
 mod harness;
+mod policies_page;
 mod readme;
 mod refusals;
 mod shared;
