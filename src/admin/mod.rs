@@ -3,6 +3,7 @@
 //! Decides the routes and forms of the admin plane (docs/interface.md). Does not decide what ready means.
 
 mod probes;
+mod serve;
 
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
@@ -12,10 +13,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{StatusCode, header};
-use std::future::Future;
-use std::io;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 
 /// What the admin plane shows.
 #[derive(Debug, Clone)]
@@ -35,18 +33,6 @@ impl Admin {
             .route("/readyz", get(probes::readyz))
             .fallback(async || (StatusCode::NOT_FOUND, "not found: there are /metrics, /livez and /readyz\n"))
             .with_state(self)
-    }
-
-    /// Serves until `shutdown` completes and the last answer is written.
-    ///
-    /// # Errors
-    /// When the listener fails.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        axum::serve(listener, self.router()).with_graceful_shutdown(shutdown).await
     }
 }
 

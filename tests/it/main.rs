@@ -14,6 +14,7 @@ mod readme;
 mod refusals;
 mod shared;
 mod shutdown;
+mod siege;
 mod startup;
 mod strategies;
 mod tensors;
