@@ -4,6 +4,7 @@
 
 mod policies;
 mod probes;
+mod serve;
 
 use crate::error::{Error, Reason};
 use crate::metrics::Metrics;
@@ -12,18 +13,13 @@ use crate::readiness::Readiness;
 use crate::reload::Live;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use http::{Method, StatusCode, Uri, header};
 use serde::Serialize;
-use std::future::Future;
-use std::io;
 use std::sync::Arc;
-use tokio::net::TcpListener;
-
-/// Longest body of a request, in bytes.
-const MOST_BODY: usize = 64 << 10;
 
 /// What the admin plane shows.
 #[derive(Debug, Clone)]
@@ -46,26 +42,15 @@ impl Admin {
             .route("/livez", get(probes::livez))
             .route("/readyz", get(probes::readyz))
             .route("/policies", get(policies::show))
-            .route("/strategy", put(policies::set).delete(policies::clear).layer(DefaultBodyLimit::max(MOST_BODY)))
+            .route("/strategy", put(policies::set).delete(policies::clear))
             .method_not_allowed_fallback(async |method: Method| {
                 refuse(&Error::new(Reason::MethodNotAllowed, format!("method {method} is not allowed here")))
             })
             .fallback(async |uri: Uri| {
                 refuse(&Error::new(Reason::NotFound, format!("there is nothing at {}", uri.path())))
             })
+            .layer(from_fn(serve::whole_body))
             .with_state(self)
-    }
-
-    /// Serves until `shutdown` completes and the last answer is written.
-    ///
-    /// # Errors
-    /// When the listener fails.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        axum::serve(listener, self.router()).with_graceful_shutdown(shutdown).await
     }
 }
 

@@ -8,7 +8,6 @@ use crate::error::{Error, Reason};
 use crate::policy::Strategy;
 use crate::reload::{FileStatus, OverrideStatus, Status};
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Serialize;
@@ -87,9 +86,9 @@ pub(super) async fn show(State(admin): State<Admin>) -> Response {
 }
 
 /// `PUT /strategy`.
-pub(super) async fn set(State(admin): State<Admin>, body: Result<Bytes, BytesRejection>) -> Response {
-    let wanted = body.map_err(|rejection| unreadable(&rejection)).and_then(|body| Wanted::read(&body));
-    let wanted = wanted.and_then(|wanted| known(&admin, &wanted.model).map(|model| (model, wanted.strategy)));
+pub(super) async fn set(State(admin): State<Admin>, body: Bytes) -> Response {
+    let wanted =
+        Wanted::read(&body).and_then(|wanted| known(&admin, &wanted.model).map(|model| (model, wanted.strategy)));
     match wanted {
         Ok((model, strategy)) => change(admin, move |admin| admin.live.set_override(model.as_deref(), strategy)).await,
         Err(error) => refuse(&error),
@@ -182,14 +181,6 @@ fn known(admin: &Admin, model: &str) -> Result<Option<Box<str>>, Error> {
     let list = admin.registry.list();
     let hint = hint(model, list.iter().map(|model| &*model.name));
     Err(Error::new(Reason::UnknownModel, format!("model {} is not known{hint}", quote(model))))
-}
-
-fn unreadable(rejection: &BytesRejection) -> Error {
-    let reason = match rejection.status().as_u16() {
-        413 => Reason::TooLarge,
-        _ => Reason::InvalidRequest,
-    };
-    Error::new(reason, rejection.body_text())
 }
 
 #[cfg(test)]

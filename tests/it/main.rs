@@ -15,6 +15,7 @@ mod readme;
 mod refusals;
 mod shared;
 mod shutdown;
+mod siege;
 mod startup;
 mod strategies;
 mod tensors;

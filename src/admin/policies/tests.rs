@@ -76,7 +76,7 @@ async fn what_is_not_an_order_is_refused_with_what_is_allowed() {
     let (status, refusal) = put(&admin, r#"{"model": "minilmm", "strategy": "adaptive"}"#).await;
     assert_eq!((status, &refusal["reason"]), (404, &json!("unknown_model")));
     assert_eq!(refusal["error"], "model `minilmm` is not known; did you mean `minilm`?");
-    let (status, refusal) = put(&admin, " ".repeat(super::super::MOST_BODY + 1)).await;
+    let (status, refusal) = put(&admin, " ".repeat(super::super::serve::BODY_BYTES + 1)).await;
     assert_eq!((status, &refusal["reason"]), (413, &json!("too_large")));
     for (query, code) in [("?model=x", 404), ("?modle=minilm", 400), ("?model=minilm&model=m", 400), ("?model", 400)] {
         let (status, refusal) = ask(&admin, "DELETE", &format!("/strategy{query}"), "").await;
