@@ -11,6 +11,7 @@ mod exec;
 mod harness;
 mod readme;
 mod refusals;
+mod reload;
 mod shared;
 mod shutdown;
 mod startup;
