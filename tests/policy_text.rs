@@ -61,6 +61,15 @@ fn the_examples_of_the_documentation_compile() {
     }
 }
 
+#[test]
+fn editors_find_the_schema_of_each_shipped_policy() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (_, Source { name, text }) in shipped() {
+        let path = text.lines().next().and_then(|line| line.strip_prefix("#:schema ")).unwrap();
+        assert!(root.join("policies").join(path).is_file(), "{name}: {path}");
+    }
+}
+
 /// Every fault must point into its file.
 fn points_into(text: &str, faults: &[Diagnostic]) -> bool {
     faults.iter().filter_map(|fault| fault.place.as_ref()).all(|place| {
