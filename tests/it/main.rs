@@ -13,6 +13,7 @@ mod harness;
 mod policies_page;
 mod readme;
 mod refusals;
+mod reload;
 mod shared;
 mod shutdown;
 mod siege;
