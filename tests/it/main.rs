@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod exec;
 mod harness;
+mod policies_page;
 mod readme;
 mod refusals;
 mod reload;

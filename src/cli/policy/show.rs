@@ -3,7 +3,6 @@
 //! Decides how a policy is written down so that it reads back as itself.
 
 use super::{Said, told};
-use crate::document::quote;
 use crate::policy::{self, Origin, PolicySet, Provenance, Setting, Strategy};
 use crate::reload::{self, ReadError};
 use std::ffi::OsString;
@@ -61,6 +60,11 @@ fn shown(set: &PolicySet, args: &Args) -> String {
     }
     text.push('\n');
     text + &toml(&set.settings(index), origin, policy.strategy)
+}
+
+/// A name as a comment can hold it.
+fn quote(name: &str) -> String {
+    format!("`{}`", name.replace(char::is_control, "\u{fffd}"))
 }
 
 /// Which file it is, and what made that file the closest.
