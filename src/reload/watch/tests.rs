@@ -279,8 +279,24 @@ async fn a_thousand_edits_a_second_are_taken_in_a_few_gulps() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_without_notices_is_looked_at() {
-    // Its parent is absent at the start, so that nothing can be watched.
+async fn without_notices_the_folder_is_looked_at() {
+    let world = World::new(&[("a.toml", "")]);
+    let notices = Notices::blind(&world.path(""));
+    let following = Arc::clone(&world.live);
+    drop(tokio::spawn(async move { follow(following, notices, &Notify::new()).await }));
+    world.write("a.toml", COALESCING);
+    live(&world, &[("a.toml", "coalescing")]).await;
+    world.write("a.toml", "nonsense");
+    refused(&world, "a.toml:1:").await;
+    fs::remove_file(world.path("a.toml")).unwrap();
+    world.write("b.toml", FIXED);
+    live(&world, &[("b.toml", "fixed_size")]).await;
+    assert_eq!(world.error(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_moved_away_with_its_parent_is_found_again() {
+    // With its parent absent there is nothing to watch.
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("policies");
     fs::create_dir(&folder).unwrap();
