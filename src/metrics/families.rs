@@ -32,6 +32,7 @@ pub(super) struct Families {
     pub(super) cost_error: GaugeVec,
     pub(super) policy_generation: IntGauge,
     pub(super) policy_info: IntGaugeVec,
+    pub(super) policy_reloads: IntCounterVec,
     pub(super) build_info: IntGaugeVec,
 }
 
@@ -57,6 +58,7 @@ impl Families {
             cost_error: r.register(GaugeVec::new(Opts::new("inferneo_cost_model_error_ratio", "Recent mean of |predicted - real| / real."), &["model"])?)?,
             policy_generation: r.gauge("policy_generation", "Generation of the live policy set.")?,
             policy_info: r.gauges("policy_info", "The live policies.", &["policy", "strategy", "hash"])?,
+            policy_reloads: r.counters("policy_reloads_total", "Times the policy folder was read again, by how that went.", &["outcome"])?,
             build_info: r.gauges("build_info", "The running build.", &["version"])?,
         })
     }

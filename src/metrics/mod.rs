@@ -54,6 +54,9 @@ impl Metrics {
         let families = Families::register(&registry)?;
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        for ok in [true, false] {
+            families.policy_reloads.with_label_values(&[reload_outcome(ok)]).reset();
+        }
         families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self { registry, families, models: RwLock::default(), tenants: ArcSwap::default() })
     }
@@ -110,6 +113,11 @@ impl Metrics {
         }
     }
 
+    /// Counts a reading of the policy folder: `ok` when its policies went live, else the last good ones stay.
+    pub fn policy_reloaded(&self, ok: bool) {
+        self.families.policy_reloads.with_label_values(&[reload_outcome(ok)]).inc();
+    }
+
     /// The Prometheus text form of everything.
     ///
     /// # Errors
@@ -122,6 +130,10 @@ impl Metrics {
 
     /// The content type of [`Metrics::text`].
     pub const CONTENT_TYPE: &'static str = prometheus::TEXT_FORMAT;
+}
+
+const fn reload_outcome(ok: bool) -> &'static str {
+    if ok { "ok" } else { "failed" }
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ fn every_family_has_its_documented_name() {
     model.queue_rows(&TenantLabel::Other).set(1);
     model.device("cpu").batches_in_flight.set(1);
     metrics.set_policies(3, [["default", "adaptive", "abc"]]);
+    metrics.policy_reloaded(true);
     let text = text(&metrics);
     for line in [
         r#"inferneo_requests_total{model="m",outcome="ok",protocol="v2",tenant="default"} 1"#,
@@ -44,6 +45,8 @@ fn every_family_has_its_documented_name() {
         r#"inferneo_cost_model_error_ratio{model="m"} 0"#,
         "inferneo_policy_generation 3",
         r#"inferneo_policy_info{hash="abc",policy="default",strategy="adaptive"} 1"#,
+        r#"inferneo_policy_reloads_total{outcome="ok"} 1"#,
+        r#"inferneo_policy_reloads_total{outcome="failed"} 0"#,
         "inferneo_build_info{version=",
     ] {
         assert!(text.contains(line), "{line} is missing from\n{text}");
