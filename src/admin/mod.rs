@@ -2,6 +2,8 @@
 //!
 //! Decides the routes and forms of the admin plane (docs/interface.md). Does not decide what ready means.
 
+use crate::dispatch::Handle;
+use crate::error::Reason;
 use crate::metrics::Metrics;
 use crate::model::ModelState;
 use crate::readiness::Readiness;
@@ -10,13 +12,15 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{StatusCode, header};
+use http::{StatusCode, Uri, header};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+
+mod decisions;
 
 /// What the admin plane shows.
 #[derive(Debug, Clone)]
@@ -25,6 +29,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// For `/readyz`.
     pub readiness: Arc<Readiness>,
+    /// For what the scheduler does.
+    pub handle: Handle,
 }
 
 impl Admin {
@@ -34,7 +40,8 @@ impl Admin {
             .route("/metrics", get(metrics))
             .route("/livez", get(async || "ok\n"))
             .route("/readyz", get(readyz))
-            .fallback(async || (StatusCode::NOT_FOUND, "not found: there are /metrics, /livez and /readyz\n"))
+            .route("/decisions", get(decisions::decisions))
+            .fallback(async |uri: Uri| refuse(StatusCode::NOT_FOUND, format!("there is no {}", uri.path())))
             .with_state(self)
     }
 
@@ -72,10 +79,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
         admin.readiness.missing().into_iter().map(|(model, state)| (model.name.to_string(), word(state))).collect();
     let ready = !draining && missing.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    match serde_json::to_string(&Ready { ready, draining, missing }) {
-        Ok(json) => (status, [(header::CONTENT_TYPE, "application/json")], json).into_response(),
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-    }
+    json(status, &Ready { ready, draining, missing })
 }
 
 fn word(state: ModelState) -> &'static str {
@@ -83,6 +87,29 @@ fn word(state: ModelState) -> &'static str {
         ModelState::Loading => "loading",
         ModelState::Ready => "ready",
         ModelState::Failed => "failed",
+    }
+}
+
+/// Why there is no answer, and of which kind the refusal is.
+#[derive(Serialize)]
+struct Refusal {
+    error: String,
+    reason: &'static str,
+}
+
+fn refuse(status: StatusCode, error: String) -> Response {
+    let reason = if status == StatusCode::NOT_FOUND { Reason::NotFound } else { Reason::InvalidRequest };
+    json(status, &Refusal { error, reason: reason.label() })
+}
+
+fn answer(body: &impl Serialize) -> Response {
+    json(StatusCode::OK, body)
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_string(body) {
+        Ok(json) => (status, [(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

@@ -1,7 +1,9 @@
 //! The probes, through the router.
 
 use super::*;
+use crate::dispatch::Driver;
 use crate::model::{Model, ModelSpec, Registry, Task};
+use crate::policy::PolicySet;
 use crate::types::ModelId;
 use http::Request;
 use http_body_util::BodyExt;
@@ -29,7 +31,9 @@ async fn call(admin: &Admin, path: &str) -> (StatusCode, String) {
 
 fn admin(models: Vec<Arc<Model>>) -> Admin {
     let readiness = Arc::new(Readiness::new(Arc::new(Registry::new(models))));
-    Admin { metrics: Arc::new(Metrics::new().unwrap()), readiness }
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let (_, handle) = Driver::start(Arc::new(PolicySet::builtin(1)), Vec::new(), Arc::clone(&metrics)).unwrap();
+    Admin { metrics, readiness, handle }
 }
 
 #[tokio::test]
@@ -61,5 +65,16 @@ async fn metrics_are_text_and_other_paths_are_404() {
     let (status, body) = call(&admin, "/metrics").await;
     assert_eq!(status, 200);
     assert!(body.contains("inferneo_build_info"));
-    assert_eq!(call(&admin, "/nothing").await.0, 404);
+    let (status, body) = call(&admin, "/nothing").await;
+    assert_eq!((status.as_u16(), &*body), (404, r#"{"error":"there is no /nothing","reason":"not_found"}"#));
+}
+
+#[tokio::test]
+async fn decisions_are_a_list_and_a_bad_count_is_named() {
+    let admin = admin(vec![]);
+    let (status, body) = call(&admin, "/decisions").await;
+    assert_eq!((status.as_u16(), &*body), (200, "[]"));
+    let (status, body) = call(&admin, "/decisions?n=0").await;
+    assert_eq!(status, 400);
+    assert!(body.contains(r#""error":"n: expected"#) && body.contains(r#""reason":"invalid_request""#), "{body}");
 }

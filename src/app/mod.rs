@@ -103,7 +103,10 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let mut signals = Signals::install().map_err(AppError::system("signal handler"))?;
     remove_ready(&config);
     let policies = load::policies(config.policies.as_deref())?;
-    let metrics = Arc::new(Metrics::new().map_err(|e| AppError::system("metrics")(std::io::Error::other(e)))?);
+    let metrics = Arc::new(
+        Metrics::with_performance(config.monitoring.performance)
+            .map_err(|e| AppError::system("metrics")(std::io::Error::other(e)))?,
+    );
     load::publish(&metrics, &policies);
     let loading = {
         let config = config.clone();
@@ -124,7 +127,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let (driver, handle) =
         Driver::start(policies, plans, Arc::clone(&metrics)).map_err(AppError::system("starting a worker"))?;
     let (stop, stopped) = watch::channel(false);
-    let admin = Admin { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness) };
+    let admin = Admin { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness), handle: handle.clone() };
     let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness));
     let mut tasks = Tasks {
         driver: tokio::spawn(driver.run()),

@@ -3,6 +3,7 @@
 //! Decides nothing about batches: it feeds events to the scheduler, keeps the payloads the scheduler
 //! does not know of, and carries answers back.
 
+mod decisions;
 mod deliver;
 mod driver;
 mod gate;
@@ -10,6 +11,7 @@ mod pending;
 mod refusal;
 mod workers;
 
+pub use decisions::{Decision, Decisions, MOST as MOST_DECISIONS, Member, Outcome};
 pub use driver::Driver;
 pub use gate::{Gate, Permit};
 pub use workers::{Start, WorkerPlan};
@@ -49,6 +51,7 @@ pub struct Handle {
     arrivals: mpsc::Sender<Arriving>,
     control: mpsc::UnboundedSender<Control>,
     gate: Arc<Gate>,
+    decisions: Arc<Decisions>,
     next: Arc<AtomicU64>,
 }
 
@@ -75,6 +78,12 @@ impl Handle {
     #[must_use]
     pub fn gate(&self) -> &Arc<Gate> {
         &self.gate
+    }
+
+    /// The batches that ended last.
+    #[must_use]
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
     }
 
     /// Swaps the policies; what waits moves under the new ones.

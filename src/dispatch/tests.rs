@@ -16,6 +16,10 @@ use tokio::task::JoinHandle;
 
 mod failing;
 mod serving;
+mod telling;
+
+/// Every request by itself.
+const ALONE: &str = "dynamic_batching = false";
 
 /// Rows of this token fail.
 const GUILTY: u32 = 13;

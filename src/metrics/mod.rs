@@ -27,6 +27,7 @@ pub struct Metrics {
     families: Families,
     models: RwLock<HashMap<Arc<str>, Arc<ModelMetrics>>>,
     tenants: ArcSwap<HashSet<Arc<str>>>,
+    performance: bool,
 }
 
 /// One request that was answered or refused.
@@ -50,6 +51,14 @@ impl Metrics {
     /// # Errors
     /// When two families share a name: a mistake in this room.
     pub fn new() -> prometheus::Result<Self> {
+        Self::with_performance(true)
+    }
+
+    /// As [`new`](Self::new); without `performance`, nothing about batches is recorded or exported.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_performance(performance: bool) -> prometheus::Result<Self> {
         let registry = prometheus::Registry::new();
         let families = Families::register(&registry)?;
         #[cfg(target_os = "linux")]
@@ -58,7 +67,13 @@ impl Metrics {
             families.policy_reloads.with_label_values(&[reload_outcome(ok)]).reset();
         }
         families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        Ok(Self { registry, families, models: RwLock::default(), tenants: ArcSwap::default() })
+        Ok(Self { registry, families, models: RwLock::default(), tenants: ArcSwap::default(), performance })
+    }
+
+    /// Whether what happens to batches is recorded.
+    #[must_use]
+    pub fn performance(&self) -> bool {
+        self.performance
     }
 
     /// The handles of one model, made at the first call. `name` must be a configured model's.
