@@ -33,8 +33,10 @@ impl Driver {
             }
         }
         if let Some(slot) = self.workers.get(&job.worker) {
-            slot.metrics.batches_in_flight.dec();
-            slot.metrics.busy_seconds.inc_by((job.assemble + job.compute).as_secs_f64());
+            slot.metrics.batch_ended(job.assemble + job.compute);
+            if outcome == BatchOutcome::Ok {
+                slot.metrics.shape_ran(dispatch.rows, dispatch.padded_len);
+            }
         }
         let now = clock::now();
         self.sched.handle_batch_done(&BatchReport { batch: job.batch, compute: job.compute, outcome }, now);
@@ -53,8 +55,11 @@ impl Driver {
         }
     }
 
-    /// Adds a batch that ended to the last decisions.
+    /// Adds a batch that ended to the last decisions, and its rows to the lengths computed.
     pub(super) fn record(&self, ran: &mut InFlight, compute: Option<Duration>, outcome: Outcome) {
+        if let (Outcome::Ok, Some(metrics)) = (outcome, self.models.get(&ran.dispatch.model)) {
+            ran.members.iter().for_each(|m| metrics.rows_done(m.len, m.rows));
+        }
         let Some(slot) = self.workers.get(&ran.dispatch.worker).filter(|_| self.metrics.performance()) else { return };
         self.decisions.push(Decision::of(ran, [&slot.plan.model.name, &slot.device], compute, outcome));
     }
@@ -89,8 +94,8 @@ impl Driver {
             complete.extend(self.pending.remove(id).map(|pending| (pending, queue)));
         }
         if let Some(metrics) = self.models.get(&d.model) {
-            let seen = BatchObserved { rows: d.rows, tokens: d.tokens, padded, compute: job.compute, queued: &queued };
-            metrics.batch_done(&seen);
+            let (rows, tokens, compute, now) = (d.rows, d.tokens, job.compute, clock::now());
+            metrics.batch_done(&BatchObserved { rows, tokens, padded, compute, queued: &queued, now });
         }
         for (pending, queue) in complete {
             self.count_slo(&pending, true);

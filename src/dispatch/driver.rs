@@ -38,7 +38,7 @@ pub struct Driver {
     gate: Arc<Gate>,
     pub(super) decisions: Arc<Decisions>,
     pub(super) metrics: Arc<Metrics>,
-    policies: Arc<PolicySet>,
+    pub(super) policies: Arc<PolicySet>,
     pub(super) models: HashMap<ModelId, Arc<ModelMetrics>>,
     pub(super) workers: HashMap<WorkerId, WorkerSlot>,
     pub(super) pending: HashMap<RequestId, Pending>,
@@ -149,6 +149,8 @@ impl Driver {
                 self.policies = Arc::clone(&policies);
                 self.sched.handle_policies(policies, clock::now());
             }
+            // Who asked may have gone.
+            Control::Report(reply) => drop(reply.send(self.report())),
             Control::Drain => self.drain(),
         }
     }
@@ -222,7 +224,7 @@ impl Driver {
         if let Some(metrics) = self.models.get(&dispatch.model) {
             metrics.batch_released(why);
         }
-        slot.metrics.batches_in_flight.inc();
+        slot.metrics.batch_started();
         let job = Job { batch: dispatch.batch, padded_len: dispatch.padded_len, items };
         let submitted = slot.handle.as_ref().is_some_and(|h| h.submit(job).is_ok());
         self.running.insert(dispatch.batch, InFlight { dispatch, started: clock::now(), members });
@@ -244,17 +246,21 @@ impl Driver {
         let (mut waiting, mut all_full, mut longest) = (0, !self.models.is_empty(), Duration::ZERO);
         for (id, metrics) in &self.models {
             let queue = self.sched.queue(*id);
-            waiting += i64::from(queue.rows);
+            waiting += u64::from(queue.rows);
             longest = longest.max(queue.drain);
             all_full &= self.sched.is_full(*id);
             metrics.queue_bytes().set(i64::try_from(queue.bytes).unwrap_or(i64::MAX));
             if let Some((_, cost)) = self.sched.costs(*id).first() {
-                metrics.cost_error().set(cost.error_ratio());
+                metrics.cost_model(cost.error_ratio(), cost.coverage_ratio());
             }
         }
         self.gate.set_full(all_full, longest);
-        let held = self.sched.rows_running() + self.sched.rows_retrying();
-        self.metrics.inflight_rows().set(waiting + i64::from(held));
+        self.metrics.inflight_rows().set(i64::try_from(waiting + self.rows_held()).unwrap_or(i64::MAX));
+    }
+
+    /// Rows that left the queue and have no answer yet.
+    pub(super) fn rows_held(&self) -> u64 {
+        u64::from(self.sched.rows_running()) + u64::from(self.sched.rows_retrying())
     }
 
     fn refuse_the_rest(&mut self) {

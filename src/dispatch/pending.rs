@@ -59,6 +59,11 @@ impl Pending {
         }
     }
 
+    /// Whether a row of it was not yet dispatched.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting > 0
+    }
+
     /// One of its items, for the record.
     pub(super) fn member(&self, index: usize) -> Option<Member> {
         let payload = self.request.items.get(index)?;

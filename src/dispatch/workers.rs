@@ -50,6 +50,13 @@ pub(super) struct WorkerSlot {
     start: u64,
 }
 
+impl WorkerSlot {
+    /// Whether its present start made a session that answers.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready
+    }
+}
+
 impl Driver {
     pub(super) fn add_worker(&mut self, plan: WorkerPlan) -> io::Result<()> {
         let model = Arc::clone(&plan.model);
@@ -123,7 +130,7 @@ impl Driver {
         tracing::error!(worker = %id, model = %model.name, restart_in = ?after, "worker lost: {message}");
         let gone: Vec<BatchId> =
             self.running.iter().filter(|(_, r)| r.dispatch.worker == id).map(|(batch, _)| *batch).collect();
-        slot.metrics.batches_in_flight.sub(i64::try_from(gone.len()).unwrap_or(i64::MAX));
+        gone.iter().for_each(|_| slot.metrics.batch_ended(Duration::ZERO));
         for batch in gone {
             if let Some(mut ran) = self.running.remove(&batch) {
                 self.record(&mut ran, None, Outcome::WorkerLost);

@@ -39,3 +39,51 @@ async fn batches_that_failed_are_told_too() {
     let outcomes: Vec<_> = world.handle.decisions().last(10).iter().map(|d| (d.rows, d.outcome)).collect();
     assert_eq!(outcomes, [(1, Outcome::Failed), (1, Outcome::WorkerLost)]);
 }
+
+#[tokio::test]
+async fn a_report_shows_what_waits_and_what_runs() {
+    let mut world = World::held(2, ALONE).await;
+    let first = world.ask(&[&[1, 1, 1]]);
+    let run = world.next_run().await;
+    let rest = [world.ask(&[&[2]]), world.ask(&[&[3], &[4]])];
+    let second = world.next_run().await;
+    world.rows(4).await;
+    let report = world.handle.report().await.unwrap();
+    let model = &report.models[&ModelId(0)];
+    assert_eq!((report.inflight_rows, model.queue.rows), (4, 2));
+    assert_eq!(model.running, [1, 1]);
+    assert!(model.oldest.is_some() && model.queue.bytes > 0);
+    let workers: Vec<_> = report.workers.iter().map(|w| (w.id.0, &*w.device, w.state)).collect();
+    assert_eq!(workers, [(0, "cpu", WorkerDoes::Running), (1, "cpu", WorkerDoes::Running)]);
+    assert_eq!(report.policies.policies()[report.policies.lookup("fake", "")].name, "only".into());
+    for run in [run, second] {
+        run.end(Ok(()));
+    }
+    for _ in 0..2 {
+        world.next_run().await.end(Ok(()));
+    }
+    first.await.unwrap().unwrap();
+    for asked in rest {
+        asked.await.unwrap().unwrap();
+    }
+    world.rows(0).await;
+    let report = world.handle.report().await.unwrap();
+    let model = &report.models[&ModelId(0)];
+    assert_eq!((report.inflight_rows, model.queue.rows, model.queue.bytes, model.oldest), (0, 0, 0, None));
+    let cost = &model.costs[0];
+    assert_eq!((&*cost.device, cost.observations), ("cpu", 4));
+    assert!(cost.error_ratio.is_some() && cost.coverage_ratio.is_some(), "{cost:?}");
+    assert_eq!((cost.points.len(), cost.points[0].rows), (1, 1.0), "shapes this near are one");
+    world.handle.drain();
+    world.driver.await.unwrap();
+    assert!(world.handle.report().await.is_none());
+}
+
+#[tokio::test]
+async fn without_performance_monitoring_no_decision_is_kept() {
+    let metrics = Arc::new(Metrics::with_performance(false).unwrap());
+    let world = World::with(metrics, 1, ALONE, Arc::new(|_, _| Ok(())), mpsc::unbounded_channel().1).await;
+    world.ask(&[&[1], &[2]]).await.unwrap().unwrap();
+    assert!(world.handle.decisions().last(10).is_empty());
+    assert_eq!(world.metrics.model("fake").computed().count, 0);
+}
