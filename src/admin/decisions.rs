@@ -2,9 +2,10 @@
 //!
 //! Decides the form. Does not know how many are kept.
 
-use super::{Admin, answer, refuse};
+use super::{Admin, json, refuse};
 use crate::clock;
 use crate::dispatch::{Decision, MOST_DECISIONS};
+use crate::error::Error;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Serialize;
@@ -68,10 +69,10 @@ impl<'a> Shown<'a> {
 pub(super) async fn decisions(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
     let n = match count(query.as_deref().unwrap_or_default()) {
         Ok(n) => n,
-        Err(message) => return refuse(http::StatusCode::BAD_REQUEST, message),
+        Err(message) => return refuse(&Error::invalid(message)),
     };
     let last = admin.handle.decisions().last(n);
-    answer(&last.iter().map(|decision| Shown::of(decision)).collect::<Vec<_>>())
+    json(&last.iter().map(|decision| Shown::of(decision)).collect::<Vec<_>>())
 }
 
 /// The `n` of a query.

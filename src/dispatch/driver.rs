@@ -38,7 +38,7 @@ pub struct Driver {
     gate: Arc<Gate>,
     pub(super) decisions: Arc<Decisions>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) policies: Arc<PolicySet>,
+    policies: Arc<PolicySet>,
     pub(super) models: HashMap<ModelId, Arc<ModelMetrics>>,
     pub(super) workers: HashMap<WorkerId, WorkerSlot>,
     pub(super) pending: HashMap<RequestId, Pending>,

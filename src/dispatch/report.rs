@@ -5,7 +5,6 @@
 use super::Driver;
 use super::workers::WorkerSlot;
 use crate::clock;
-use crate::policy::PolicySet;
 use crate::sched::CostModel;
 use crate::types::{DeviceId, ModelId, WorkerId};
 use std::collections::BTreeMap;
@@ -20,8 +19,6 @@ const POINTS: usize = 24;
 /// The driver at one moment.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// The live policies.
-    pub policies: Arc<PolicySet>,
     /// Rows waiting or running.
     pub inflight_rows: u64,
     /// By model.
@@ -109,7 +106,7 @@ impl Driver {
         workers.sort_by_key(|w| w.id);
         let waiting: u64 = models.values().map(|model| u64::from(model.queue.rows)).sum();
         let inflight_rows = waiting + self.rows_held();
-        Report { policies: Arc::clone(&self.policies), inflight_rows, models, workers }
+        Report { inflight_rows, models, workers }
     }
 
     fn model_report(&self, id: ModelId) -> ModelReport {

@@ -169,7 +169,7 @@ fn plan(id: WorkerId, model: &Arc<Model>, begin: &Begin) -> WorkerPlan {
 
 /// One policy for everybody.
 fn policies(text: &str, generation: u64) -> Arc<PolicySet> {
-    Arc::new(compile(&[Source { name: "only.toml".into(), text: text.into() }], generation).unwrap())
+    Arc::new(compile(&[Source { name: "only.toml".into(), text: text.into() }], &[], generation).unwrap())
 }
 
 /// The answers' values: the first token of each row.
