@@ -8,6 +8,7 @@ mod answers;
 mod client;
 mod commands;
 mod exec;
+mod flags;
 mod harness;
 mod readme;
 mod refusals;
