@@ -2,15 +2,22 @@
 //!
 //! Decides the routes and forms of the admin plane (docs/interface.md). Does not decide what ready means.
 
+mod decisions;
+mod history;
 mod policies;
 mod probes;
 mod serve;
+mod stats;
 
+pub use history::History;
+
+use crate::dispatch::Handle;
 use crate::error::{Error, Reason};
 use crate::metrics::Metrics;
 use crate::model::Registry;
 use crate::readiness::Readiness;
 use crate::reload::Live;
+use crate::types::Time;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -32,6 +39,14 @@ pub struct Admin {
     pub registry: Arc<Registry>,
     /// For `/policies` and `/strategy`.
     pub live: Arc<Live>,
+    /// For what the scheduler does.
+    pub handle: Handle,
+    /// Whether a canary stands behind readiness.
+    pub health_checks: bool,
+    /// When the program started.
+    pub started: Time,
+    /// For `/stats/history`.
+    pub history: Arc<History>,
 }
 
 impl Admin {
@@ -43,6 +58,9 @@ impl Admin {
             .route("/readyz", get(probes::readyz))
             .route("/policies", get(policies::show))
             .route("/strategy", put(policies::set).delete(policies::clear))
+            .route("/stats", get(stats::stats))
+            .route("/stats/history", get(history::history))
+            .route("/decisions", get(decisions::decisions))
             .method_not_allowed_fallback(async |method: Method| {
                 refuse(&Error::new(Reason::MethodNotAllowed, format!("method {method} is not allowed here")))
             })

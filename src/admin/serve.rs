@@ -63,6 +63,10 @@ impl Admin {
     /// Serves HTTP/1.1 until `shutdown` completes and the last answer is written. The caller bounds that
     /// wait by dropping it.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let sampler = tokio::spawn({
+            let admin = self.clone();
+            async move { admin.sample().await }
+        });
         let service = TowerToHyperService::new(self.router());
         let graceful = GracefulShutdown::new();
         let mut connections = Connections::default();
@@ -85,6 +89,7 @@ impl Admin {
             }
         }
         drop(listener);
+        sampler.abort();
         graceful.shutdown().await;
     }
 }

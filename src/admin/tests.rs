@@ -1,6 +1,8 @@
 //! The probes, through the router.
 
 use super::*;
+use crate::clock;
+use crate::dispatch::Driver;
 use crate::model::{Model, ModelSpec, ModelState, Registry, Task};
 use crate::types::ModelId;
 use http::Request;
@@ -42,7 +44,10 @@ pub(super) fn admin_over(models: Vec<Arc<Model>>, folder: Option<&Path>) -> Admi
     let readiness = Arc::new(Readiness::new(Arc::clone(&registry)));
     let metrics = Arc::new(Metrics::new().unwrap());
     let live = Arc::new(Live::open(folder, Arc::clone(&metrics)).unwrap());
-    Admin { metrics, readiness, registry, live }
+    // The driver is gone at once, as after a drain.
+    let (_, handle) = Driver::start(Arc::clone(&live.status().policies), Vec::new(), Arc::clone(&metrics)).unwrap();
+    let (started, history) = (clock::now(), Arc::default());
+    Admin { metrics, readiness, registry, live, handle, health_checks: true, started, history }
 }
 
 #[tokio::test]
@@ -86,6 +91,16 @@ async fn metrics_are_text_and_other_paths_are_404() {
 }
 
 #[tokio::test]
+async fn decisions_are_a_list_and_a_bad_count_is_named() {
+    let admin = admin(vec![]);
+    let (status, body) = call(&admin, "/decisions").await;
+    assert_eq!((status.as_u16(), &*body), (200, "[]"));
+    let (status, body) = call(&admin, "/decisions?n=0").await;
+    assert_eq!(status, 400);
+    assert!(body.contains(r#""error":"n: expected"#) && body.contains(r#""reason":"invalid_request""#), "{body}");
+}
+
+#[tokio::test]
 async fn a_wrong_method_is_told_which_are_right() {
     let router = admin(vec![]).router();
     for (path, allowed) in [("/policies", "GET,HEAD"), ("/strategy", "PUT,DELETE"), ("/metrics", "GET,HEAD")] {
@@ -96,4 +111,30 @@ async fn a_wrong_method_is_told_which_are_right() {
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, r#"{"error":"method POST is not allowed here","reason":"invalid_request"}"#);
     }
+}
+
+#[tokio::test]
+async fn stats_are_valid_without_traffic_and_without_a_driver() {
+    let admin = admin(vec![model("a")]);
+    let (status, body) = call(&admin, "/stats").await;
+    assert_eq!(status, 200);
+    let stats: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (&stats["ready"], &stats["draining"], &stats["inflight_rows"]),
+        (&false.into(), &false.into(), &0.into())
+    );
+    assert_eq!(stats["features"]["performance_monitoring"], true);
+    assert_eq!((&stats["policy"]["generation"], stats["devices"].as_array().unwrap().len()), (&1.into(), 0));
+    let a = &stats["models"]["a"];
+    assert_eq!((&a["state"], &a["strategy"], &a["workers"]), (&"loading".into(), &"adaptive".into(), &0.into()));
+    for zero in ["total_requests", "total_rows", "total_tokens", "padded_tokens", "queue_depth", "current_batch_size"] {
+        assert_eq!(a[zero], 0, "{zero}");
+    }
+    for null in ["device", "padding_efficiency", "success_rate", "avg_batch_size", "cost_model", "last_used"] {
+        assert!(a.get(null).is_some_and(serde_json::Value::is_null), "{null}: {body}");
+    }
+    assert!(a["latency_ms"]["p99"].is_null() && a["queue_ms"]["p50"].is_null() && a["throughput_rps"] == 0.0);
+    let (status, body) = call(&admin, "/stats/history").await;
+    assert_eq!(status, 200);
+    assert!(body.starts_with(r#"{"step_seconds":2,"now":""#) && body.contains(r#""rps":[]"#), "{body}");
 }

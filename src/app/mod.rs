@@ -8,6 +8,7 @@ mod load;
 mod stop;
 
 use crate::admin::Admin;
+use crate::clock;
 use crate::config::Config;
 use crate::dispatch::{Driver, Handle, WorkerPlan};
 use crate::document::Diagnostic;
@@ -99,7 +100,9 @@ fn list(faults: &[Diagnostic]) -> String {
 pub async fn serve(config: Config) -> Result<(), AppError> {
     let mut signals = Signals::install().map_err(AppError::system("signal handler"))?;
     remove_ready(&config);
-    let metrics = Arc::new(Metrics::new().map_err(|e| AppError::system("metrics")(std::io::Error::other(e)))?);
+    let started = clock::now();
+    let metrics = Metrics::with_performance(config.monitoring.performance);
+    let metrics = Arc::new(metrics.map_err(|e| AppError::system("metrics")(std::io::Error::other(e)))?);
     let live = Live::open(config.policies.as_deref(), Arc::clone(&metrics)).map_err(AppError::Policies)?;
     let Some((models, plans)) = load_models(&config, &mut signals).await? else { return Ok(()) };
     let registry = Arc::new(Registry::new(models));
@@ -114,6 +117,10 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         readiness: Arc::clone(&readiness),
         registry: Arc::clone(&registry),
         live: Arc::clone(&live),
+        handle: handle.clone(),
+        health_checks: config.monitoring.health_checks,
+        started,
+        history: Arc::default(),
     };
     let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness));
     let mut tasks = Tasks {
