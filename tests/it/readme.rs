@@ -1,6 +1,7 @@
 //! Every command of the README runs: against a server of these tests, whose address replaces the README's.
 
-use crate::harness::{Server, folder, program};
+use crate::client::{Answer, Client};
+use crate::harness::{Server, Settings, folder, model, program};
 use crate::shared::shared;
 use http::HeaderName;
 use std::fs;
@@ -9,6 +10,7 @@ use std::process::Command;
 
 const PROGRAM: &str = "target/release/inferneo";
 const ADDRESS: &str = "127.0.0.1:8080";
+const ADMIN: &str = "127.0.0.1:9090";
 
 fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -65,32 +67,69 @@ fn every_make_line_is_a_target_with_a_help_text() {
     assert!(count >= 3, "the README names {count} targets");
 }
 
-#[tokio::test]
-async fn every_curl_line_is_answered() {
-    let mut count = 0;
-    for words in commands().into_iter().filter(|words| words[0] == "curl") {
-        let (mut client, mut path, mut body) = (shared().http1(), None, String::new());
+/// A `curl` of the README.
+#[derive(Debug, Default)]
+struct Curl {
+    url: String,
+    method: Option<String>,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Curl {
+    fn of(words: Vec<String>) -> Self {
+        let mut curl = Self::default();
         let mut words = words.into_iter().skip(1);
         while let Some(word) = words.next() {
             match &*word {
                 "-s" | "-i" => {}
-                "-d" => body = words.next().unwrap(),
+                "-d" => curl.body = words.next().unwrap(),
+                "-X" => curl.method = words.next(),
                 "-H" => {
                     let header = words.next().unwrap();
                     let (name, value) = header.split_once(": ").unwrap();
-                    client = client.with(HeaderName::try_from(name).unwrap().as_str().to_owned().leak(), value);
+                    curl.headers.push((name.to_owned(), value.to_owned()));
                 }
-                url => {
-                    path = Some(url.strip_prefix("http://").and_then(|u| u.strip_prefix(ADDRESS)).unwrap().to_owned())
-                }
+                url => curl.url = url.to_owned(),
             }
         }
-        let method = if body.is_empty() { "GET" } else { "POST" };
-        let answer = client.send(method, &path.unwrap(), body).await.ok();
-        assert!(answer.batch().rows >= 1);
-        count += 1;
+        curl
     }
-    assert!(count >= 2, "the README shows {count} requests");
+
+    /// What is asked of the server at `address`, if this is for it.
+    fn path(&self, address: &str) -> Option<String> {
+        Some(self.url.strip_prefix("http://")?.strip_prefix(address)?.to_owned())
+    }
+
+    async fn send(self, mut client: Client, path: &str) -> Answer {
+        for (name, value) in self.headers {
+            client = client.with(HeaderName::try_from(name).unwrap().as_str().to_owned().leak(), &value);
+        }
+        let given = if self.body.is_empty() { "GET" } else { "POST" };
+        client.send(self.method.as_deref().unwrap_or(given), path, self.body).await
+    }
+}
+
+#[tokio::test]
+async fn every_curl_line_is_answered() {
+    let (mut inferences, mut steered) = (0, Vec::new());
+    // Steering is no affair of the tests that share a server.
+    let own = Settings::new(model("minilm", "test/tiny_text", "")).start();
+    for curl in commands().into_iter().filter(|words| words[0] == "curl").map(Curl::of) {
+        if let Some(path) = curl.path(ADDRESS) {
+            assert!(curl.send(shared().http1(), &path).await.ok().batch().rows >= 1);
+            inferences += 1;
+        } else {
+            let path = curl.path(ADMIN).unwrap();
+            let answer = curl.send(own.admin(), &path).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+            steered.push(path);
+        }
+    }
+    assert!(inferences >= 2, "the README shows {inferences} inferences");
+    for path in ["/policies", "/stats", "/decisions", "/metrics", "/strategy"] {
+        assert!(steered.iter().any(|line| line.starts_with(path)), "the README shows {steered:?}");
+    }
 }
 
 #[test]
