@@ -18,6 +18,8 @@ use std::io;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
+mod page;
+
 /// What the admin plane shows.
 #[derive(Debug, Clone)]
 pub struct Admin {
@@ -31,6 +33,7 @@ impl Admin {
     /// The routes.
     pub fn router(self) -> Router {
         Router::new()
+            .route("/", get(page::page))
             .route("/metrics", get(metrics))
             .route("/livez", get(async || "ok\n"))
             .route("/readyz", get(readyz))
