@@ -27,6 +27,13 @@ pub fn deadline(time: Time) -> tokio::time::Instant {
     tokio::time::Instant::from_std(origin() + time.since(Time(1)))
 }
 
+/// The date at which `time`, which is past, was.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the module that may read the clock")]
+pub fn date(time: Time) -> SystemTime {
+    SystemTime::now() - now().since(time)
+}
+
 /// Seconds since the Unix epoch, for fields that name a date.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the module that may read the clock")]

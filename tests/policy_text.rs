@@ -26,7 +26,7 @@ fn shipped() -> Vec<(Strategy, Source)> {
 #[test]
 fn every_shipped_file_spells_out_the_defaults_of_its_strategy() {
     for (strategy, source) in shipped() {
-        let set = policy::compile(&[source], 1).unwrap();
+        let set = policy::compile(&[source], &[], 1).unwrap();
         assert_eq!(*set.policies()[0], Policy::preset(strategy.name(), strategy));
     }
 }
@@ -34,7 +34,7 @@ fn every_shipped_file_spells_out_the_defaults_of_its_strategy() {
 #[test]
 fn the_shipped_folder_compiles_and_each_tenant_finds_its_strategy() {
     let sources: Vec<Source> = shipped().into_iter().map(|(_, source)| source).collect();
-    let set = policy::compile(&sources, 1).unwrap();
+    let set = policy::compile(&sources, &[], 1).unwrap();
     for strategy in Strategy::ALL {
         let tenant = if strategy == Strategy::Adaptive { "anyone" } else { strategy.name() };
         assert_eq!(set.policies()[set.lookup("minilm", tenant)].strategy, strategy);
@@ -56,7 +56,7 @@ fn the_examples_of_the_documentation_compile() {
         let examples = examples(page);
         assert!(!examples.is_empty(), "{page} shows no policy");
         for example in examples {
-            policy::compile(&[example], 1).unwrap();
+            policy::compile(&[example], &[], 1).unwrap();
         }
     }
 }
@@ -74,7 +74,7 @@ fn check(text: String) -> Result<(), TestCaseError> {
     let other = Source { name: "a.toml".into(), text: String::new() };
     let sources = [Source { name: "p.toml".into(), text }, other];
     for folder in [&sources[..1], &sources[..]] {
-        match policy::compile(folder, 1) {
+        match policy::compile(folder, &[], 1) {
             Ok(set) => prop_assert!(set.lookup("minilm", "acme") < set.policies().len()),
             Err(faults) => {
                 let escapes = faults.iter().any(|fault| fault.to_string().contains(ESCAPE));

@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     let lines = text.split('\n').count();
     let sources = [Source { name: "a.toml".into(), text: String::new() }, Source { name: "p.toml".into(), text }];
     for folder in [&sources[1..], &sources[..]] {
-        match policy::compile(folder, 1) {
+        match policy::compile(folder, &[], 1) {
             Ok(set) => assert!(set.lookup("minilm", "acme") < set.policies().len()),
             Err(faults) => {
                 assert!(!faults.is_empty());

@@ -1,13 +1,16 @@
 //! The probes, through the router.
 
 use super::*;
+use crate::clock;
+use crate::dispatch::Driver;
 use crate::model::{Model, ModelSpec, Registry, Task};
 use crate::types::ModelId;
 use http::Request;
 use http_body_util::BodyExt;
+use std::path::Path;
 use tower::ServiceExt;
 
-fn model(name: &str) -> Arc<Model> {
+pub(super) fn model(name: &str) -> Arc<Model> {
     let spec = ModelSpec {
         inputs: vec![],
         outputs: vec![],
@@ -20,16 +23,31 @@ fn model(name: &str) -> Arc<Model> {
 }
 
 async fn call(admin: &Admin, path: &str) -> (StatusCode, String) {
-    let request = Request::get(path).body(Body::empty()).unwrap();
+    send(admin, "GET", path, "").await
+}
+
+pub(super) async fn send(admin: &Admin, method: &str, path: &str, body: impl Into<Body>) -> (StatusCode, String) {
+    let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
     let response = admin.clone().router().oneshot(request).await.unwrap();
     let status = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
-fn admin(models: Vec<Arc<Model>>) -> Admin {
-    let readiness = Arc::new(Readiness::new(Arc::new(Registry::new(models))));
-    Admin { metrics: Arc::new(Metrics::new().unwrap()), readiness }
+pub(super) fn admin(models: Vec<Arc<Model>>) -> Admin {
+    admin_over(models, None)
+}
+
+/// One over a folder of policies.
+pub(super) fn admin_over(models: Vec<Arc<Model>>, folder: Option<&Path>) -> Admin {
+    let registry = Arc::new(Registry::new(models));
+    let readiness = Arc::new(Readiness::new(Arc::clone(&registry)));
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let live = Arc::new(Live::open(folder, Arc::clone(&metrics)).unwrap());
+    // The driver is gone at once, as after a drain.
+    let (_, handle) = Driver::start(Arc::clone(&live.status().policies), Vec::new(), Arc::clone(&metrics)).unwrap();
+    let (started, history) = (clock::now(), Arc::default());
+    Admin { metrics, readiness, registry, live, handle, health_checks: true, started, history }
 }
 
 #[tokio::test]
@@ -61,5 +79,30 @@ async fn metrics_are_text_and_other_paths_are_404() {
     let (status, body) = call(&admin, "/metrics").await;
     assert_eq!(status, 200);
     assert!(body.contains("inferneo_build_info"));
-    assert_eq!(call(&admin, "/nothing").await.0, 404);
+    let (status, body) = call(&admin, "/nothing").await;
+    assert_eq!(status, 404);
+    assert_eq!(body, r#"{"error":"there is nothing at /nothing","reason":"not_found"}"#);
+}
+
+#[tokio::test]
+async fn decisions_are_a_list_and_a_bad_count_is_named() {
+    let admin = admin(vec![]);
+    let (status, body) = call(&admin, "/decisions").await;
+    assert_eq!((status.as_u16(), &*body), (200, "[]"));
+    let (status, body) = call(&admin, "/decisions?n=0").await;
+    assert_eq!(status, 400);
+    assert!(body.contains(r#""error":"n: expected"#) && body.contains(r#""reason":"invalid_request""#), "{body}");
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_told_which_are_right() {
+    let router = admin(vec![]).router();
+    for (path, allowed) in [("/policies", "GET,HEAD"), ("/strategy", "PUT,DELETE"), ("/metrics", "GET,HEAD")] {
+        let request = Request::post(path).body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 405);
+        assert_eq!(response.headers()[header::ALLOW], allowed);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, r#"{"error":"method POST is not allowed here","reason":"invalid_request"}"#);
+    }
 }

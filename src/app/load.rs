@@ -1,45 +1,28 @@
-//! Loads what the configuration names: policies, the runtime, the models and their workers.
+//! Loads what the configuration names: the runtime, the models and their workers.
 
 use super::AppError;
 use crate::clock;
 use crate::config::{Config, ModelConfig};
 use crate::dispatch::WorkerPlan;
 use crate::exec::{self, OnnxBackend, Runtime, WorkerConfig};
-use crate::metrics::Metrics;
 use crate::model::{Folder, Model, ModelSpec};
-use crate::policy::{PolicySet, compile};
-use crate::reload;
 use crate::types::{DeviceId, ModelId, WorkerId};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 
 /// Most sessions a model gets by default: each costs memory of its own.
 const MAX_INSTANCES: usize = 4;
 
+/// The models, and the workers that run them.
+pub(super) type Models = (Vec<Arc<Model>>, Vec<WorkerPlan>);
+
 /// Cores this process may use.
 pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The folder's policies, or the built-in one.
-pub(super) fn policies(folder: Option<&Path>) -> Result<Arc<PolicySet>, AppError> {
-    let Some(folder) = folder else { return Ok(Arc::new(PolicySet::builtin(1))) };
-    let sources = reload::read_folder(folder)?;
-    tracing::info!(folder = %folder.display(), files = sources.len(), "policies read");
-    compile(&sources, 1).map(Arc::new).map_err(AppError::Policies)
-}
-
-/// Publishes which policies are live.
-pub(super) fn publish(metrics: &Metrics, policies: &PolicySet) {
-    metrics.set_tenants(policies.tenants().map(Into::into));
-    let hashes: Vec<String> = policies.policies().iter().map(|p| format!("{:016x}", p.hash())).collect();
-    let rows = policies.policies().iter().zip(&hashes);
-    metrics.set_policies(policies.generation, rows.map(|(p, hash)| [&*p.name, p.strategy.name(), hash.as_str()]));
-}
-
 /// Opens every model and plans its workers. Blocks.
-pub(super) fn models(config: &Config) -> Result<(Vec<Arc<Model>>, Vec<WorkerPlan>), AppError> {
+pub(super) fn models(config: &Config) -> Result<Models, AppError> {
     if config.models.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }

@@ -8,15 +8,16 @@ mod load;
 mod stop;
 
 use crate::admin::Admin;
+use crate::clock;
 use crate::config::Config;
-use crate::dispatch::{Driver, Handle};
+use crate::dispatch::{Driver, Handle, WorkerPlan};
 use crate::document::Diagnostic;
 use crate::exec::RuntimeError;
 use crate::front::{Front, Limits, Pool, Upstream};
 use crate::metrics::Metrics;
 use crate::model::Registry;
 use crate::readiness::Readiness;
-use crate::reload::ReadError;
+use crate::reload::{self, Live};
 use crate::shutdown::Signals;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,12 +34,9 @@ const WARMING: Duration = Duration::from_millis(10);
 /// Why the program did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// A policy file is wrong.
+    /// The policy folder cannot be read, or a policy file is wrong.
     #[error("{}", list(.0))]
     Policies(Vec<Diagnostic>),
-    /// The policy folder cannot be read.
-    #[error("policies: {0}")]
-    ReadPolicies(#[from] ReadError),
     /// ONNX Runtime cannot be loaded.
     #[error("{0}")]
     Runtime(#[from] RuntimeError),
@@ -81,7 +79,7 @@ impl AppError {
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Policies(_) | Self::ReadPolicies(_) | Self::Runtime(_) | Self::Model { .. } => true,
+            Self::Policies(_) | Self::Runtime(_) | Self::Model { .. } => true,
             Self::Listen { .. } | Self::Ended(_) | Self::Interrupted(_) | Self::System { .. } => false,
         }
     }
@@ -102,34 +100,34 @@ fn list(faults: &[Diagnostic]) -> String {
 pub async fn serve(config: Config) -> Result<(), AppError> {
     let mut signals = Signals::install().map_err(AppError::system("signal handler"))?;
     remove_ready(&config);
-    let policies = load::policies(config.policies.as_deref())?;
-    let metrics = Arc::new(Metrics::new().map_err(|e| AppError::system("metrics")(std::io::Error::other(e)))?);
-    load::publish(&metrics, &policies);
-    let loading = {
-        let config = config.clone();
-        tokio::task::spawn_blocking(move || load::models(&config))
-    };
-    let (models, plans) = tokio::select! {
-        loaded = loading => loaded.map_err(|e| AppError::system("loading models")(std::io::Error::other(e)))??,
-        signal = signals.next() => {
-            tracing::info!(signal, "stopped while loading");
-            return Ok(());
-        }
-    };
+    let started = clock::now();
+    let metrics = Metrics::with_performance(config.monitoring.performance);
+    let metrics = Arc::new(metrics.map_err(|e| AppError::system("metrics")(std::io::Error::other(e)))?);
+    let live = Live::open(config.policies.as_deref(), Arc::clone(&metrics)).map_err(AppError::Policies)?;
+    let Some((models, plans)) = load_models(&config, &mut signals).await? else { return Ok(()) };
     let registry = Arc::new(Registry::new(models));
     let readiness = Arc::new(Readiness::new(Arc::clone(&registry)));
     let listener = bind("listen", config.listen).await?;
     let admin_listener = bind("admin_listen", config.admin_listen).await?;
     let taken = [local(&listener)?, local(&admin_listener)?];
-    let (driver, handle) =
-        Driver::start(policies, plans, Arc::clone(&metrics)).map_err(AppError::system("starting a worker"))?;
+    let (driver, handle, live) = drive(live, plans, Arc::clone(&metrics))?;
     let (stop, stopped) = watch::channel(false);
-    let admin = Admin { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness) };
+    let admin = Admin {
+        metrics: Arc::clone(&metrics),
+        readiness: Arc::clone(&readiness),
+        registry: Arc::clone(&registry),
+        live: Arc::clone(&live),
+        handle: handle.clone(),
+        health_checks: config.monitoring.health_checks,
+        started,
+        history: Arc::default(),
+    };
     let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness));
     let mut tasks = Tasks {
         driver: tokio::spawn(driver.run()),
         front: tokio::spawn(front.serve(listener, until(stopped.clone()))),
         admin: tokio::spawn(admin.serve(admin_listener, until(stopped))),
+        policies: tokio::spawn(reload::watch(live)),
     };
     tracing::info!(listen = %taken[0], admin_listen = %taken[1], "listening");
 
@@ -147,6 +145,31 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     };
     remove_ready(&config);
     drained
+}
+
+/// Opens every model; `None` when a signal came first.
+async fn load_models(config: &Config, signals: &mut Signals) -> Result<Option<load::Models>, AppError> {
+    let config = config.clone();
+    let loading = tokio::task::spawn_blocking(move || load::models(&config));
+    tokio::select! {
+        loaded = loading => {
+            let loaded = loaded.map_err(|e| AppError::system("loading models")(std::io::Error::other(e)))?;
+            loaded.map(Some)
+        }
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped while loading");
+            Ok(None)
+        }
+    }
+}
+
+/// Starts the driver under the live policies, and has it told of those to come.
+fn drive(live: Live, plans: Vec<WorkerPlan>, metrics: Arc<Metrics>) -> Result<(Driver, Handle, Arc<Live>), AppError> {
+    let policies = Arc::clone(&live.status().policies);
+    let (driver, handle) = Driver::start(policies, plans, metrics).map_err(AppError::system("starting a worker"))?;
+    let driven = handle.clone();
+    let live = live.telling(move |policies| driven.set_policies(policies));
+    Ok((driver, handle, Arc::new(live)))
 }
 
 fn front(

@@ -13,6 +13,8 @@ pub(super) struct Tasks {
     pub(super) driver: JoinHandle<Vec<WorkerHandle>>,
     pub(super) front: JoinHandle<()>,
     pub(super) admin: JoinHandle<std::io::Result<()>>,
+    /// The program can do without: it may end where there is nothing to watch.
+    pub(super) policies: JoinHandle<()>,
 }
 
 impl Tasks {
@@ -51,6 +53,7 @@ impl Tasks {
         if timeout_at(deadline, joined).await.is_err() {
             tracing::warn!("drain_timeout passed with a batch still running");
         }
+        self.policies.abort();
         // A scraper that holds its connection open is not waited for.
         self.admin.abort();
         tracing::info!("stopped");

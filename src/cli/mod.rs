@@ -41,7 +41,7 @@ enum Command {
     Serve(serve::Args),
     /// Work with policy files
     #[command(subcommand)]
-    Policy(Policy),
+    Policy(policy::Command),
     /// Measure a running server
     Bench(bench::Args),
     /// Say what was found on this machine, and the mend for what is missing
@@ -55,22 +55,12 @@ enum Command {
     },
 }
 
-#[derive(Debug, Subcommand)]
-enum Policy {
-    /// Validate policy files or folders
-    Check {
-        /// Files, or folders of `*.toml`
-        #[arg(required = true, value_name = "PATH")]
-        paths: Vec<PathBuf>,
-    },
-}
-
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
-        Command::Policy(Policy::Check { paths }) => policy::check(&paths),
+        Command::Policy(command) => policy::run(command),
         Command::Bench(args) => bench::run(args),
         Command::Doctor { model, onnxruntime_library } => {
             let flags = Overrides { onnxruntime_library, ort_dylib_path: ort_dylib_path(), ..Overrides::default() };

@@ -34,6 +34,12 @@ pub(super) struct Args {
     /// ONNX Runtime's shared library
     #[arg(long, value_name = "FILE", env = "INFERNEO_ONNXRUNTIME_LIBRARY")]
     onnxruntime_library: Option<PathBuf>,
+    /// Whether batches and devices are sampled: true or false [default: true]
+    #[arg(long, value_name = "BOOL", env = "INFERNEO_PERFORMANCE_MONITORING")]
+    performance_monitoring: Option<String>,
+    /// Whether idle models are checked by a made-up inference: true or false [default: true]
+    #[arg(long, value_name = "BOOL", env = "INFERNEO_HEALTH_CHECKS")]
+    health_checks: Option<String>,
     /// File to write the addresses taken to, once ready
     #[arg(long, value_name = "PATH", env = "INFERNEO_READY_FILE")]
     ready_file: Option<PathBuf>,
@@ -57,6 +63,8 @@ impl From<Args> for Overrides {
             upstream: args.upstream,
             onnxruntime_library: args.onnxruntime_library,
             ort_dylib_path: super::ort_dylib_path(),
+            performance_monitoring: args.performance_monitoring,
+            health_checks: args.health_checks,
             ready_file: args.ready_file,
             log_format: args.log_format,
             log_level: args.log_level,

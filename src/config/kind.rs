@@ -31,6 +31,8 @@ pub(super) const DEVICE: Kind<Device> = Kind {
     },
 };
 
+pub(super) const BOOLEAN: Kind<bool> = Kind { expected: "true or false", parse: |text| text.parse().ok() };
+
 pub(super) const LOG_FORMAT: Kind<LogFormat> =
     Kind { expected: "\"text\" or \"json\"", parse: |text| text.parse().ok() };
 

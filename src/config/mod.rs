@@ -39,6 +39,10 @@ pub struct Overrides {
     pub onnxruntime_library: Option<PathBuf>,
     /// `ORT_DYLIB_PATH`, which counts where nothing else names the library.
     pub ort_dylib_path: Option<PathBuf>,
+    /// `--performance-monitoring`.
+    pub performance_monitoring: Option<String>,
+    /// `--health-checks`.
+    pub health_checks: Option<String>,
     /// `--ready-file`.
     pub ready_file: Option<PathBuf>,
     /// `--log-format`.
@@ -70,6 +74,8 @@ pub struct Config {
     pub body_timeout: Duration,
     /// The ONNX Runtime library that was named; without one the loader's path is searched.
     pub onnxruntime_library: Option<NamedFile>,
+    /// What the program watches of itself.
+    pub monitoring: Monitoring,
     /// Where to write the addresses taken, once ready.
     pub ready_file: Option<PathBuf>,
     /// How log lines look.
@@ -78,6 +84,15 @@ pub struct Config {
     pub log_level: String,
     /// The models, names unique.
     pub models: Vec<ModelConfig>,
+}
+
+/// What the program watches of itself besides serving; each costs a little and can be turned off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Monitoring {
+    /// Whether the performance of batches and devices is sampled.
+    pub performance: bool,
+    /// Whether idle models prove by a made-up inference that they still answer.
+    pub health_checks: bool,
 }
 
 /// One model to serve.

@@ -1,7 +1,7 @@
 //! Reads the file and puts the flags over it, key by key.
 
 use super::kind::{self, Kind};
-use super::{Config, Device, LogFormat, ModelConfig, Overrides};
+use super::{Config, Device, LogFormat, ModelConfig, Monitoring, Overrides};
 use crate::document::{Diagnostic, Document, Table};
 use crate::types::NamedFile;
 use std::collections::BTreeSet;
@@ -52,7 +52,7 @@ struct Reader<'d, 'f> {
 impl Reader<'_, '_> {
     /// All settings; a default stands in for each that is at fault.
     fn config(&mut self, flags: &Overrides) -> Config {
-        for key in ["monitoring", "nvml", "auth", "trace"] {
+        for key in ["nvml", "auth", "trace"] {
             self.root.not_yet_supported(key);
         }
         let mut http = self.root.table("http");
@@ -75,6 +75,7 @@ impl Reader<'_, '_> {
             header_timeout: http.duration("header_timeout", SHORTEST).unwrap_or(seconds(10)),
             body_timeout: http.duration("body_timeout", SHORTEST).unwrap_or(seconds(30)),
             onnxruntime_library: flags.library(library),
+            monitoring: self.monitoring(flags),
             ready_file: self.path("ready_file", flags.ready_file.as_deref()),
             log_format: self
                 .text("log_format", &kind::LOG_FORMAT, flags.log_format.as_deref())
@@ -108,6 +109,20 @@ impl Reader<'_, '_> {
     fn path(&mut self, key: &str, flag: Option<&Path>) -> Option<PathBuf> {
         let written = path(&mut self.root, key, self.folder);
         given(flag).or(written)
+    }
+
+    fn monitoring(&mut self, flags: &Overrides) -> Monitoring {
+        let mut table = self.root.table("monitoring");
+        let mut switch = |key: &str, flag_key: &str, flag: Option<&str>| {
+            let written = table.boolean(key);
+            let named = flag.filter(|text| !text.is_empty());
+            let flagged = named.and_then(|text| self.flag(flag_key, &kind::BOOLEAN, text));
+            flagged.or(written).unwrap_or(true)
+        };
+        Monitoring {
+            performance: switch("performance", "performance_monitoring", flags.performance_monitoring.as_deref()),
+            health_checks: switch("health_checks", "health_checks", flags.health_checks.as_deref()),
+        }
     }
 
     fn models(&mut self, flags: &Overrides) -> Vec<ModelConfig> {

@@ -32,6 +32,7 @@ fn everything_but_the_model_has_a_default() {
         header_timeout: Duration::from_secs(10),
         body_timeout: Duration::from_secs(30),
         onnxruntime_library: None,
+        monitoring: Monitoring { performance: true, health_checks: true },
         ready_file: None,
         log_format: LogFormat::Text,
         log_level: "info".into(),
@@ -54,6 +55,9 @@ fn every_key_of_the_file_is_read() {
         log_format = "json"
         log_level = "debug"
         device = "cpu"
+        [monitoring]
+        performance = false
+        health_checks = false
         [onnxruntime]
         library = "/opt/libonnxruntime.so"
         [http]
@@ -74,6 +78,7 @@ fn every_key_of_the_file_is_read() {
     assert_eq!(config.upstream.as_ref().map(|server| server.authority.as_str()), Some("localhost:9000"));
     assert_eq!((config.max_body_bytes, config.drain_delay), (1 << 20, Duration::from_secs(5)));
     assert_eq!((config.header_timeout, config.body_timeout), (Duration::from_secs(1), Duration::from_secs(2)));
+    assert_eq!(config.monitoring, Monitoring { performance: false, health_checks: false });
     assert_eq!(config.ready_file, Some("/run/ready.json".into()));
     assert_eq!(config.onnxruntime_library.unwrap().path, Path::new("/opt/libonnxruntime.so"));
     assert_eq!((config.log_format, &*config.log_level), (LogFormat::Json, "debug"));
@@ -99,6 +104,27 @@ fn a_flag_beats_the_file() {
     assert_eq!(config.policies, Some("q".into()));
     assert_eq!(config.upstream.map(|server| server.authority.to_string()), Some("a".into()));
     assert_eq!(config.models[0].device, Device::Cpu);
+}
+
+#[test]
+fn each_part_of_monitoring_is_switched_alone() {
+    let text = "[monitoring]\nhealth_checks = false\n";
+    let of = |performance: &str, checks: &str| {
+        let (performance, checks) = (Some(performance.to_owned()), Some(checks.to_owned()));
+        let flags = Overrides { performance_monitoring: performance, health_checks: checks, ..flags() };
+        of(text, &flags).map(|config| (config.monitoring.performance, config.monitoring.health_checks))
+    };
+    assert_eq!(of("", ""), Ok((true, false)));
+    assert_eq!(of("false", "true"), Ok((false, true)));
+    assert_eq!(
+        of("off", "1").unwrap_err(),
+        [
+            "--performance-monitoring (INFERNEO_PERFORMANCE_MONITORING): expected true or false, found \"off\"",
+            "--health-checks (INFERNEO_HEALTH_CHECKS): expected true or false, found \"1\"",
+        ]
+    );
+    let [fault] = &faults("[monitoring]\nperformance = \"no\"\n[[model]]\npath = \"m\"\n")[..] else { panic!() };
+    assert!(fault.contains("etc/inferneo.toml:2:15") && fault.contains("expected true or false"), "{fault}");
 }
 
 #[test]
@@ -173,10 +199,10 @@ fn models_of_the_file_need_a_folder_and_a_name_of_their_own() {
 #[test]
 fn what_has_no_machinery_is_refused() {
     let shown = faults(
-        "trace = \"t\"\n[auth]\nkeys_file = \"k\"\n[nvml]\n[monitoring]\nperformance = false\n[[model]]\nname = \"m\"\n\
+        "trace = \"t\"\n[auth]\nkeys_file = \"k\"\n[nvml]\n[[model]]\nname = \"m\"\n\
          upstream = \"http://a\"\n",
     );
-    assert_eq!(shown.len(), 5, "{shown:#?}");
+    assert_eq!(shown.len(), 4, "{shown:#?}");
     assert!(shown.iter().all(|fault| fault.contains("is not yet supported")), "{shown:#?}");
 }
 

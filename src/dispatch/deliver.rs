@@ -1,5 +1,6 @@
 //! The end of a batch: what the scheduler learns of it, and how its answers reach their callers.
 
+use super::decisions::{Decision, Outcome};
 use super::driver::{Driver, InFlight};
 use super::pending::Pending;
 use crate::clock;
@@ -8,6 +9,7 @@ use crate::metrics::{BatchObserved, SloResult};
 use crate::request::{BatchSummary, Timing};
 use crate::sched::{BatchOutcome, BatchReport, WorkerState};
 use std::sync::Arc;
+use std::time::Duration;
 
 impl Driver {
     /// Tells the scheduler how a batch ended; its answers are delivered once the next batch is on its way.
@@ -31,8 +33,10 @@ impl Driver {
             }
         }
         if let Some(slot) = self.workers.get(&job.worker) {
-            slot.metrics.batches_in_flight.dec();
-            slot.metrics.busy_seconds.inc_by((job.assemble + job.compute).as_secs_f64());
+            slot.metrics.batch_ended(job.assemble + job.compute);
+            if outcome == BatchOutcome::Ok {
+                slot.metrics.shape_ran(dispatch.rows, dispatch.padded_len);
+            }
         }
         let now = clock::now();
         self.sched.handle_batch_done(&BatchReport { batch: job.batch, compute: job.compute, outcome }, now);
@@ -51,8 +55,19 @@ impl Driver {
         }
     }
 
-    /// Hands a batch's answers to their requests, and the complete requests to their callers.
-    pub(super) fn deliver(&mut self, job: JobDone, inflight: &InFlight) {
+    /// Adds a batch that ended to the last decisions, and its rows to the lengths computed.
+    pub(super) fn record(&self, ran: &mut InFlight, compute: Option<Duration>, outcome: Outcome) {
+        if let (Outcome::Ok, Some(metrics)) = (outcome, self.models.get(&ran.dispatch.model)) {
+            ran.members.iter().for_each(|m| metrics.rows_done(m.len, m.rows));
+        }
+        let Some(slot) = self.workers.get(&ran.dispatch.worker).filter(|_| self.metrics.performance()) else { return };
+        self.decisions.push(Decision::of(ran, [&slot.plan.model.name, &slot.device], compute, outcome));
+    }
+
+    /// Hands a batch's answers to their requests, and the complete requests to their callers; what is
+    /// counted of it is counted before they can know.
+    pub(super) fn deliver(&mut self, job: JobDone, mut inflight: InFlight) {
+        self.record(&mut inflight, Some(job.compute), Outcome::from(job.result.as_ref().err()));
         let Ok(answers) = job.result else { return };
         let d = &inflight.dispatch;
         let padded = u64::from(d.rows) * u64::from(d.padded_len);
@@ -65,7 +80,7 @@ impl Driver {
             batches: 1,
         };
         let mut queued = Vec::with_capacity(d.items.len());
-        let mut last = None;
+        let (mut last, mut complete) = (None, Vec::with_capacity(d.items.len()));
         for ((id, index), answer) in d.items.iter().zip(answers) {
             let Some(pending) = self.pending.get_mut(id) else { continue };
             let queue = inflight.started.since(pending.arrived);
@@ -76,13 +91,15 @@ impl Driver {
             if !pending.answer(*index as usize, answer) {
                 continue;
             }
-            let Some(pending) = self.pending.remove(id) else { continue };
-            self.count_slo(&pending, true);
-            pending.succeed(Timing { queue, assemble: job.assemble, compute: job.compute }, &summary);
+            complete.extend(self.pending.remove(id).map(|pending| (pending, queue)));
         }
         if let Some(metrics) = self.models.get(&d.model) {
-            let seen = BatchObserved { rows: d.rows, tokens: d.tokens, padded, compute: job.compute, queued: &queued };
-            metrics.batch_done(&seen);
+            let (rows, tokens, compute, now) = (d.rows, d.tokens, job.compute, clock::now());
+            metrics.batch_done(&BatchObserved { rows, tokens, padded, compute, queued: &queued, now });
+        }
+        for (pending, queue) in complete {
+            self.count_slo(&pending, true);
+            pending.succeed(Timing { queue, assemble: job.assemble, compute: job.compute }, &summary);
         }
     }
 }

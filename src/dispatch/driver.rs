@@ -1,5 +1,6 @@
 //! The driver: feeds events to the scheduler and carries out what it decides.
 
+use super::decisions::{Decisions, Member};
 use super::pending::{Pending, item};
 use super::workers::{WorkerPlan, WorkerSlot};
 use super::{ARRIVALS, Arriving, Control, Gate, Handle, refusal};
@@ -23,6 +24,8 @@ const EVENTS: usize = 256;
 pub(super) struct InFlight {
     pub(super) dispatch: Dispatch,
     pub(super) started: Time,
+    /// For the record; empty where none is kept.
+    pub(super) members: Vec<Member>,
 }
 
 /// The task that owns the scheduler.
@@ -33,6 +36,7 @@ pub struct Driver {
     /// Kept for workers' events; never the reason to go on running.
     pub(super) tell: mpsc::UnboundedSender<Control>,
     gate: Arc<Gate>,
+    pub(super) decisions: Arc<Decisions>,
     pub(super) metrics: Arc<Metrics>,
     policies: Arc<PolicySet>,
     pub(super) models: HashMap<ModelId, Arc<ModelMetrics>>,
@@ -56,14 +60,21 @@ impl Driver {
         let (tell, control) = mpsc::unbounded_channel();
         let gate = Arc::new(Gate::new(0));
         set_gate(&gate, &policies);
-        let next = Arc::new(AtomicU64::new(1));
-        let handle = Handle { arrivals: arrivals_in, control: tell.clone(), gate: Arc::clone(&gate), next };
+        let decisions = Arc::new(Decisions::default());
+        let handle = Handle {
+            arrivals: arrivals_in,
+            control: tell.clone(),
+            gate: Arc::clone(&gate),
+            decisions: Arc::clone(&decisions),
+            next: Arc::new(AtomicU64::new(1)),
+        };
         let mut driver = Self {
             sched: Scheduler::new(Arc::clone(&policies)),
             arrivals,
             control,
             tell,
             gate,
+            decisions,
             metrics,
             policies,
             models: HashMap::new(),
@@ -110,7 +121,7 @@ impl Driver {
             // The next batch is on its way before the last one's callers are answered.
             self.carry_out();
             for (ended, inflight) in done {
-                self.deliver(ended, &inflight);
+                self.deliver(ended, inflight);
             }
             self.publish();
         }
@@ -138,6 +149,8 @@ impl Driver {
                 self.policies = Arc::clone(&policies);
                 self.sched.handle_policies(policies, clock::now());
             }
+            // Who asked may have gone.
+            Control::Report(reply) => drop(reply.send(self.report())),
             Control::Drain => self.drain(),
         }
     }
@@ -191,10 +204,14 @@ impl Driver {
 
     fn submit(&mut self, mut dispatch: Dispatch) {
         let mut items = Vec::with_capacity(dispatch.items.len());
-        // Answers come back in the order of the job's items: both lists are made as one.
+        let mut members = Vec::with_capacity(if self.metrics.performance() { dispatch.items.len() } else { 0 });
+        // Answers come back in the order of the job's items: the lists are made as one.
         dispatch.items.retain(|&(id, index)| {
             let Some(pending) = self.pending.get_mut(&id) else { return false };
             pending.dispatched(index as usize);
+            if self.metrics.performance() {
+                members.extend(pending.member(index as usize));
+            }
             items.push(JobItem { request: Arc::clone(&pending.request), index: index as usize });
             true
         });
@@ -207,10 +224,10 @@ impl Driver {
         if let Some(metrics) = self.models.get(&dispatch.model) {
             metrics.batch_released(why);
         }
-        slot.metrics.batches_in_flight.inc();
+        slot.metrics.batch_started();
         let job = Job { batch: dispatch.batch, padded_len: dispatch.padded_len, items };
         let submitted = slot.handle.as_ref().is_some_and(|h| h.submit(job).is_ok());
-        self.running.insert(dispatch.batch, InFlight { dispatch, started: clock::now() });
+        self.running.insert(dispatch.batch, InFlight { dispatch, started: clock::now(), members });
         if !submitted {
             self.worker_lost(worker, "its thread has ended");
         }
@@ -229,17 +246,21 @@ impl Driver {
         let (mut waiting, mut all_full, mut longest) = (0, !self.models.is_empty(), Duration::ZERO);
         for (id, metrics) in &self.models {
             let queue = self.sched.queue(*id);
-            waiting += i64::from(queue.rows);
+            waiting += u64::from(queue.rows);
             longest = longest.max(queue.drain);
             all_full &= self.sched.is_full(*id);
             metrics.queue_bytes().set(i64::try_from(queue.bytes).unwrap_or(i64::MAX));
             if let Some((_, cost)) = self.sched.costs(*id).first() {
-                metrics.cost_error().set(cost.error_ratio());
+                metrics.cost_model(cost.error_ratio(), cost.coverage_ratio());
             }
         }
         self.gate.set_full(all_full, longest);
-        let held = self.sched.rows_running() + self.sched.rows_retrying();
-        self.metrics.inflight_rows().set(waiting + i64::from(held));
+        self.metrics.inflight_rows().set(i64::try_from(waiting + self.rows_held()).unwrap_or(i64::MAX));
+    }
+
+    /// Rows that left the queue and have no answer yet.
+    pub(super) fn rows_held(&self) -> u64 {
+        u64::from(self.sched.rows_running()) + u64::from(self.sched.rows_retrying())
     }
 
     fn refuse_the_rest(&mut self) {

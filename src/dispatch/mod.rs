@@ -3,15 +3,19 @@
 //! Decides nothing about batches: it feeds events to the scheduler, keeps the payloads the scheduler
 //! does not know of, and carries answers back.
 
+mod decisions;
 mod deliver;
 mod driver;
 mod gate;
 mod pending;
 mod refusal;
+mod report;
 mod workers;
 
+pub use decisions::{Decision, Decisions, MOST as MOST_DECISIONS, Member, Outcome};
 pub use driver::Driver;
 pub use gate::{Gate, Permit};
+pub use report::{CostReport, ModelReport, Point, Queue, Report, WorkerDoes, WorkerReport};
 pub use workers::{Start, WorkerPlan};
 
 use crate::error::Error;
@@ -40,6 +44,7 @@ enum Control {
     Worker { worker: WorkerId, start: u64, event: WorkerEvent },
     Restart(WorkerId),
     Policies(Arc<PolicySet>),
+    Report(oneshot::Sender<Report>),
     Drain,
 }
 
@@ -49,6 +54,7 @@ pub struct Handle {
     arrivals: mpsc::Sender<Arriving>,
     control: mpsc::UnboundedSender<Control>,
     gate: Arc<Gate>,
+    decisions: Arc<Decisions>,
     next: Arc<AtomicU64>,
 }
 
@@ -75,6 +81,19 @@ impl Handle {
     #[must_use]
     pub fn gate(&self) -> &Arc<Gate> {
         &self.gate
+    }
+
+    /// The batches that ended last.
+    #[must_use]
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// A picture of the driver as it is now; `None` once it has ended.
+    pub async fn report(&self) -> Option<Report> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Control::Report(reply));
+        answer.await.ok()
     }
 
     /// Swaps the policies; what waits moves under the new ones.

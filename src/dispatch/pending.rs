@@ -1,6 +1,7 @@
 //! A request the driver keeps until its last item is answered.
 
 use super::Arriving;
+use super::decisions::Member;
 use crate::error::Error;
 use crate::request::{Answer, BatchSummary, InferReply, InferRequest, Payload, Timing};
 use crate::sched::Item;
@@ -58,6 +59,18 @@ impl Pending {
         }
     }
 
+    /// Whether a row of it was not yet dispatched.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting > 0
+    }
+
+    /// One of its items, for the record.
+    pub(super) fn member(&self, index: usize) -> Option<Member> {
+        let payload = self.request.items.get(index)?;
+        let (request, tenant) = (Arc::clone(&self.request.id), Arc::clone(&self.request.tenant));
+        Some(Member { request, tenant, len: len(payload), rows: rows(payload) })
+    }
+
     /// Takes note of a batch that answered some of its items.
     pub(super) fn ran_in(&mut self) {
         self.batches += 1;
@@ -103,8 +116,8 @@ impl Pending {
 /// What the scheduler must know of a payload.
 pub(super) fn item(payload: &Payload, class_of: impl Fn(u32) -> ShapeClass) -> Item {
     match payload {
-        Payload::Tokens(tokens) => {
-            let len = u32::try_from(tokens.ids.len()).unwrap_or(u32::MAX);
+        Payload::Tokens(_) => {
+            let len = len(payload);
             Item { rows: 1, len, bytes: len.saturating_mul(8), class: class_of(len) }
         }
         Payload::Tensors(tensors) => {
@@ -112,6 +125,13 @@ pub(super) fn item(payload: &Payload, class_of: impl Fn(u32) -> ShapeClass) -> I
             let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
             Item { rows: tensors.rows, len: tensors.len, bytes, class: tensors.class }
         }
+    }
+}
+
+fn len(payload: &Payload) -> u32 {
+    match payload {
+        Payload::Tokens(tokens) => u32::try_from(tokens.ids.len()).unwrap_or(u32::MAX),
+        Payload::Tensors(tensors) => tensors.len,
     }
 }
 

@@ -16,6 +16,10 @@ use tokio::task::JoinHandle;
 
 mod failing;
 mod serving;
+mod telling;
+
+/// Every request by itself.
+const ALONE: &str = "dynamic_batching = false";
 
 /// Rows of this token fail.
 const GUILTY: u32 = 13;
@@ -77,9 +81,18 @@ impl World {
     }
 
     async fn start(workers: u32, policy: &str, begin: Begin, runs: mpsc::UnboundedReceiver<Held>) -> Self {
+        Self::with(Arc::new(Metrics::new().unwrap()), workers, policy, begin, runs).await
+    }
+
+    async fn with(
+        metrics: Arc<Metrics>,
+        workers: u32,
+        policy: &str,
+        begin: Begin,
+        runs: mpsc::UnboundedReceiver<Held>,
+    ) -> Self {
         let model = Arc::new(Model::new(ModelId(0), "fake", spec(), None, 0));
         let plans = (0..workers).map(|id| plan(WorkerId(id), &model, &begin)).collect();
-        let metrics = Arc::new(Metrics::new().unwrap());
         let (driver, handle) = Driver::start(policies(policy, 1), plans, Arc::clone(&metrics)).unwrap();
         let world = Self { handle, driver: tokio::spawn(driver.run()), model, metrics, runs };
         world.until(|world| world.model.state() == ModelState::Ready).await;
@@ -156,7 +169,7 @@ fn plan(id: WorkerId, model: &Arc<Model>, begin: &Begin) -> WorkerPlan {
 
 /// One policy for everybody.
 fn policies(text: &str, generation: u64) -> Arc<PolicySet> {
-    Arc::new(compile(&[Source { name: "only.toml".into(), text: text.into() }], generation).unwrap())
+    Arc::new(compile(&[Source { name: "only.toml".into(), text: text.into() }], &[], generation).unwrap())
 }
 
 /// The answers' values: the first token of each row.

@@ -1,6 +1,7 @@
 //! The driver's workers: starting them, hearing of them, starting them again.
 
 use super::Control;
+use super::decisions::Outcome;
 use super::driver::{Driver, InFlight};
 use crate::clock;
 use crate::exec::{JobDone, Sample, WorkerEvent, WorkerHandle};
@@ -40,11 +41,20 @@ pub(super) struct WorkerSlot {
     /// `None` while it is lost.
     pub(super) handle: Option<WorkerHandle>,
     pub(super) metrics: DeviceMetrics,
+    /// The device's name.
+    pub(super) device: Arc<str>,
     ready: bool,
     /// Times it was lost since it was last ready.
     losses: u32,
     /// Counts its starts: what an earlier start still says is not believed.
     start: u64,
+}
+
+impl WorkerSlot {
+    /// Whether its present start made a session that answers.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready
+    }
 }
 
 impl Driver {
@@ -62,8 +72,9 @@ impl Driver {
             self.models.insert(model.id, metrics);
         }
         let metrics = self.metrics.model(&model.name).device(&plan.device_name);
-        let id = plan.id;
-        self.workers.insert(id, WorkerSlot { plan, handle: None, metrics, ready: false, losses: 0, start: 0 });
+        let (id, device) = (plan.id, Arc::from(plan.device_name.as_str()));
+        let slot = WorkerSlot { plan, handle: None, metrics, device, ready: false, losses: 0, start: 0 };
+        self.workers.insert(id, slot);
         self.start_worker(id)
     }
 
@@ -119,9 +130,11 @@ impl Driver {
         tracing::error!(worker = %id, model = %model.name, restart_in = ?after, "worker lost: {message}");
         let gone: Vec<BatchId> =
             self.running.iter().filter(|(_, r)| r.dispatch.worker == id).map(|(batch, _)| *batch).collect();
+        gone.iter().for_each(|_| slot.metrics.batch_ended(Duration::ZERO));
         for batch in gone {
-            self.running.remove(&batch);
-            slot.metrics.batches_in_flight.dec();
+            if let Some(mut ran) = self.running.remove(&batch) {
+                self.record(&mut ran, None, Outcome::WorkerLost);
+            }
         }
         self.sched.handle_worker(id, WorkerState::Lost, clock::now());
         self.judge(&model);

@@ -25,7 +25,7 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Place, Span};
 pub use table::{Located, Table};
-pub use value::{duration, nearest, quote};
+pub use value::{bytes_as_text, duration, duration_as_text, nearest, quote};
 
 use diagnostic::Lines;
 use std::cell::RefCell;
@@ -102,6 +102,17 @@ impl<'t> Document<'t> {
     /// Records a fault at `at`; `help` says what is allowed.
     pub fn fault(&self, at: Span, message: impl Into<String>, help: Option<String>) {
         self.faults.borrow_mut().push(Fault { start: at.start, end: at.end, message: message.into(), help });
+    }
+
+    /// The line of a key, from 1, if it is written; `table` is empty for the outermost one.
+    #[must_use]
+    pub fn line(&self, table: &str, key: &str) -> Option<usize> {
+        let entries = match table {
+            "" => &self.root,
+            table => self.root.get(table)?.get_ref().as_table()?,
+        };
+        let (key, _) = entries.get_key_value(key)?;
+        Some(Lines::of(self.text).place(key.span()).line)
     }
 
     fn place_of(&self, at: Span) -> String {

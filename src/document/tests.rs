@@ -188,3 +188,26 @@ fn bytes_that_are_no_text_are_located() {
     assert!(faults[0].to_string().starts_with("f.toml:2:6: this byte is not UTF-8"), "{faults:?}");
     assert_eq!(decode("f.toml", b"a".to_vec()).unwrap(), "a");
 }
+
+#[test]
+fn durations_and_sizes_are_written_as_they_are_read() {
+    for text in ["0s", "1ns", "1500us", "7ms", "90s", "1m", "24h"] {
+        assert_eq!(duration_as_text(duration(text, Duration::ZERO).unwrap()), text);
+    }
+    assert_eq!(duration_as_text(Duration::from_millis(1000)), "1s");
+    for (bytes, text) in
+        [(1, "1B"), (1000, "1kB"), (1024, "1KiB"), (64 << 20, "64MiB"), (1_000_000, "1MB"), (1 << 40, "1TiB")]
+    {
+        assert_eq!(bytes_as_text(bytes), text);
+        let read = Document::parse("f.toml", &format!("n = \"{text}\"")).root().bytes("n");
+        assert_eq!(read, Some(bytes));
+    }
+}
+
+#[test]
+fn a_key_has_a_line() {
+    let document = Document::parse("f.toml", "a = 1\nb.c = 2\n[d]\n\ne = [\n1]\n");
+    let line = |table, key| document.line(table, key);
+    assert_eq!([line("", "a"), line("b", "c"), line("d", "e")], [Some(1), Some(2), Some(5)]);
+    assert_eq!([line("", "e"), line("a", "e"), line("x", "e")], [None; 3]);
+}

@@ -126,6 +126,29 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
+/// Writes a duration as [`duration`] reads it, with the largest unit that leaves a whole number.
+#[must_use]
+pub fn duration_as_text(duration: Duration) -> String {
+    match u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX) {
+        0 => "0s".to_owned(),
+        nanoseconds => spell(nanoseconds, &DURATION_UNITS),
+    }
+}
+
+/// Writes a size of at least one byte, with the largest unit that leaves a whole number.
+#[must_use]
+pub fn bytes_as_text(bytes: u64) -> String {
+    spell(bytes, &BYTE_UNITS)
+}
+
+/// Of units of one size, the first is taken.
+fn spell(number: u64, units: &[(&str, u64)]) -> String {
+    let whole = units.iter().rev().filter(|(_, factor)| number.is_multiple_of(*factor));
+    whole
+        .max_by_key(|(_, factor)| *factor)
+        .map_or_else(String::new, |(unit, factor)| format!("{}{unit}", number / factor))
+}
+
 /// Cuts long text and escapes what would not print.
 fn clip(text: &str) -> String {
     let mut shown: String = text.chars().take(QUOTED).flat_map(char::escape_debug).collect();

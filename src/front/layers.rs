@@ -64,8 +64,9 @@ async fn observe(
     let id = request.extensions().get::<CallId>().cloned().unwrap_or_else(|| CallId::of(request.headers()));
     let done = |model: Option<&Arc<Model>>, tenant: &str, outcome| {
         let model = model.map(|model| front.metrics.model(&model.name));
-        let duration = clock::now().since(arrived);
-        front.metrics.request_done(&RequestObserved { model: model.as_deref(), tenant, protocol, outcome, duration });
+        let (model, now) = (model.as_deref(), clock::now());
+        let duration = now.since(arrived);
+        front.metrics.request_done(&RequestObserved { model, tenant, protocol, outcome, duration, now });
     };
     let call = match Call::read(&id, arrived, model.clone(), request.headers()) {
         Ok(call) => Arc::new(call),

@@ -13,7 +13,7 @@ const SECONDS: &[f64] = &[
 /// Rows of a batch: powers of two and the steps between that policies like.
 const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 128.0, 256.0, 512.0];
 
-/// Every family, registered. Clones share their values.
+/// Every family. Clones share their values.
 #[derive(Debug, Clone)]
 pub(super) struct Families {
     pub(super) requests: IntCounterVec,
@@ -29,45 +29,52 @@ pub(super) struct Families {
     pub(super) batches_in_flight: IntGaugeVec,
     pub(super) device_busy: CounterVec,
     pub(super) slo: IntCounterVec,
+    pub(super) shapes: IntGaugeVec,
     pub(super) cost_error: GaugeVec,
+    pub(super) cost_coverage: GaugeVec,
     pub(super) policy_generation: IntGauge,
     pub(super) policy_info: IntGaugeVec,
+    pub(super) policy_reloads: IntCounterVec,
     pub(super) build_info: IntGaugeVec,
 }
 
 impl Families {
-    /// Makes and registers them all.
+    /// Makes them all, and registers them; what is about batches only with `performance`.
     #[rustfmt::skip]
-    pub(super) fn register(registry: &Registry) -> Result<Self> {
-        let r = Registrar(registry);
+    pub(super) fn register(registry: &Registry, performance: bool) -> Result<Self> {
+        let r = Registrar(Some(registry));
+        let p = Registrar(performance.then_some(registry));
         Ok(Self {
             requests: r.counters("requests_total", "Inference requests answered or refused.", &["model", "tenant", "protocol", "outcome"])?,
             request_duration: r.histograms("request_duration_seconds", "From a request's head to its answer.", SECONDS)?,
-            queue_duration: r.histograms("queue_duration_seconds", "From a row's arrival at the scheduler to its dispatch.", SECONDS)?,
-            compute_duration: r.histograms("compute_duration_seconds", "One batch's run.", SECONDS)?,
-            batch_rows: r.histograms("batch_rows", "Rows of a batch.", ROWS)?,
-            batch_release: r.counters("batch_release_total", "Batches, by why they were released.", &["model", "reason"])?,
-            tokens: r.counters("tokens_total", "Tokens computed, useful or padding.", &["model", "kind"])?,
+            queue_duration: p.histograms("queue_duration_seconds", "From a row's arrival at the scheduler to its dispatch.", SECONDS)?,
+            compute_duration: p.histograms("compute_duration_seconds", "One batch's run.", SECONDS)?,
+            batch_rows: p.histograms("batch_rows", "Rows of a batch.", ROWS)?,
+            batch_release: p.counters("batch_release_total", "Batches, by why they were released.", &["model", "reason"])?,
+            tokens: p.counters("tokens_total", "Tokens computed, useful or padding.", &["model", "kind"])?,
             queue_rows: r.gauges("queue_rows", "Rows waiting.", &["model", "tenant"])?,
             inflight_rows: r.gauge("inflight_rows", "Rows waiting or running.")?,
             queue_bytes: r.gauges("queue_bytes", "Payload bytes waiting.", &["model"])?,
-            batches_in_flight: r.gauges("batches_in_flight", "Batches running.", &["model", "device"])?,
-            device_busy: r.register(CounterVec::new(Opts::new("inferneo_device_busy_seconds_total", "Time spent running batches."), &["model", "device"])?)?,
+            batches_in_flight: p.gauges("batches_in_flight", "Batches running.", &["model", "device"])?,
+            device_busy: p.register(CounterVec::new(opts("device_busy_seconds_total", "Time spent running batches."), &["model", "device"])?)?,
             slo: r.counters("slo_total", "Requests by whether they met the policy's target.", &["model", "tenant", "result"])?,
-            cost_error: r.register(GaugeVec::new(Opts::new("inferneo_cost_model_error_ratio", "Recent mean of |predicted - real| / real."), &["model"])?)?,
+            shapes: p.gauges("shapes", "Distinct shapes (rows, padded length) that ran.", &["model", "device"])?,
+            cost_error: p.ratios("cost_model_error_ratio", "Recent mean of |predicted - real| / real.")?,
+            cost_coverage: p.ratios("cost_model_coverage_ratio", "Share of recent runs within the margin over their prediction; 0.95 is aimed at.")?,
             policy_generation: r.gauge("policy_generation", "Generation of the live policy set.")?,
             policy_info: r.gauges("policy_info", "The live policies.", &["policy", "strategy", "hash"])?,
+            policy_reloads: r.counters("policy_reloads_total", "Times the policy folder was read again, by how that went.", &["outcome"])?,
             build_info: r.gauges("build_info", "The running build.", &["version"])?,
         })
     }
 }
 
-/// Registers families under the program's prefix.
-struct Registrar<'a>(&'a Registry);
+/// Makes families under the program's prefix; without a registry they are never exported.
+struct Registrar<'a>(Option<&'a Registry>);
 
 impl Registrar<'_> {
     fn register<C: Collector + Clone + 'static>(&self, family: C) -> Result<C> {
-        self.0.register(Box::new(family.clone()))?;
+        self.0.map_or(Ok(()), |registry| registry.register(Box::new(family.clone())))?;
         Ok(family)
     }
 
@@ -77,6 +84,10 @@ impl Registrar<'_> {
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
         self.register(IntGaugeVec::new(opts(name, help), labels)?)
+    }
+
+    fn ratios(&self, name: &str, help: &str) -> Result<GaugeVec> {
+        self.register(GaugeVec::new(opts(name, help), &["model"])?)
     }
 
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge> {

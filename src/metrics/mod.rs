@@ -3,22 +3,32 @@
 //! Decides names, labels and buckets, and bounds the tenants that get a label of their own. Does not
 //! know when something happens: its users tell it, through handles resolved once for each model.
 
+mod device;
 mod families;
 mod labels;
 mod model;
+mod seen;
+mod window;
 
+pub use device::DeviceMetrics;
 pub use labels::{Outcome, Protocol, SloResult, TenantLabel};
-pub use model::{BatchObserved, DeviceMetrics, ModelMetrics, Total};
+pub use model::{BatchObserved, ModelMetrics, Total};
+pub use seen::{BatchesSeen, Bucket, Seen};
+pub use window::{MINUTE, Percentiles, SLOT};
 
+use crate::types::Time;
 use arc_swap::ArcSwap;
 use families::Families;
 use prometheus::{Encoder, IntGauge, TextEncoder};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 /// The label of requests whose model is not known to this process.
 const UNKNOWN_MODEL: &str = "unknown";
+
+/// Most tenants that ever get a label of their own in the life of the process; each keeps its series.
+const MOST_TENANTS: usize = 1_000;
 
 /// The program's metrics.
 #[derive(Debug)]
@@ -26,7 +36,11 @@ pub struct Metrics {
     registry: prometheus::Registry,
     families: Families,
     models: RwLock<HashMap<Arc<str>, Arc<ModelMetrics>>>,
+    /// The tenants that have a label of their own now.
     tenants: ArcSwap<HashSet<Arc<str>>>,
+    /// Those that ever had.
+    labelled: Mutex<HashSet<Arc<str>>>,
+    performance: bool,
 }
 
 /// One request that was answered or refused.
@@ -42,6 +56,8 @@ pub struct RequestObserved<'a> {
     pub outcome: Outcome,
     /// From the end of its head to the start of its answer.
     pub duration: Duration,
+    /// When it ended.
+    pub now: Time,
 }
 
 impl Metrics {
@@ -50,12 +66,36 @@ impl Metrics {
     /// # Errors
     /// When two families share a name: a mistake in this room.
     pub fn new() -> prometheus::Result<Self> {
+        Self::with_performance(true)
+    }
+
+    /// As [`new`](Self::new); without `performance`, nothing about batches is recorded or exported.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_performance(performance: bool) -> prometheus::Result<Self> {
         let registry = prometheus::Registry::new();
-        let families = Families::register(&registry)?;
+        let families = Families::register(&registry, performance)?;
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        for ok in [true, false] {
+            families.policy_reloads.with_label_values(&[reload_outcome(ok)]).reset();
+        }
         families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        Ok(Self { registry, families, models: RwLock::default(), tenants: ArcSwap::default() })
+        Ok(Self {
+            registry,
+            families,
+            models: RwLock::default(),
+            tenants: ArcSwap::default(),
+            labelled: Mutex::default(),
+            performance,
+        })
+    }
+
+    /// Whether what happens to batches is recorded.
+    #[must_use]
+    pub fn performance(&self) -> bool {
+        self.performance
     }
 
     /// The handles of one model, made at the first call. `name` must be a configured model's.
@@ -66,8 +106,8 @@ impl Metrics {
         }
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
         let name: Arc<str> = name.into();
-        let made = models.entry(Arc::clone(&name)).or_insert_with(|| Arc::new(ModelMetrics::new(name, &self.families)));
-        Arc::clone(made)
+        let make = || Arc::new(ModelMetrics::new(Arc::clone(&name), &self.families, self.performance));
+        Arc::clone(models.entry(Arc::clone(&name)).or_insert_with(make))
     }
 
     /// Counts a request that was answered or refused.
@@ -77,7 +117,7 @@ impl Metrics {
         let labels = [model, tenant.as_str(), seen.protocol.label(), seen.outcome.label()];
         self.families.requests.with_label_values(&labels).inc();
         if let Some(model) = seen.model {
-            model.request_duration(seen.duration);
+            model.request_done(seen.now, seen.outcome, seen.duration);
         }
     }
 
@@ -91,8 +131,15 @@ impl Metrics {
     }
 
     /// Replaces the set of tenants that have a label of their own.
+    ///
+    /// What was counted under a label stays. So that renaming tenants for ever does not add series for
+    /// ever, only the first thousand names get a label; later ones are `other`.
     pub fn set_tenants(&self, tenants: impl IntoIterator<Item = Arc<str>>) {
-        self.tenants.store(Arc::new(tenants.into_iter().collect()));
+        let mut labelled = self.labelled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut may = |tenant: &Arc<str>| {
+            labelled.contains(tenant) || labelled.len() < MOST_TENANTS && labelled.insert(Arc::clone(tenant))
+        };
+        self.tenants.store(Arc::new(tenants.into_iter().filter(|tenant| may(tenant)).collect()));
     }
 
     /// Rows waiting or running in the whole program: what autoscalers read.
@@ -110,6 +157,11 @@ impl Metrics {
         }
     }
 
+    /// Counts a reading of the policy folder: `ok` when its policies went live, else the last good ones stay.
+    pub fn policy_reloaded(&self, ok: bool) {
+        self.families.policy_reloads.with_label_values(&[reload_outcome(ok)]).inc();
+    }
+
     /// The Prometheus text form of everything.
     ///
     /// # Errors
@@ -122,6 +174,10 @@ impl Metrics {
 
     /// The content type of [`Metrics::text`].
     pub const CONTENT_TYPE: &'static str = prometheus::TEXT_FORMAT;
+}
+
+const fn reload_outcome(ok: bool) -> &'static str {
+    if ok { "ok" } else { "failed" }
 }
 
 #[cfg(test)]

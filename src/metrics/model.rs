@@ -1,9 +1,13 @@
 //! One model's handles: what has no label but the model is resolved once, so that nothing is hashed for it.
 
+use super::device::DeviceMetrics;
 use super::families::Families;
-use super::labels::{SloResult, TenantLabel};
-use prometheus::{Counter, Gauge, Histogram, IntCounter, IntGauge};
-use std::sync::Arc;
+use super::labels::{Outcome, SloResult, TenantLabel};
+use super::seen::{self, BatchesSeen, Lengths, Requests, Seen, Waits};
+use crate::types::Time;
+use prometheus::{Gauge, Histogram, IntCounter, IntGauge};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// One model's metrics.
@@ -19,15 +23,13 @@ pub struct ModelMetrics {
     padding_tokens: IntCounter,
     queue_bytes: IntGauge,
     cost_error: Gauge,
-}
-
-/// One model's metrics on one device.
-#[derive(Debug, Clone)]
-pub struct DeviceMetrics {
-    /// Batches running.
-    pub batches_in_flight: IntGauge,
-    /// Seconds spent running batches.
-    pub busy_seconds: Counter,
+    /// Absent until there is something to say.
+    cost_coverage: OnceLock<Gauge>,
+    devices: Mutex<HashMap<Box<str>, DeviceMetrics>>,
+    lengths: Lengths,
+    requests: Mutex<Requests>,
+    /// `None` where nothing about batches is recorded.
+    waits: Option<Mutex<Waits>>,
 }
 
 /// One batch that ended well.
@@ -41,8 +43,10 @@ pub struct BatchObserved<'a> {
     pub padded: u64,
     /// The run.
     pub compute: Duration,
-    /// How long each row waited.
+    /// How long each item waited.
     pub queued: &'a [Duration],
+    /// When it ended.
+    pub now: Time,
 }
 
 /// How often something was observed, and the sum of what was.
@@ -59,7 +63,7 @@ fn total(histogram: &Histogram) -> Total {
 }
 
 impl ModelMetrics {
-    pub(super) fn new(name: Arc<str>, families: &Families) -> Self {
+    pub(super) fn new(name: Arc<str>, families: &Families, performance: bool) -> Self {
         let model = [&*name];
         Self {
             request_duration: families.request_duration.with_label_values(&model),
@@ -70,6 +74,11 @@ impl ModelMetrics {
             padding_tokens: families.tokens.with_label_values(&[&*name, "padding"]),
             queue_bytes: families.queue_bytes.with_label_values(&model),
             cost_error: families.cost_error.with_label_values(&model),
+            cost_coverage: OnceLock::new(),
+            devices: Mutex::default(),
+            lengths: Lengths::default(),
+            requests: Mutex::default(),
+            waits: performance.then(Mutex::default),
             families: families.clone(),
             name,
         }
@@ -105,17 +114,55 @@ impl ModelMetrics {
         total(&self.batch_rows)
     }
 
-    pub(super) fn request_duration(&self, duration: Duration) {
+    pub(super) fn request_done(&self, now: Time, outcome: Outcome, duration: Duration) {
         self.request_duration.observe(duration.as_secs_f64());
+        locked(&self.requests).record(now, outcome.label(), outcome == Outcome::Ok, duration);
+    }
+
+    /// The figures as of `now`, percentiles over the last part of a minute, `over`.
+    #[must_use]
+    pub fn seen(&self, now: Time, over: Duration) -> Seen {
+        let batches = self.batches_seen(now, over);
+        let requests = locked(&self.requests);
+        Seen {
+            outcomes: requests.outcomes.clone(),
+            last_used: requests.last_used,
+            throughput: requests.rate.per_second(now),
+            latency: requests.latency.percentiles(now, over),
+            batches,
+        }
+    }
+
+    fn batches_seen(&self, now: Time, over: Duration) -> Option<BatchesSeen> {
+        let (queue, compute) = {
+            let waits = locked(self.waits.as_ref()?);
+            (waits.queue.percentiles(now, over), waits.compute.percentiles(now, over))
+        };
+        let rows = self.batch_rows();
+        let tokens = self.useful_tokens.get();
+        Some(BatchesSeen {
+            batches: rows.count,
+            rows: rows.sum as u64,
+            tokens,
+            padded: tokens + self.padding_tokens.get(),
+            queue,
+            compute,
+            batch_sizes: seen::buckets(&self.batch_rows),
+            lengths: self.lengths.buckets(),
+        })
     }
 
     /// Counts a batch's release, by the scheduler's own word for why.
     pub fn batch_released(&self, reason: &'static str) {
+        if self.waits.is_none() {
+            return;
+        }
         self.families.batch_release.with_label_values(&[&*self.name, reason]).inc();
     }
 
     /// Records a batch that ended well.
     pub fn batch_done(&self, batch: &BatchObserved<'_>) {
+        let Some(waits) = &self.waits else { return };
         self.batch_rows.observe(f64::from(batch.rows));
         self.compute_duration.observe(batch.compute.as_secs_f64());
         self.useful_tokens.inc_by(batch.tokens);
@@ -123,6 +170,16 @@ impl ModelMetrics {
         for queued in batch.queued {
             self.queue_duration.observe(queued.as_secs_f64());
         }
+        let mut waits = locked(waits);
+        waits.compute.record(batch.now, batch.compute);
+        for queued in batch.queued {
+            waits.queue.record(batch.now, *queued);
+        }
+    }
+
+    /// Counts rows of one length that were computed.
+    pub fn rows_done(&self, len: u32, rows: u32) {
+        self.lengths.record(len, rows);
     }
 
     /// Counts a request against its policy's target.
@@ -142,19 +199,32 @@ impl ModelMetrics {
         &self.queue_bytes
     }
 
-    /// Recent mean of |predicted − real| / real.
-    #[must_use]
-    pub fn cost_error(&self) -> &Gauge {
-        &self.cost_error
+    /// Publishes how good the cost model is: the recent mean of |predicted − real| / real, and the share of
+    /// recent runs within its margin.
+    pub fn cost_model(&self, error: f64, coverage: Option<f64>) {
+        self.cost_error.set(error);
+        if let Some(coverage) = coverage {
+            let gauge = || self.families.cost_coverage.with_label_values(&[&*self.name]);
+            self.cost_coverage.get_or_init(gauge).set(coverage);
+        }
     }
 
     /// The handles on one device, such as `cpu` or `cuda:0`. Keep them.
     #[must_use]
     pub fn device(&self, device: &str) -> DeviceMetrics {
         let labels = [&*self.name, device];
-        DeviceMetrics {
+        let make = || DeviceMetrics {
             batches_in_flight: self.families.batches_in_flight.with_label_values(&labels),
             busy_seconds: self.families.device_busy.with_label_values(&labels),
-        }
+            shapes: self.families.shapes.with_label_values(&labels),
+            seen: Arc::default(),
+            performance: self.waits.is_some(),
+        };
+        locked(&self.devices).entry(device.into()).or_insert_with(make).clone()
     }
+}
+
+/// What a lock holds is whole whenever it is free: a panic leaves nothing half done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

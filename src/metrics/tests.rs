@@ -17,14 +17,20 @@ fn every_family_has_its_documented_name() {
         protocol: Protocol::V2,
         outcome: Outcome::Ok,
         duration: Duration::from_millis(3),
+        now: Time(1),
     });
     let (compute, queued) = (Duration::from_millis(2), &[Duration::from_millis(1); 2]);
-    model.batch_done(&BatchObserved { rows: 2, tokens: 10, padded: 16, compute, queued });
+    model.batch_done(&BatchObserved { rows: 2, tokens: 10, padded: 16, compute, queued, now: Time(1) });
     model.batch_released("full");
     model.slo(&TenantLabel::Default, SloResult::Met);
     model.queue_rows(&TenantLabel::Other).set(1);
-    model.device("cpu").batches_in_flight.set(1);
+    model.device("cpu").batch_started();
+    for shape in [(2, 8), (1, 8), (2, 8)] {
+        model.device("cpu").shape_ran(shape.0, shape.1);
+    }
+    model.cost_model(0.25, Some(0.95));
     metrics.set_policies(3, [["default", "adaptive", "abc"]]);
+    metrics.policy_reloaded(true);
     let text = text(&metrics);
     for line in [
         r#"inferneo_requests_total{model="m",outcome="ok",protocol="v2",tenant="default"} 1"#,
@@ -41,9 +47,13 @@ fn every_family_has_its_documented_name() {
         r#"inferneo_batches_in_flight{device="cpu",model="m"} 1"#,
         r#"inferneo_device_busy_seconds_total{device="cpu",model="m"} 0"#,
         r#"inferneo_slo_total{model="m",result="met",tenant="default"} 1"#,
-        r#"inferneo_cost_model_error_ratio{model="m"} 0"#,
+        r#"inferneo_shapes{device="cpu",model="m"} 2"#,
+        r#"inferneo_cost_model_error_ratio{model="m"} 0.25"#,
+        r#"inferneo_cost_model_coverage_ratio{model="m"} 0.95"#,
         "inferneo_policy_generation 3",
         r#"inferneo_policy_info{hash="abc",policy="default",strategy="adaptive"} 1"#,
+        r#"inferneo_policy_reloads_total{outcome="ok"} 1"#,
+        r#"inferneo_policy_reloads_total{outcome="failed"} 0"#,
         "inferneo_build_info{version=",
     ] {
         assert!(text.contains(line), "{line} is missing from\n{text}");
@@ -66,6 +76,55 @@ fn tenants_are_bounded() {
 }
 
 #[test]
+fn thousands_of_names_do_not_become_thousands_of_series() {
+    let metrics = Metrics::new().unwrap();
+    let model = metrics.model("m");
+    for generation in 0..20 {
+        let names: Vec<Arc<str>> = (0..500).map(|i| format!("tenant-{generation}-{i}").into()).collect();
+        metrics.set_tenants(names.clone());
+        for name in &names {
+            model.slo(&metrics.tenant_label(name), SloResult::Met);
+        }
+    }
+    let series = text(&metrics).lines().filter(|line| line.starts_with("inferneo_slo_total{")).count();
+    assert_eq!(series, MOST_TENANTS + 1);
+    // Whoever once had a label has it again.
+    metrics.set_tenants(["tenant-1-7".into(), "tenant-9-7".into()]);
+    assert_eq!(metrics.tenant_label("tenant-1-7").as_str(), "tenant-1-7");
+    assert_eq!(metrics.tenant_label("tenant-9-7").as_str(), "other");
+}
+
+#[test]
+fn without_performance_nothing_about_batches_is_kept() {
+    let metrics = Metrics::with_performance(false).unwrap();
+    let model = metrics.model("m");
+    let queued = &[Duration::from_millis(1)];
+    model.batch_done(&BatchObserved { rows: 1, tokens: 5, padded: 5, compute: queued[0], queued, now: Time(1) });
+    model.batch_released("full");
+    model.device("cpu").batch_started();
+    model.device("cpu").shape_ran(1, 5);
+    model.cost_model(0.25, Some(0.95));
+    model.queue_bytes().set(3);
+    let text = text(&metrics);
+    for family in [
+        "queue_duration",
+        "compute_duration",
+        "batch_rows",
+        "batch_release",
+        "tokens",
+        "batches_in_flight",
+        "device_busy",
+        "shapes",
+        "cost_model",
+    ] {
+        assert!(!text.contains(&format!("inferneo_{family}")), "{family} in\n{text}");
+    }
+    assert!(text.contains(r#"inferneo_queue_bytes{model="m"} 3"#));
+    assert_eq!(model.seen(Time(2), Duration::from_secs(60)).batches, None);
+    assert_eq!((model.batch_rows().count, model.computed().count), (0, 0));
+}
+
+#[test]
 fn a_request_for_no_model_is_counted_as_unknown() {
     let metrics = Metrics::new().unwrap();
     metrics.request_done(&RequestObserved {
@@ -74,6 +133,7 @@ fn a_request_for_no_model_is_counted_as_unknown() {
         protocol: Protocol::OpenAi,
         outcome: Outcome::Refused(Reason::UnknownModel),
         duration: Duration::ZERO,
+        now: Time(1),
     });
     let line = r#"inferneo_requests_total{model="unknown",outcome="unknown_model",protocol="openai",tenant="other"} 1"#;
     assert!(text(&metrics).contains(line));

@@ -24,6 +24,15 @@ impl Strategy {
     pub const ALL: [Strategy; 5] =
         [Self::Adaptive, Self::Coalescing, Self::LatencyOptimized, Self::ThroughputOptimized, Self::FixedSize];
 
+    /// Their names.
+    pub(super) const ALL_NAMES: [&str; 5] = [
+        Self::Adaptive.name(),
+        Self::Coalescing.name(),
+        Self::LatencyOptimized.name(),
+        Self::ThroughputOptimized.name(),
+        Self::FixedSize.name(),
+    ];
+
     /// The name in policy files, logs and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -140,6 +149,23 @@ pub enum OnPredictedMiss {
     Reject,
     /// Try all the same.
     Serve,
+}
+
+impl OnPredictedMiss {
+    /// Both.
+    pub(super) const ALL: [OnPredictedMiss; 2] = [Self::Reject, Self::Serve];
+
+    /// Their names.
+    pub(super) const ALL_NAMES: [&str; 2] = [Self::Reject.name(), Self::Serve.name()];
+
+    /// The name in policy files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Serve => "serve",
+        }
+    }
 }
 
 /// Limits of a model's queue.

@@ -5,17 +5,25 @@
 //! contents come in as strings.
 
 mod compiled;
+mod entry;
+mod keys;
+mod overrides;
 mod pattern;
 mod read;
 mod set;
+mod settings;
 
 #[cfg(test)]
 mod tests;
 
 pub use compiled::{BatchLimits, OnPredictedMiss, Policy, QueueLimits, Slo, Strategy};
-pub use set::PolicySet;
+pub use keys::{KEYS, Key, Kind};
+pub use overrides::Override;
+pub use set::{Origin, PolicySet};
+pub use settings::{Change, PolicyDiff, Provenance, Setting, What, diff};
 
 use crate::document::Diagnostic;
+use entry::Entry;
 
 /// One policy file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,22 +34,22 @@ pub struct Source {
     pub text: String,
 }
 
-/// Compiles a whole folder, or nothing. The built-in policy comes last: it applies where no file
-/// matches.
+/// Compiles a whole folder under these overrides, or nothing. The built-in policy applies where no
+/// file matches.
 ///
 /// # Errors
-/// All faults of all files, and every two files that match some request equally well.
-pub fn compile(sources: &[Source], generation: u64) -> Result<PolicySet, Vec<Diagnostic>> {
+/// All faults of all files, those that only an override brings about included, and every two files
+/// that match some request equally well.
+pub fn compile(sources: &[Source], overrides: &[Override], generation: u64) -> Result<PolicySet, Vec<Diagnostic>> {
     let mut sources: Vec<&Source> = sources.iter().collect();
     sources.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut faults = Vec::new();
-    let mut files = Vec::new();
-    for source in sources {
-        match read::read(source) {
-            Ok((policy, rule)) => files.push(set::File { source, policy, rule }),
+    let (mut entries, mut faults) = (Vec::new(), Vec::new());
+    for source in sources.into_iter().map(Some).chain([None]) {
+        match Entry::read(source, overrides) {
+            Ok(entry) => entries.push(entry),
             Err(more) => faults.extend(more),
         }
     }
-    faults.extend(set::ties(&files));
-    if faults.is_empty() { Ok(PolicySet::of(files, generation)) } else { Err(faults) }
+    faults.extend(set::ties(&entries));
+    if faults.is_empty() { Ok(PolicySet::of(entries, generation)) } else { Err(faults) }
 }

@@ -14,6 +14,14 @@ impl Pattern {
         if text.contains(['*', '?']) { Self::Glob(text.chars().collect()) } else { Self::Exact(text.into()) }
     }
 
+    /// Whether the whole of `name` matches.
+    pub(super) fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Exact(exact) => **exact == *name,
+            Self::Glob(glob) => matches(glob, name),
+        }
+    }
+
     /// Whether two patterns of one kind could both match some name. A name and a glob never compete:
     /// the name is more specific.
     pub(super) fn competes(&self, other: &Pattern) -> bool {

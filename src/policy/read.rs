@@ -1,21 +1,11 @@
 //! One policy file: which keys there are, what they may hold, which of them go together.
 
+use super::keys::{BATCH_ROWS, BATCH_TOKENS, KEYS, LEVELS, LONGEST_NAME, QUEUE_ROWS, SCHEMAS, SHORTEST_GOAL};
 use super::pattern::Pattern;
 use super::{BatchLimits, OnPredictedMiss, Policy, QueueLimits, Slo, Source, Strategy};
 use crate::document::{Diagnostic, Document, Located, Span, Table};
 use std::collections::BTreeSet;
 use std::time::Duration;
-
-/// Most rows of one batch.
-const MOST_ROWS: u32 = 65_536;
-/// Most tokens of one batch, and most rows of one queue.
-const MOST: u32 = 1_000_000_000;
-/// Most levels of priority.
-const MOST_LEVELS: u32 = 64;
-/// Longest name of a model or a tenant, in bytes.
-const LONGEST_NAME: usize = 256;
-/// The shortest goal that means something.
-const SHORTEST_GOAL: Duration = Duration::from_micros(1);
 
 /// The requests a file is for.
 #[derive(Debug, Clone)]
@@ -28,16 +18,64 @@ pub(super) struct Rule {
     pub(super) at: Span,
 }
 
-/// Reads one file.
-pub(super) fn read(source: &Source) -> Result<(Policy, Rule), Vec<Diagnostic>> {
+impl Rule {
+    /// Every request.
+    pub(super) const ANY: Rule = Rule { models: None, tenants: None, at: 0..0 };
+
+    /// Whether some request for this model falls under it.
+    pub(super) fn takes_model(&self, model: &str) -> bool {
+        self.models.as_ref().is_none_or(|models| models.iter().any(|pattern| pattern.matches(model)))
+    }
+
+    /// The patterns by which a request falls under it, for its model and for its tenant; `None` where
+    /// any would do.
+    pub(super) fn closest(&self, model: &str, tenant: &str) -> [Option<&Pattern>; 2] {
+        [closest(self.models.as_deref(), model), closest(self.tenants.as_deref(), tenant)]
+    }
+}
+
+/// A name goes before a glob.
+fn closest<'p>(patterns: Option<&'p [Pattern]>, name: &str) -> Option<&'p Pattern> {
+    let fitting = || patterns.into_iter().flatten().filter(|pattern| pattern.matches(name));
+    fitting().find(|pattern| matches!(pattern, Pattern::Exact(_))).or_else(|| fitting().next())
+}
+
+/// What a file says besides the policy itself.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// The requests it is for.
+    pub(super) rule: Rule,
+    /// The line of each of [`KEYS`] that it names.
+    pub(super) lines: [Option<usize>; KEYS.len()],
+}
+
+impl Written {
+    /// That of no file.
+    pub(super) const NOTHING: Written = Written { rule: Rule::ANY, lines: [None; KEYS.len()] };
+}
+
+/// Reads one file, with this strategy in place of the one it names.
+pub(super) fn read(source: &Source, instead: Option<Strategy>) -> Result<(Policy, Written), Vec<Diagnostic>> {
     let Some(stem) = stem(&source.name) else {
         let help = "letters, digits, '.', '_' and '-': the file's stem names the policy in headers and metrics";
         let message = "this file name cannot name a policy";
         return Err(vec![Diagnostic::whole(&source.name, message, Some(help.to_owned()))]);
     };
     let document = Document::parse(&source.name, &source.text);
-    let read = policy(stem, &document);
-    document.finish(read)
+    let (policy, rule) = policy(stem, &document, instead);
+    let lines = KEYS.each_ref().map(|key| document.line(key.table, key.name));
+    let read = (policy, Written { rule, lines });
+    let explain = |fault| match instead {
+        Some(strategy) => overridden(fault, strategy),
+        None => fault,
+    };
+    document.finish(read).map_err(|faults| faults.into_iter().map(explain).collect())
+}
+
+/// Says that the text does not name the strategy it is at odds with.
+fn overridden(mut fault: Diagnostic, strategy: Strategy) -> Diagnostic {
+    fault.message.push_str(&format!(" (an override makes the strategy {})", strategy.name()));
+    fault
 }
 
 /// The policy's name, which goes into headers and metrics.
@@ -48,10 +86,11 @@ fn stem(file: &str) -> Option<&str> {
     (!stem.is_empty() && stem.len() <= LONGEST_NAME && stem.bytes().all(plain)).then_some(stem)
 }
 
-fn policy(name: &str, document: &Document<'_>) -> (Policy, Rule) {
+fn policy(name: &str, document: &Document<'_>, instead: Option<Strategy>) -> (Policy, Rule) {
     let mut root = document.root();
-    root.integer("schema", 1..=1);
-    let strategy = strategy(&mut root);
+    root.u32("schema", SCHEMAS);
+    let written = strategy(&mut root);
+    let strategy = instead.or(written);
     let mut policy = Policy::preset(name, strategy.unwrap_or(Strategy::Adaptive));
     policy.dynamic_batching = root.boolean("dynamic_batching").unwrap_or(policy.dynamic_batching);
     let rule = rule(&mut root);
@@ -79,7 +118,7 @@ fn policy(name: &str, document: &Document<'_>) -> (Policy, Rule) {
 fn strategy(root: &mut Table<'_>) -> Option<Strategy> {
     let choices = Strategy::ALL.map(|strategy| (strategy.name(), strategy));
     if root.peek("strategy") == Some("custom") {
-        root.not_yet_supported_value("strategy", &Strategy::ALL.map(Strategy::name));
+        root.not_yet_supported_value("strategy", &Strategy::ALL_NAMES);
         return None;
     }
     let chosen = root.choice("strategy", &choices);
@@ -110,13 +149,13 @@ struct Sizes {
 }
 
 fn batch_limits(table: &mut Table<'_>, limits: &mut BatchLimits) -> Sizes {
-    let size = table.u32("max_batch_size", 1..=MOST_ROWS);
+    let size = table.u32("max_batch_size", BATCH_ROWS);
     limits.max_batch_size = size.unwrap_or(limits.max_batch_size);
-    if let Some(tokens) = table.u32_or_none("max_batch_tokens", 1..=MOST) {
+    if let Some(tokens) = table.u32_or_none("max_batch_tokens", BATCH_TOKENS) {
         limits.max_batch_tokens = tokens.unwrap_or(BatchLimits::NO_TOKEN_LIMIT);
     }
     limits.max_queue_delay = table.duration("max_queue_delay", Duration::ZERO).unwrap_or(limits.max_queue_delay);
-    let preferred = table.integers("preferred_batch_sizes", 1..=MOST_ROWS).unwrap_or_default();
+    let preferred = table.integers("preferred_batch_sizes", BATCH_ROWS).unwrap_or_default();
     limits.preferred_batch_sizes = preferred.iter().map(|size| size.value).collect();
     limits.preferred_batch_sizes.sort_unstable();
     limits.preferred_batch_sizes.dedup();
@@ -124,7 +163,7 @@ fn batch_limits(table: &mut Table<'_>, limits: &mut BatchLimits) -> Sizes {
 }
 
 fn slo(mut table: Table<'_>, defaults: &Slo) -> Slo {
-    let choices = [("reject", OnPredictedMiss::Reject), ("serve", OnPredictedMiss::Serve)];
+    let choices = OnPredictedMiss::ALL.map(|choice| (choice.name(), choice));
     Slo {
         target: table.duration_or_none("target", SHORTEST_GOAL).unwrap_or(defaults.target),
         deadline: table.duration_or_none("deadline", SHORTEST_GOAL).unwrap_or(defaults.deadline),
@@ -134,10 +173,10 @@ fn slo(mut table: Table<'_>, defaults: &Slo) -> Slo {
 
 /// Answers whether `max_rows` is absent or was read.
 fn queue_limits(table: &mut Table<'_>, limits: &mut QueueLimits) -> bool {
-    let rows = table.u32("max_rows", 1..=MOST);
+    let rows = table.u32("max_rows", QUEUE_ROWS);
     limits.max_rows = rows.unwrap_or(limits.max_rows);
     limits.max_bytes = table.bytes("max_bytes").unwrap_or(limits.max_bytes);
-    limits.priority_levels = table.u32("priority_levels", 1..=MOST_LEVELS).unwrap_or(limits.priority_levels);
+    limits.priority_levels = table.u32("priority_levels", LEVELS).unwrap_or(limits.priority_levels);
     rows.is_some() || !table.has("max_rows")
 }
 

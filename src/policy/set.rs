@@ -1,10 +1,11 @@
 //! All policies of a folder, and which of them a request falls under.
 
+use super::entry::Entry;
 use super::pattern::{Pattern, matches};
-use super::read::Rule;
+use super::read::{Rule, Written};
 use super::{Policy, Source, Strategy};
 use crate::document::Diagnostic;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// All policies of a folder, swapped as a whole.
@@ -13,15 +14,27 @@ pub struct PolicySet {
     /// Counts swaps, from 1.
     pub generation: u64,
     policies: Vec<Arc<Policy>>,
+    /// One for each policy.
+    origins: Vec<Origin>,
     index: Level<Level<usize>>,
+    /// The policy for what no file matches.
+    fallback: usize,
+    /// For a model with an override of its own: what stands in for which policy.
+    derived: HashMap<Box<str>, HashMap<usize, usize>>,
     names_tenants: bool,
 }
 
-/// A file that was read without fault.
-pub(super) struct File<'s> {
-    pub(super) source: &'s Source,
-    pub(super) policy: Policy,
-    pub(super) rule: Rule,
+/// Where a policy of a set comes from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The [`Source::name`] of its file; `None` for the built-in policy.
+    pub file: Option<Box<str>>,
+    /// The strategy it has without overrides.
+    pub own: Strategy,
+    /// The only model whose requests get it, where an override for that model derived it from the
+    /// policy of the same name.
+    pub model: Option<Box<str>>,
+    pub(super) written: Arc<Written>,
 }
 
 impl PolicySet {
@@ -34,33 +47,86 @@ impl PolicySet {
     /// One policy for every model and tenant.
     #[must_use]
     pub fn single(policy: Policy, generation: u64) -> Self {
-        Self { generation, policies: vec![Arc::new(policy)], index: Level::default(), names_tenants: false }
+        let written = Arc::new(Written::NOTHING);
+        let origins = vec![Origin { file: None, own: policy.strategy, model: None, written }];
+        let (index, derived) = Default::default();
+        let policies = vec![Arc::new(policy)];
+        Self { generation, policies, origins, index, fallback: 0, derived, names_tenants: false }
     }
 
-    pub(super) fn of(files: Vec<File<'_>>, generation: u64) -> Self {
-        let mut set = Self::builtin(generation);
-        let builtin = std::mem::take(&mut set.policies);
-        for (position, File { policy, rule, .. }) in files.into_iter().enumerate() {
-            set.names_tenants |= rule.tenants.is_some();
-            set.index.fill(rule.models.as_deref(), |level| {
-                level.fill(rule.tenants.as_deref(), |index| *index = position);
-            });
-            set.policies.push(Arc::new(policy));
+    /// The entries in order of their files, and last the built-in one.
+    pub(super) fn of(entries: Vec<Entry<'_>>, generation: u64) -> Self {
+        let mut set = Self { policies: Vec::new(), origins: Vec::new(), ..Self::builtin(generation) };
+        set.fallback = entries.len().saturating_sub(1);
+        let mut derived = Vec::new();
+        for (position, Entry { source, written, own, policy, derived: more }) in entries.into_iter().enumerate() {
+            if source.is_some() {
+                let rule = &written.rule;
+                set.names_tenants |= rule.tenants.is_some();
+                set.index.fill(rule.models.as_deref(), |level| {
+                    level.fill(rule.tenants.as_deref(), |index| *index = position);
+                });
+            }
+            let file = source.map(|source| source.name.as_str().into());
+            let origin = Origin { file, own, model: None, written: Arc::new(written) };
+            derived.extend(more.into_iter().map(|(model, policy)| (position, origin.clone(), model, policy)));
+            set.push(policy, origin);
         }
-        set.policies.extend(builtin);
+        for (base, origin, model, policy) in derived {
+            set.derived.entry(model.clone()).or_default().insert(base, set.policies.len());
+            set.push(policy, Origin { model: Some(model), ..origin });
+        }
         set
     }
 
-    /// The policies, in file-name order, and last the one for what no file matches.
+    fn push(&mut self, policy: Policy, origin: Origin) {
+        self.policies.push(Arc::new(policy));
+        self.origins.push(origin);
+    }
+
+    /// The policies: those of the files in order of their names, the one for what no file matches,
+    /// and those that overrides derived for single models.
     #[must_use]
     pub fn policies(&self) -> &[Arc<Policy>] {
         &self.policies
+    }
+
+    /// Where each of [`policies`](Self::policies) comes from, in the same order.
+    #[must_use]
+    pub fn origins(&self) -> &[Origin] {
+        &self.origins
     }
 
     /// The tenants that some policy names, globs aside.
     pub fn tenants(&self) -> impl Iterator<Item = &str> {
         let levels = self.index.exact.values().chain(self.index.globs.iter().map(|(_, level)| level));
         levels.chain(&self.index.any).flat_map(|level| level.exact.keys()).map(|name| &**name)
+    }
+
+    /// The indices in [`policies`](Self::policies) that some request falls under, overrides for single
+    /// models aside: some request for `model`, or with `None` any request at all.
+    #[must_use]
+    pub fn reachable(&self, model: Option<&str>) -> BTreeSet<usize> {
+        let Level { exact, globs, any } = &self.index;
+        // A closer step that takes every tenant leaves nothing to the next.
+        let steps: [Vec<&Level<usize>>; 3] = match model {
+            Some(name) => [
+                exact.get(name).into_iter().collect(),
+                globs.iter().filter(|(glob, _)| matches(glob, name)).map(|(_, level)| level).collect(),
+                any.iter().collect(),
+            ],
+            None => [exact.values().collect(), globs.iter().map(|(_, level)| level).collect(), any.iter().collect()],
+        };
+        let mut found = BTreeSet::new();
+        for (step, levels) in steps.into_iter().enumerate() {
+            found.extend(levels.iter().flat_map(|level| level.values()));
+            let every_model = model.is_some() || step == 2;
+            if every_model && levels.iter().any(|level| level.any.is_some()) {
+                return found;
+            }
+        }
+        found.insert(self.fallback);
+        found
     }
 
     /// Whether the answer of [`lookup`](Self::lookup) may depend on the tenant.
@@ -70,8 +136,8 @@ impl PolicySet {
     }
 
     /// The index in [`policies`](Self::policies) of the most specific match: by model first (a name
-    /// before a glob before none), then the same by tenant. Names cost one table look-up each, globs
-    /// are tried one by one.
+    /// before a glob before none), then the same by tenant; or what stands in for it for this model.
+    /// Names cost one table look-up each, globs are tried one by one.
     #[must_use]
     pub fn lookup(&self, model: &str, tenant: &str) -> usize {
         let by_name = || self.index.exact.get(model).and_then(|level| level.find(tenant));
@@ -80,7 +146,17 @@ impl PolicySet {
             globs.filter_map(|(_, level)| level.find(tenant)).min_by_key(|found| found.0)
         };
         let by_any = || self.index.any.as_ref().and_then(|level| level.find(tenant));
-        by_name().or_else(by_glob).or_else(by_any).map_or(self.policies.len() - 1, |found| found.1)
+        let found = by_name().or_else(by_glob).or_else(by_any).map_or(self.fallback, |found| found.1);
+        self.derived.get(model).and_then(|stands_in| stands_in.get(&found)).copied().unwrap_or(found)
+    }
+}
+
+impl Origin {
+    /// The patterns of its file by which a request falls under it: for the model and for the tenant,
+    /// `None` where the file is for any.
+    #[must_use]
+    pub fn matched(&self, model: &str, tenant: &str) -> [Option<String>; 2] {
+        self.written.rule.closest(model, tenant).map(|pattern| pattern.map(ToString::to_string))
     }
 }
 
@@ -120,6 +196,11 @@ impl<T: Default> Level<T> {
 }
 
 impl Level<usize> {
+    fn values(&self) -> impl Iterator<Item = usize> {
+        let listed = self.exact.values().chain(self.globs.iter().map(|(_, index)| index));
+        listed.chain(&self.any).copied()
+    }
+
     fn find(&self, name: &str) -> Option<(Fit, usize)> {
         let by_name = self.exact.get(name).map(|index| (Fit::Name, *index));
         let by_glob = || self.globs.iter().find(|(glob, _)| matches(glob, name)).map(|(_, index)| (Fit::Glob, *index));
@@ -131,19 +212,20 @@ impl Level<usize> {
 ///
 /// Two globs that share any name count as a tie, even where one of the files also lists that very
 /// name and would win there.
-pub(super) fn ties(files: &[File<'_>]) -> Vec<Diagnostic> {
-    let first_tie = |(position, later): (usize, &File<'_>)| {
-        let (earlier, models, tenants) = files[..position].iter().find_map(|earlier| {
-            let models = shared(earlier.rule.models.as_deref(), later.rule.models.as_deref())?;
-            let tenants = shared(earlier.rule.tenants.as_deref(), later.rule.tenants.as_deref())?;
+pub(super) fn ties(entries: &[Entry<'_>]) -> Vec<Diagnostic> {
+    let files: Vec<(&Source, &Rule)> =
+        entries.iter().filter_map(|entry| Some((entry.source?, &entry.written.rule))).collect();
+    let first_tie = |(position, (later, rule)): (usize, &(&Source, &Rule))| {
+        let (earlier, models, tenants) = files[..position].iter().find_map(|(earlier, other)| {
+            let models = shared(other.models.as_deref(), rule.models.as_deref())?;
+            let tenants = shared(other.tenants.as_deref(), rule.tenants.as_deref())?;
             Some((earlier, models, tenants))
         })?;
-        let other = &earlier.source.name;
+        let other = &earlier.name;
         let message = format!("this file and {other} match equally well: models {models}, tenants {tenants}");
         let help = "give one of them a closer [match]: a name is closer than a glob, a glob than none, and models \
                     count before tenants";
-        let Source { name, text } = later.source;
-        Some(Diagnostic::at(name, text, later.rule.at.clone(), message, Some(help.to_owned())))
+        Some(Diagnostic::at(&later.name, &later.text, rule.at.clone(), message, Some(help.to_owned())))
     };
     files.iter().enumerate().filter_map(first_tie).collect()
 }

@@ -5,17 +5,20 @@ use super::*;
 use proptest::{prop_assert_eq, proptest};
 use std::time::Duration;
 
+mod overrides;
+mod settings;
+
 fn source(name: &str, text: &str) -> Source {
     Source { name: name.to_owned(), text: text.to_owned() }
 }
 
 fn one(text: &str) -> Policy {
-    Policy::clone(&compile(&[source("p.toml", text)], 1).unwrap().policies()[0])
+    Policy::clone(&compile(&[source("p.toml", text)], &[], 1).unwrap().policies()[0])
 }
 
 fn faults(files: &[(&str, &str)]) -> Vec<String> {
     let sources: Vec<Source> = files.iter().map(|(name, text)| source(name, text)).collect();
-    compile(&sources, 1).unwrap_err().iter().map(ToString::to_string).collect()
+    compile(&sources, &[], 1).unwrap_err().iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -142,7 +145,7 @@ fn the_most_specific_file_wins_and_models_count_first() {
         ("tenant.toml", "match.tenants = [\"acme\"]"),
         ("tenantglob.toml", "match.tenants = [\"ac??\", \"x*\"]"),
     ];
-    let set = compile(&files.map(|(name, text)| source(name, text)), 7).unwrap();
+    let set = compile(&files.map(|(name, text)| source(name, text)), &[], 7).unwrap();
     let name = |model: &str, tenant: &str| set.policies()[set.lookup(model, tenant)].name.to_string();
     assert_eq!(set.generation, 7);
     assert!(set.names_tenants());
@@ -158,12 +161,12 @@ fn the_most_specific_file_wins_and_models_count_first() {
 
 #[test]
 fn the_built_in_policy_applies_where_no_file_matches() {
-    let set = compile(&[source("m.toml", "match.models = [\"m\"]")], 1).unwrap();
+    let set = compile(&[source("m.toml", "match.models = [\"m\"]")], &[], 1).unwrap();
     assert_eq!((set.lookup("m", "t"), set.lookup("n", "t"), set.policies().len()), (0, 1, 2));
     assert_eq!(*set.policies()[1], Policy::preset("default", Strategy::Adaptive));
     assert!(!set.names_tenants());
     assert_eq!(PolicySet::builtin(1).lookup("m", "t"), 0);
-    assert_eq!(compile(&[], 1).unwrap().policies().len(), 1);
+    assert_eq!(compile(&[], &[], 1).unwrap().policies().len(), 1);
 }
 
 #[test]
@@ -178,7 +181,7 @@ fn a_tie_is_told_at_the_match_of_the_later_file() {
     let files = apart.map(|rule| format!("[match]\n{rule}"));
     let names = ["b.toml", "c.toml", "d.toml", "e.toml"];
     let sources: Vec<Source> = names.iter().zip(&files).map(|(name, text)| source(name, text)).collect();
-    assert!(compile(&[&sources[..], &[source(a.0, "[match]\nmodels = [\"m*\", \"x\"]")]].concat(), 1).is_ok());
+    assert!(compile(&[&sources[..], &[source(a.0, "[match]\nmodels = [\"m*\", \"x\"]")]].concat(), &[], 1).is_ok());
 }
 
 /// Says by trying whether a glob matches.

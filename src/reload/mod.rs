@@ -1,82 +1,20 @@
-//! Policies on disk: reads a folder of them as it stands.
+//! Live policies: the folder is watched, compiled whole, and swapped.
 //!
-//! Decides which files of a folder are policies. Does not know what they may say: that is `policy`.
+//! Decides when a folder is looked at, and that a set of policies goes live as a whole or not at all.
+//! Does not know what a policy may say: that is `policy`. Nor who works under it: the one who starts
+//! this room says who is told.
 
-use crate::document::{self, Diagnostic};
-use crate::policy::Source;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+mod live;
+mod notices;
+mod overrides;
+mod read;
+mod status;
+mod watch;
+
+pub use live::Live;
+pub use read::{ReadError, read_file, read_folder};
+pub use status::{FileStatus, LastError, OverrideStatus, Status};
+pub use watch::watch;
 
 #[cfg(test)]
 mod tests;
-
-/// Why a policy file or folder could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// It is absent, forbidden, or no file.
-    #[error("cannot read {}: {source}", path.display())]
-    Unreadable {
-        /// What was to be read.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It was read and is not text.
-    #[error("{} files are not text", .0.len())]
-    NotText(Vec<Diagnostic>),
-}
-
-/// Reads the policies of a folder: its `*.toml`, in the order of their names.
-///
-/// Names that begin with a dot are passed over: a mounted `ConfigMap` keeps its versions in such
-/// folders and links to them, and editors their drafts.
-///
-/// # Errors
-/// [`ReadError::Unreadable`] at the first file that cannot be read, else [`ReadError::NotText`] with
-/// every file that is not UTF-8.
-pub fn read_folder(folder: &Path) -> Result<Vec<Source>, ReadError> {
-    let unreadable = |source| ReadError::Unreadable { path: folder.to_owned(), source };
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let name = entry.map_err(unreadable)?.file_name();
-        let shown = name.to_string_lossy();
-        if shown.ends_with(".toml") && !shown.starts_with('.') {
-            names.push(name);
-        }
-    }
-    names.sort();
-    let (mut sources, mut faults) = (Vec::new(), Vec::new());
-    for name in names {
-        match read_file(&folder.join(name)) {
-            Ok(source) => sources.push(source),
-            Err(ReadError::NotText(more)) => faults.extend(more),
-            Err(error) => return Err(error),
-        }
-    }
-    if faults.is_empty() { Ok(sources) } else { Err(ReadError::NotText(faults)) }
-}
-
-/// Reads one policy file.
-///
-/// # Errors
-/// As [`read_folder`].
-pub fn read_file(path: &Path) -> Result<Source, ReadError> {
-    let name = path.display().to_string();
-    let bytes = read_bytes(path).map_err(|source| ReadError::Unreadable { path: path.to_owned(), source })?;
-    let text = document::decode(&name, bytes).map_err(ReadError::NotText)?;
-    Ok(Source { name, text })
-}
-
-/// Reads a regular file: opening a pipe would wait for whoever writes to it.
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let kind = fs::metadata(path)?;
-    if !kind.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
-    }
-    if kind.len() > document::MAX_BYTES as u64 {
-        let message = format!("it holds {} bytes, at most {} are read", kind.len(), document::MAX_BYTES);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    fs::read(path)
-}

@@ -20,7 +20,7 @@ mod table;
 mod urgency;
 mod wish;
 
-pub use cost::CostModel;
+pub use cost::{CostModel, Point};
 pub use event::{
     Arrival, BatchOutcome, BatchReport, Dispatch, FailReason, Grid, Item, Measured, ModelLimits, Output, Reject,
     Release, WorkerState,

@@ -5,7 +5,6 @@ use std::sync::Mutex;
 
 /// Batches of exactly eight.
 const EIGHT: &str = "strategy = 'fixed_size'\n[batch]\nmax_batch_size = 8\nmax_queue_delay = '60s'";
-const ALONE: &str = "dynamic_batching = false";
 
 #[tokio::test]
 async fn one_bad_row_fails_alone_with_the_models_words_and_no_row_runs_twice() {

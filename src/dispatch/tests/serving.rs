@@ -2,8 +2,6 @@
 
 use super::*;
 
-const ALONE: &str = "dynamic_batching = false";
-
 #[tokio::test]
 async fn a_caller_that_leaves_is_never_computed() {
     let mut world = World::held(1, ALONE).await;

@@ -21,14 +21,14 @@ const CLIP: f64 = 1.5;
 
 /// What was measured of the shapes of one cell.
 #[derive(Debug, Clone, Copy, Default)]
-struct Cell {
+pub(super) struct Cell {
     /// Observations, up to a bound.
     count: f64,
     /// Nanoseconds a padded token.
-    token: f64,
+    pub(super) token: f64,
     /// The mean shape it was measured at.
-    rows: f64,
-    len: f64,
+    pub(super) rows: f64,
+    pub(super) len: f64,
 }
 
 /// Departures from the fit over the grid.
@@ -58,6 +58,15 @@ impl Cells {
 
     pub(super) fn measured(&self, rows: u32, len: u32) -> bool {
         self.cells[index(row_step(rows), len_step(len))].count > 0.0
+    }
+
+    /// At most `limit` cells with evidence, those with the most, by length and rows.
+    pub(super) fn most_measured(&self, limit: usize) -> Vec<&Cell> {
+        let mut known: Vec<&Cell> = self.known.iter().map(|&at| &self.cells[at]).collect();
+        known.sort_by(|a, b| b.count.total_cmp(&a.count));
+        known.truncate(limit);
+        known.sort_by(|a, b| a.len.total_cmp(&b.len).then(a.rows.total_cmp(&b.rows)));
+        known
     }
 
     pub(super) fn observe(&mut self, rows: u32, len: u32, took: f64) {

@@ -7,9 +7,11 @@
 
 mod cells;
 mod fit;
+mod margin;
 
-use cells::Cells;
+use cells::{Cell, Cells};
 use fit::Fit;
+use margin::Margin;
 use std::time::Duration;
 
 pub(super) use cells::ROW_STEPS;
@@ -30,6 +32,21 @@ pub struct CostModel {
     version: u32,
     since_refresh: u32,
     error: f64,
+    margin: Margin,
+    observations: u64,
+}
+
+/// One measured shape beside what is predicted of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// Rows; of several near shapes their mean.
+    pub rows: f64,
+    /// Padded length; likewise.
+    pub len: f64,
+    /// Nanoseconds that such a run is predicted to take.
+    pub predicted: f64,
+    /// Nanoseconds that such runs took of late.
+    pub measured: f64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -40,7 +57,14 @@ struct Curve {
 
 impl Default for CostModel {
     fn default() -> Self {
-        Self { by_busy: vec![Curve::default(); MAX_BUSY], version: 1, since_refresh: 0, error: 0.0 }
+        Self {
+            by_busy: vec![Curve::default(); MAX_BUSY],
+            version: 1,
+            since_refresh: 0,
+            error: 0.0,
+            margin: Margin::default(),
+            observations: 0,
+        }
     }
 }
 
@@ -66,7 +90,9 @@ impl CostModel {
             let predicted = self.predict(rows, len, busy);
             let error = (predicted - took).abs() / took;
             self.error += (error.min(4.0) - self.error) * 0.05;
+            self.margin.observe(took / predicted);
         }
+        self.observations += 1;
         let index = slot(busy);
         if !self.by_busy[index].fit.known() {
             // A first look at this load starts from what the nearest known one says.
@@ -97,6 +123,47 @@ impl CostModel {
     #[must_use]
     pub fn error_ratio(&self) -> f64 {
         self.error
+    }
+
+    /// How many runs it has learned from.
+    #[must_use]
+    pub fn observations(&self) -> u64 {
+        self.observations
+    }
+
+    /// The factor over its prediction that 95 of 100 runs are expected to stay under.
+    #[must_use]
+    pub fn margin(&self) -> f64 {
+        self.margin.factor()
+    }
+
+    /// The share of recent runs that stayed under [`margin`](Self::margin) × predicted; `None` before any.
+    #[must_use]
+    pub fn coverage_ratio(&self) -> Option<f64> {
+        self.margin.coverage()
+    }
+
+    /// The number of busy workers under which most runs were measured.
+    #[must_use]
+    pub fn usual_busy(&self) -> u32 {
+        // Of equals, the fewest.
+        let most = (0..MAX_BUSY).rev().max_by_key(|&i| self.by_busy[i].fit.seen());
+        most.map_or(1, |i| i as u32 + 1)
+    }
+
+    /// At most `limit` measured shapes, those measured most often, by length and rows; each with what
+    /// such runs took and are predicted to take while `busy` workers run. A shape not yet seen under
+    /// that load counts as it was under the nearest.
+    #[must_use]
+    pub fn points(&self, busy: u32, limit: usize) -> Vec<Point> {
+        let curve = &self.by_busy[self.nearest(busy)];
+        let point = |&Cell { token, rows, len, .. }: &Cell| Point {
+            rows,
+            len,
+            predicted: curve.predict(rows.round() as u32, len.round() as u32),
+            measured: token * rows * len,
+        };
+        curve.cells.most_measured(limit).into_iter().map(point).collect()
     }
 
     /// The coefficients (a₀ in ns, a₁ in ns a token, a₂ in ns a squared token) while `busy` workers run.

@@ -119,3 +119,25 @@ fn a_spell_of_huge_batches_does_not_spoil_the_small_ones() {
         assert!((predicted / truth(b, s) - 1.0).abs() < 0.1, "{b}x{s}: {predicted} for {}", truth(b, s));
     }
 }
+
+#[test]
+fn what_was_measured_is_shown_beside_what_is_predicted() {
+    let mut cost = CostModel::default();
+    assert_eq!((cost.points(1, 24), cost.coverage_ratio(), cost.observations()), (vec![], None, 0));
+    for _ in 0..30 {
+        for (b, s) in [(8, 8), (1, 8), (1, 256), (4, 64)] {
+            cost.observe(b, s, 2, ms(cpu(b, s)));
+        }
+    }
+    cost.observe(2, 32, 1, ms(cpu(2, 32)));
+    assert_eq!((cost.usual_busy(), cost.observations()), (2, 121));
+    let points = cost.points(2, 24);
+    let shapes: Vec<_> = points.iter().map(|p| (p.rows as u32, p.len as u32)).collect();
+    assert_eq!(shapes, [(1, 8), (8, 8), (4, 64), (1, 256)]);
+    for p in points {
+        assert!((p.measured / 1e6 / cpu(p.rows as u32, p.len as u32) - 1.0).abs() < 1e-6);
+        assert!((p.predicted / p.measured - 1.0).abs() < 0.1, "{p:?}");
+    }
+    assert_eq!(cost.points(2, 2).len(), 2);
+    assert!(cost.coverage_ratio().unwrap() > 0.9 && cost.margin() > 1.0);
+}

@@ -65,7 +65,7 @@ pub(super) fn preset(strategy: Strategy) -> Arc<PolicySet> {
 pub(super) fn policies(files: &[(&str, &str)], generation: u64) -> Arc<PolicySet> {
     let sources: Vec<Source> =
         files.iter().map(|(name, text)| Source { name: (*name).to_owned(), text: (*text).to_owned() }).collect();
-    Arc::new(compile(&sources, generation).expect("the test's policies are valid"))
+    Arc::new(compile(&sources, &[], generation).expect("the test's policies are valid"))
 }
 
 pub(super) fn row(len: u32) -> Item {

@@ -1,0 +1,149 @@
+//! A picture of the driver at one moment, for whoever asks.
+//!
+//! Decides how much of it is shown. Does not know in what form.
+
+use super::Driver;
+use super::workers::WorkerSlot;
+use crate::clock;
+use crate::sched::CostModel;
+use crate::types::{DeviceId, ModelId, WorkerId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use crate::sched::{Point, Queue};
+
+/// Most measured shapes shown of a device.
+const POINTS: usize = 24;
+
+/// The driver at one moment.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Rows waiting or running.
+    pub inflight_rows: u64,
+    /// By model.
+    pub models: BTreeMap<ModelId, ModelReport>,
+    /// By number.
+    pub workers: Vec<WorkerReport>,
+}
+
+/// One model at that moment.
+#[derive(Debug, Clone)]
+pub struct ModelReport {
+    /// What waits.
+    pub queue: Queue,
+    /// How long the request that waits longest has waited.
+    pub oldest: Option<Duration>,
+    /// Rows of each batch that runs.
+    pub running: Vec<u32>,
+    /// What was learned, by device.
+    pub costs: Vec<CostReport>,
+}
+
+/// One worker at that moment.
+#[derive(Debug, Clone)]
+pub struct WorkerReport {
+    /// Its number.
+    pub id: WorkerId,
+    /// The model whose session it owns.
+    pub model: ModelId,
+    /// Where it runs.
+    pub device: Arc<str>,
+    /// What it does.
+    pub state: WorkerDoes,
+}
+
+/// What a worker does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerDoes {
+    /// Makes or warms its session.
+    Starting,
+    /// Waits for a batch.
+    Waiting,
+    /// Runs one.
+    Running,
+    /// It is gone, and will be started again.
+    Lost,
+}
+
+/// What was learned of a model's cost on one device.
+#[derive(Debug, Clone)]
+pub struct CostReport {
+    /// The device's name.
+    pub device: Arc<str>,
+    /// Runs it was learned from.
+    pub observations: u64,
+    /// Recent mean of |predicted − real| ÷ real; `None` before there was anything to predict from.
+    pub error_ratio: Option<f64>,
+    /// Share of recent runs that took no longer than predicted × `margin`.
+    pub coverage_ratio: Option<f64>,
+    /// The factor that 95 of 100 runs are expected to stay under.
+    pub margin: f64,
+    /// Busy workers that the coefficients and points are for: the usual number.
+    pub busy: u32,
+    /// Nanoseconds a run, a token, a squared token.
+    pub coefficients: [f64; 3],
+    /// Measured shapes beside what is predicted of them.
+    pub points: Vec<Point>,
+}
+
+impl Driver {
+    /// Looks at everything, once.
+    pub(super) fn report(&self) -> Report {
+        let mut models: BTreeMap<_, _> = self.models.keys().map(|id| (*id, self.model_report(*id))).collect();
+        for ran in self.running.values() {
+            if let Some(model) = models.get_mut(&ran.dispatch.model) {
+                model.running.push(ran.dispatch.rows);
+            }
+        }
+        let now = clock::now();
+        for pending in self.pending.values().filter(|pending| pending.is_waiting()) {
+            if let Some(model) = models.get_mut(&pending.request.model.id) {
+                model.oldest = model.oldest.max(Some(now.since(pending.arrived)));
+            }
+        }
+        let mut workers: Vec<_> = self.workers.iter().map(|(id, slot)| self.worker_report(*id, slot)).collect();
+        workers.sort_by_key(|w| w.id);
+        let waiting: u64 = models.values().map(|model| u64::from(model.queue.rows)).sum();
+        let inflight_rows = waiting + self.rows_held();
+        Report { inflight_rows, models, workers }
+    }
+
+    fn model_report(&self, id: ModelId) -> ModelReport {
+        let costs = self.sched.costs(id).iter().map(|(device, cost)| CostReport::of(self.device_name(*device), cost));
+        ModelReport { queue: self.sched.queue(id), oldest: None, running: Vec::new(), costs: costs.collect() }
+    }
+
+    fn worker_report(&self, id: WorkerId, slot: &WorkerSlot) -> WorkerReport {
+        let runs = || self.running.values().any(|ran| ran.dispatch.worker == id);
+        let state = match &slot.handle {
+            None => WorkerDoes::Lost,
+            Some(_) if !slot.is_ready() => WorkerDoes::Starting,
+            Some(_) if runs() => WorkerDoes::Running,
+            Some(_) => WorkerDoes::Waiting,
+        };
+        WorkerReport { id, model: slot.plan.model.id, device: Arc::clone(&slot.device), state }
+    }
+
+    fn device_name(&self, id: DeviceId) -> Arc<str> {
+        let slot = self.workers.values().find(|slot| slot.plan.device == id);
+        slot.map_or_else(|| "unknown".into(), |slot| Arc::clone(&slot.device))
+    }
+}
+
+impl CostReport {
+    fn of(device: Arc<str>, cost: &CostModel) -> Self {
+        let busy = cost.usual_busy();
+        Self {
+            device,
+            observations: cost.observations(),
+            // The first run of all was not predicted.
+            error_ratio: (cost.observations() > 1).then(|| cost.error_ratio()),
+            coverage_ratio: cost.coverage_ratio(),
+            margin: cost.margin(),
+            busy,
+            coefficients: cost.coefficients(busy),
+            points: cost.points(busy, POINTS),
+        }
+    }
+}

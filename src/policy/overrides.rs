@@ -1,0 +1,42 @@
+//! Overrides: another strategy for files as they stand, until they change.
+//!
+//! Decides which file an override holds for and which of several wins. Does not know who set it or
+//! when: that is `reload`.
+
+use super::{Source, Strategy};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A strategy that is put in place of the files' own.
+///
+/// A file under an override is read again with its strategy replaced: the keys it names keep their
+/// values, all others default by the new strategy. The built-in policy is always under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// The only model whose requests are concerned; `None` is every model. One for a model goes
+    /// before one for every model, and a later one before an earlier one.
+    pub model: Option<Box<str>>,
+    /// The strategy.
+    pub strategy: Strategy,
+    /// The files it holds for, by [`Source::name`], with their text when it was set: it holds for a
+    /// file as long as the text is still that.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Override {
+    /// Whether it holds for a file; `None` is the built-in policy.
+    #[must_use]
+    pub fn holds_for(&self, source: Option<&Source>) -> bool {
+        source.is_none_or(|source| self.files.get(&source.name) == Some(&source.text))
+    }
+}
+
+/// The strategy that a file is to have for one model, or for every model; `None` is its own.
+pub(super) fn strategy_of(overrides: &[Override], source: Option<&Source>, model: Option<&str>) -> Option<Strategy> {
+    let in_force = |found: &&Override| found.model.as_deref() == model && found.holds_for(source);
+    overrides.iter().rev().find(in_force).map(|found| found.strategy)
+}
+
+/// The models that have an override of their own.
+pub(super) fn models(overrides: &[Override]) -> BTreeSet<&str> {
+    overrides.iter().filter_map(|found| found.model.as_deref()).collect()
+}

@@ -1,0 +1,209 @@
+//! The live policies, and the one place where they are swapped.
+//!
+//! Decides what goes live and what is said about it. The order of a swap: compile everything, tell
+//! those who work under it, then show it.
+
+use super::overrides::Standing;
+use super::read::{self, Content};
+use super::status::{LastError, Status};
+use crate::clock;
+use crate::document::Diagnostic;
+use crate::metrics::Metrics;
+use crate::policy::{self, Override, PolicySet, Source, Strategy};
+use arc_swap::ArcSwap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Most faults that one line of the log names.
+const LOGGED: usize = 10;
+
+/// The live policies. Readers never wait; one change is made at a time.
+pub struct Live {
+    folder: Option<PathBuf>,
+    metrics: Arc<Metrics>,
+    tell: Box<dyn Fn(Arc<PolicySet>) + Send + Sync>,
+    status: ArcSwap<Status>,
+    changing: Mutex<State>,
+}
+
+/// What the next change starts from.
+struct State {
+    /// What is live.
+    sources: Vec<Source>,
+    overrides: Vec<Standing>,
+    /// What the folder held when it was last read, live or refused: it is not taken up twice.
+    seen: Content,
+}
+
+/// What is to be live next.
+struct Next {
+    sources: Vec<Source>,
+    overrides: Vec<Standing>,
+    policies: Arc<PolicySet>,
+}
+
+impl Live {
+    /// Reads and compiles a folder, or without one takes the built-in policy, as generation 1. Blocks.
+    ///
+    /// # Errors
+    /// What keeps the folder from being read, or all faults in it.
+    pub fn open(folder: Option<&Path>, metrics: Arc<Metrics>) -> Result<Self, Vec<Diagnostic>> {
+        let sources = folder.map_or(Ok(Vec::new()), read::content)?;
+        let policies = Arc::new(policy::compile(&sources, &[], 1)?);
+        publish(&metrics, &policies);
+        if let Some(folder) = folder {
+            tracing::info!(folder = %folder.display(), files = sources.len(), "policies read");
+        }
+        let now = clock::date(clock::now());
+        let status = Status::of(policies, &sources, &[], |_| now);
+        Ok(Self {
+            folder: folder.map(Path::to_owned),
+            metrics,
+            tell: Box::new(drop),
+            status: ArcSwap::from_pointee(status),
+            changing: Mutex::new(State { seen: Ok(sources.clone()), sources, overrides: Vec::new() }),
+        })
+    }
+
+    /// Sets who is told of each set that goes live, before it is shown.
+    #[must_use]
+    pub fn telling(self, tell: impl Fn(Arc<PolicySet>) + Send + Sync + 'static) -> Self {
+        Self { tell: Box::new(tell), ..self }
+    }
+
+    /// What is live now.
+    #[must_use]
+    pub fn status(&self) -> Arc<Status> {
+        self.status.load_full()
+    }
+
+    /// Puts `strategy` in place of the files' own, for requests for one model or (`None`) for all, which
+    /// ends every other override. It holds for each file until that changes. Blocks.
+    ///
+    /// # Errors
+    /// The faults of files that do not go together with the strategy; nothing has changed then.
+    pub fn set_override(&self, model: Option<&str>, strategy: Strategy) -> Result<(), Vec<Diagnostic>> {
+        let mut state = self.change();
+        let made = Standing::new(model, strategy, &self.status().policies, &state.sources);
+        let mut overrides = state.overrides.clone();
+        overrides.retain(|standing| model.is_some() && standing.rule.model != made.rule.model);
+        if overrides.len() + 1 == state.overrides.len() && state.overrides.iter().any(|old| old.rule == made.rule) {
+            return Ok(());
+        }
+        overrides.push(made);
+        self.override_with(&mut state, overrides)
+    }
+
+    /// Ends the override for one model, or (`None`) every override. Blocks.
+    ///
+    /// # Errors
+    /// As [`set_override`](Self::set_override).
+    pub fn clear_overrides(&self, model: Option<&str>) -> Result<(), Vec<Diagnostic>> {
+        let mut state = self.change();
+        let mut overrides = state.overrides.clone();
+        overrides.retain(|standing| model.is_some() && standing.rule.model.as_deref() != model);
+        if overrides.len() == state.overrides.len() {
+            return Ok(());
+        }
+        self.override_with(&mut state, overrides)
+    }
+
+    /// The folder, if there is one to watch.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// Brings what is live up to the folder's state; answers whether that was at rest, its readings
+    /// `gap` apart. Blocks.
+    pub(super) fn refresh(&self, gap: Duration) -> bool {
+        let Some(folder) = &self.folder else { return true };
+        let Some(content) = read::settled(folder, gap, |content| self.change().seen == *content) else {
+            return false;
+        };
+        let mut state = self.change();
+        if state.seen != content {
+            match content.clone().and_then(|sources| self.compile(sources, state.overrides.clone())) {
+                Ok(next) => {
+                    self.metrics.policy_reloaded(true);
+                    self.go_live(&mut state, next, None);
+                }
+                Err(faults) => self.refuse(&faults),
+            }
+            state.seen = content;
+        }
+        true
+    }
+
+    fn change(&self) -> MutexGuard<'_, State> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts the live files under other overrides; a folder that is refused stays so.
+    fn override_with(&self, state: &mut State, overrides: Vec<Standing>) -> Result<(), Vec<Diagnostic>> {
+        let next = self.compile(state.sources.clone(), overrides)?;
+        self.go_live(state, next, self.status().last_error.clone());
+        Ok(())
+    }
+
+    /// Compiles what is to be live next.
+    fn compile(&self, sources: Vec<Source>, mut overrides: Vec<Standing>) -> Result<Next, Vec<Diagnostic>> {
+        let generation = self.status().generation + 1;
+        let plain = policy::compile(&sources, &[], generation)?;
+        overrides.retain_mut(|standing| standing.still_holds(&plain, &sources));
+        let rules: Vec<Override> = overrides.iter().map(|standing| standing.rule.clone()).collect();
+        let policies = Arc::new(policy::compile(&sources, &rules, generation)?);
+        Ok(Next { sources, overrides, policies })
+    }
+
+    fn go_live(&self, state: &mut State, next: Next, last_error: Option<LastError>) {
+        let Next { sources, overrides, policies } = next;
+        let old = self.status();
+        tracing::info!(generation = policies.generation, files = sources.len(), "policies live");
+        (self.tell)(Arc::clone(&policies));
+        publish(&self.metrics, &policies);
+        let now = clock::date(clock::now());
+        let loaded_at = |source: &Source| {
+            let position = state.sources.iter().position(|known| known == source);
+            position.and_then(|at| old.files.get(at)).map_or(now, |file| file.loaded_at)
+        };
+        let status = Status { last_error, ..Status::of(policies, &sources, &overrides, loaded_at) };
+        self.status.store(Arc::new(status));
+        (state.sources, state.overrides) = (sources, overrides);
+    }
+
+    fn refuse(&self, faults: &[Diagnostic]) {
+        let old = self.status();
+        let mut heads: Vec<String> = faults.iter().take(LOGGED).map(head).collect();
+        if faults.len() > LOGGED {
+            heads.push(format!("and {} more", faults.len() - LOGGED));
+        }
+        tracing::error!(generation = old.generation, "policies refused, the last good ones stay: {}", heads.join("; "));
+        self.metrics.policy_reloaded(false);
+        let text = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        let last_error = Some(LastError { text, at: clock::date(clock::now()) });
+        self.status.store(Arc::new(Status { last_error, ..Status::clone(&old) }));
+    }
+}
+
+/// A fault in one line: its place, what is wrong and what is allowed.
+fn head(fault: &Diagnostic) -> String {
+    let shown = fault.to_string();
+    let place = shown.lines().next().unwrap_or_default();
+    fault.help.as_ref().map_or_else(|| place.to_owned(), |help| format!("{place} ({help})"))
+}
+
+/// Publishes which policies are live.
+fn publish(metrics: &Metrics, policies: &PolicySet) {
+    metrics.set_tenants(policies.tenants().map(Into::into));
+    let hashes: Vec<String> = policies.policies().iter().map(|p| format!("{:016x}", p.hash())).collect();
+    let rows = policies.policies().iter().zip(&hashes);
+    metrics.set_policies(policies.generation, rows.map(|(p, hash)| [&*p.name, p.strategy.name(), hash.as_str()]));
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("folder", &self.folder).field("status", &self.status()).finish_non_exhaustive()
+    }
+}
