@@ -223,8 +223,9 @@ function drawPrediction(id, { devices, ratio, coverage, none }) {
 }
 
 function toldPoint(point, devices) {
-  const on = devices.length > 1 ? ` on ${devices[point.index].device}` : "";
-  return `${count(point.rows)} × ${count(point.len)}${on}: predicted ${milliseconds(point.predicted_ms)}, took ${milliseconds(point.measured_ms)}`;
+  const { device, busy_workers: busy } = devices[point.index];
+  const where = devices.length > 1 ? ` on ${device}${isNumber(busy) ? `, ${busy} busy` : ""}` : "";
+  return `${several(Math.round(point.rows), "row")} × ${count(point.len)}${where}: predicted ${milliseconds(point.predicted_ms)}, took ${milliseconds(point.measured_ms)}`;
 }
 
 /** The point nearest to the pointer, within 24 pixels across. */

@@ -109,11 +109,11 @@ function hear(stats) {
 function sample(model, before) {
   const { p50 = null, p95 = null, p99 = null } = model.latency_ms ?? {};
   const at = serverNow();
-  const [requests, tokens, padded] = ["total_requests", "total_tokens", "padded_tokens"].map((key) => model[key] ?? 0);
-  const grown = { requests: requests - before?.requests, tokens: tokens - before?.tokens, padded: padded - before?.padded };
+  const [answered, tokens, padded] = [model.outcomes?.ok, model.total_tokens, model.padded_tokens].map((total) => total ?? 0);
+  const grown = { answered: answered - before?.answered, tokens: tokens - before?.tokens, padded: padded - before?.padded };
   return {
-    at, requests, tokens, padded,
-    rps: before && grown.requests >= 0 ? grown.requests / ((at - before.at) / SECOND) : null,
+    at, answered, tokens, padded,
+    rps: before && grown.answered >= 0 ? grown.answered / ((at - before.at) / SECOND) : null,
     p50_ms: p50,
     p95_ms: p95,
     p99_ms: p99,
@@ -140,6 +140,8 @@ function series(name, key) {
   const end = moment(world.history?.now) ?? -Infinity;
   const step = (world.history?.step_seconds ?? 2) * SECOND;
   const points = past.map((value, index) => [end - (past.length - 1 - index) * step, isNumber(value) ? value : null]);
+  // Percentiles of /stats are of a longer time than those of the history: they would bend its line.
+  if (past.length > 0 && key.endsWith("_ms")) return points;
   const begin = past.length > 0 ? end : -Infinity;
   const later = (world.samples.get(name) ?? []).filter(({ at }) => at > begin);
   return points.concat(later.map((each) => [each.at, isNumber(each[key]) ? each[key] : null]));

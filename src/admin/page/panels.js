@@ -77,7 +77,7 @@ function showFigures(model) {
 function showTimeCharts(name) {
   const line = (key, called, look) => ({ name: called, look, points: series(name, key) });
   const none = world.stats.features?.performance_monitoring === false ? "not recorded: performance monitoring is off" : "no requests in ten minutes";
-  drawLines("throughput", { lines: [line("rps", "requests a second", "line")], format: short, area: true, none });
+  drawLines("throughput", { lines: [line("rps", "answers a second", "line")], format: short, area: true, none });
   drawLines("latency", { lines: [line("p50_ms", "p50", "line thin"), line("p95_ms", "p95", "line dashed"), line("p99_ms", "p99", "line strong")], format: milliseconds, none });
   drawLines("queue", { lines: [line("queue_depth", "rows waiting", "line")], format: count, axis: short, most: 4, area: true, none: "no rows waited in ten minutes" });
   drawLines("efficiency", { lines: [line("padding_efficiency", "padding efficiency", "line")], format: percent, most: 1, none });

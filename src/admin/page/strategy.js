@@ -56,11 +56,13 @@ function askToSwitch(model, strategy, changed) {
 }
 
 function askToRemove(model, changed) {
+  // Without a model the program ends them all.
+  const gone = model === EVERY_MODEL ? list(world.stats?.policy?.overrides).map((override) => whom(override?.model)) : [model];
   ask({
-    title: `Remove the override of ${whom(model)}?`,
+    title: `Remove the override of ${listed(gone, 6)}?`,
     text: ["From the next batch on, the policy files decide again. Waiting requests stay in the queue; none is lost."],
-    confirm: "Remove the override",
-    done: `The override of ${whom(model)} is removed.`,
+    confirm: gone.length > 1 ? "Remove these overrides" : "Remove the override",
+    done: `The override of ${listed(gone, 6)} is removed.`,
     act: () => read(model === EVERY_MODEL ? "strategy" : `strategy?model=${encodeURIComponent(model)}`, { method: "DELETE" }),
     changed,
   });

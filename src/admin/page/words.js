@@ -66,7 +66,7 @@ function troubles() {
   for (const name of Object.keys(stats.models ?? {})) found.push(...overload(name), ...refused(name));
   for (const device of list(stats.devices)) {
     const gone = device?.workers - device?.ready;
-    if (gone > 0) found.push({ level: "warn", word: "Workers missing", text: `${gone} of ${several(device.workers, "worker")} on ${device.name} not ready.` });
+    if (gone > 0 && stats.ready !== false) found.push({ level: "warn", word: "Workers missing", text: `${gone} of ${several(device.workers, "worker")} on ${device.name} not ready.` });
   }
   const ranks = ["bad", "warn", "wait"];
   return found.sort((a, b) => ranks.indexOf(a.level) - ranks.indexOf(b.level));
