@@ -1,6 +1,6 @@
 //! Whether the program wants traffic.
 //!
-//! Decides the answer of every readiness probe: all models ready, no drain begun. Knows no protocol.
+//! Decides the answer of every readiness probe: all models ready and well, no drain begun. Knows no protocol.
 
 use crate::model::{Model, ModelState, Registry};
 use std::sync::Arc;
@@ -31,16 +31,26 @@ impl Readiness {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// The models that cannot answer now, with their states.
+    /// The models that are not ready, and why.
     #[must_use]
-    pub fn missing(&self) -> Vec<(Arc<Model>, ModelState)> {
-        let state = |m: &Arc<Model>| (Arc::clone(m), m.state());
-        self.registry.list().iter().map(state).filter(|(_, s)| *s != ModelState::Ready).collect()
+    pub fn missing(&self) -> Vec<(Arc<Model>, String)> {
+        let why = |model: &Arc<Model>| Some((Arc::clone(model), why_not(model)?));
+        self.registry.list().iter().filter_map(why).collect()
     }
 
     /// Whether traffic is wanted.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.is_draining() && self.registry.list().iter().all(|m| m.state() == ModelState::Ready)
+        !self.is_draining() && self.missing().is_empty()
+    }
+}
+
+/// Why a model is not ready, for operators; `None` if it is.
+#[must_use]
+pub fn why_not(model: &Model) -> Option<String> {
+    match model.state() {
+        ModelState::Loading => Some("loading".to_owned()),
+        ModelState::Failed => Some("failed".to_owned()),
+        ModelState::Ready => model.ailment().map(|why| why.to_string()),
     }
 }

@@ -5,7 +5,7 @@
 use crate::dispatch::Handle;
 use crate::error::{Error, Reason};
 use crate::metrics::Metrics;
-use crate::model::{ModelState, Registry};
+use crate::model::Registry;
 use crate::readiness::Readiness;
 use crate::reload::Live;
 use crate::types::Time;
@@ -16,7 +16,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use http::{Method, StatusCode, Uri, header};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::future::{Future, IntoFuture};
 use std::io;
 use std::sync::Arc;
@@ -26,6 +25,7 @@ mod decisions;
 mod history;
 mod page;
 mod policies;
+mod probes;
 mod stats;
 
 pub use history::History;
@@ -60,8 +60,8 @@ impl Admin {
         Router::new()
             .route("/", get(page::page))
             .route("/metrics", get(metrics))
-            .route("/livez", get(async || "ok\n"))
-            .route("/readyz", get(readyz))
+            .route("/livez", get(probes::livez))
+            .route("/readyz", get(probes::readyz))
             .route("/policies", get(policies::show))
             .route("/strategy", put(policies::set).delete(policies::clear).layer(DefaultBodyLimit::max(MOST_BODY)))
             .route("/stats", get(stats::stats))
@@ -98,34 +98,6 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     match admin.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)], Body::from(text)).into_response(),
         Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {e}\n")).into_response(),
-    }
-}
-
-/// What `/readyz` says: enough for an operator to see what is missing.
-#[derive(Serialize)]
-struct Ready {
-    ready: bool,
-    draining: bool,
-    missing: BTreeMap<String, &'static str>,
-}
-
-async fn readyz(State(admin): State<Admin>) -> Response {
-    let draining = admin.readiness.is_draining();
-    let missing: BTreeMap<_, _> =
-        admin.readiness.missing().into_iter().map(|(model, state)| (model.name.to_string(), word(state))).collect();
-    let ready = !draining && missing.is_empty();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    match serde_json::to_string(&Ready { ready, draining, missing }) {
-        Ok(json) => (status, [(header::CONTENT_TYPE, "application/json")], json).into_response(),
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-    }
-}
-
-fn word(state: ModelState) -> &'static str {
-    match state {
-        ModelState::Loading => "loading",
-        ModelState::Ready => "ready",
-        ModelState::Failed => "failed",
     }
 }
 

@@ -4,11 +4,11 @@
 
 use super::decisions::{date, ms};
 use super::policies::Shown as Policies;
-use super::{Admin, json, word};
+use super::{Admin, json};
 use crate::clock;
 use crate::dispatch::{CostReport, ModelReport, Report, WorkerDoes, WorkerReport};
 use crate::metrics::{BatchesSeen, Bucket, MINUTE, Percentiles};
-use crate::model::Model;
+use crate::model::{Model, ModelState};
 use crate::policy::PolicySet;
 use axum::extract::State;
 use axum::response::Response;
@@ -39,6 +39,7 @@ struct Features {
 #[derive(Serialize)]
 struct ModelStats<'a> {
     state: &'static str,
+    ailment: Option<String>,
     strategy: &'static str,
     device: Option<&'a str>,
     workers: usize,
@@ -155,6 +156,7 @@ impl<'a> ModelStats<'a> {
         let answered = seen.outcomes.get("ok").copied().unwrap_or_default();
         Self {
             state: word(model.state()),
+            ailment: model.ailment().map(|why| why.to_string()),
             strategy: usual.strategy.name(),
             device: workers.first().map(|w| &*w.device),
             workers: workers.len(),
@@ -235,6 +237,14 @@ fn devices(workers: &[WorkerReport]) -> Vec<DeviceStats<'_>> {
 
 fn buckets(buckets: &[Bucket]) -> Vec<BucketStats> {
     buckets.iter().map(|&Bucket { le, count }| BucketStats { le, count }).collect()
+}
+
+fn word(state: ModelState) -> &'static str {
+    match state {
+        ModelState::Loading => "loading",
+        ModelState::Ready => "ready",
+        ModelState::Failed => "failed",
+    }
 }
 
 /// `None` of nothing.

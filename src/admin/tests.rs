@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock;
 use crate::dispatch::Driver;
-use crate::model::{Model, ModelSpec, Registry, Task};
+use crate::model::{Model, ModelSpec, ModelState, Registry, Task};
 use crate::types::ModelId;
 use http::Request;
 use http_body_util::BodyExt;
@@ -60,6 +60,12 @@ async fn readyz_says_what_is_missing_until_all_are_ready() {
     assert_eq!(body, r#"{"ready":false,"draining":false,"missing":{"b":"loading"}}"#);
     b.set_state(ModelState::Ready);
     assert_eq!(call(&admin, "/readyz").await.0, 200);
+    a.set_ailment(Some("canary failed: no".to_owned()));
+    let (status, body) = call(&admin, "/readyz").await;
+    assert_eq!(status, 503);
+    assert_eq!(body, r#"{"ready":false,"draining":false,"missing":{"a":"canary failed: no"}}"#);
+    a.set_ailment(None);
+    assert_eq!(call(&admin, "/readyz").await.0, 200);
     admin.readiness.drain();
     let (status, body) = call(&admin, "/readyz").await;
     assert_eq!(status, 503);
@@ -105,4 +111,30 @@ async fn a_wrong_method_is_told_which_are_right() {
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, r#"{"error":"method POST is not allowed here","reason":"invalid_request"}"#);
     }
+}
+
+#[tokio::test]
+async fn stats_are_valid_without_traffic_and_without_a_driver() {
+    let admin = admin(vec![model("a")]);
+    let (status, body) = call(&admin, "/stats").await;
+    assert_eq!(status, 200);
+    let stats: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (&stats["ready"], &stats["draining"], &stats["inflight_rows"]),
+        (&false.into(), &false.into(), &0.into())
+    );
+    assert_eq!(stats["features"]["performance_monitoring"], true);
+    assert_eq!((&stats["policy"]["generation"], stats["devices"].as_array().unwrap().len()), (&1.into(), 0));
+    let a = &stats["models"]["a"];
+    assert_eq!((&a["state"], &a["strategy"], &a["workers"]), (&"loading".into(), &"adaptive".into(), &0.into()));
+    for zero in ["total_requests", "total_rows", "total_tokens", "padded_tokens", "queue_depth", "current_batch_size"] {
+        assert_eq!(a[zero], 0, "{zero}");
+    }
+    for null in ["device", "padding_efficiency", "success_rate", "avg_batch_size", "cost_model", "last_used"] {
+        assert!(a.get(null).is_some_and(serde_json::Value::is_null), "{null}: {body}");
+    }
+    assert!(a["latency_ms"]["p99"].is_null() && a["queue_ms"]["p50"].is_null() && a["throughput_rps"] == 0.0);
+    let (status, body) = call(&admin, "/stats/history").await;
+    assert_eq!(status, 200);
+    assert!(body.starts_with(r#"{"step_seconds":2,"now":""#) && body.contains(r#""rps":[]"#), "{body}");
 }

@@ -110,7 +110,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let listener = bind("listen", config.listen).await?;
     let admin_listener = bind("admin_listen", config.admin_listen).await?;
     let taken = [local(&listener)?, local(&admin_listener)?];
-    let (driver, handle, live) = drive(live, plans, Arc::clone(&metrics))?;
+    let (driver, handle, live) = drive(&config, live, plans, Arc::clone(&metrics))?;
     let (stop, stopped) = watch::channel(false);
     let admin = Admin {
         metrics: Arc::clone(&metrics),
@@ -164,9 +164,18 @@ async fn load_models(config: &Config, signals: &mut Signals) -> Result<Option<lo
 }
 
 /// Starts the driver under the live policies, and has it told of those to come.
-fn drive(live: Live, plans: Vec<WorkerPlan>, metrics: Arc<Metrics>) -> Result<(Driver, Handle, Arc<Live>), AppError> {
+fn drive(
+    config: &Config,
+    live: Live,
+    plans: Vec<WorkerPlan>,
+    metrics: Arc<Metrics>,
+) -> Result<(Driver, Handle, Arc<Live>), AppError> {
     let policies = Arc::clone(&live.status().policies);
-    let (driver, handle) = Driver::start(policies, plans, metrics).map_err(AppError::system("starting a worker"))?;
+    let (mut driver, handle) =
+        Driver::start(policies, plans, metrics).map_err(AppError::system("starting a worker"))?;
+    if config.monitoring.health_checks {
+        driver.check_health();
+    }
     let driven = handle.clone();
     let live = live.telling(move |policies| driven.set_policies(policies));
     Ok((driver, handle, Arc::new(live)))

@@ -38,6 +38,10 @@ impl Driver {
                 slot.metrics.shape_ran(dispatch.rows, dispatch.padded_len);
             }
         }
+        let model = dispatch.model;
+        if outcome == BatchOutcome::Ok {
+            self.batch_ran(model);
+        }
         let now = clock::now();
         self.sched.handle_batch_done(&BatchReport { batch: job.batch, compute: job.compute, outcome }, now);
         if outcome != BatchOutcome::DeviceLost {

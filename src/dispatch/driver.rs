@@ -1,6 +1,7 @@
 //! The driver: feeds events to the scheduler and carries out what it decides.
 
 use super::decisions::{Decisions, Member};
+use super::health::{self, Checks};
 use super::pending::{Pending, item};
 use super::workers::{WorkerPlan, WorkerSlot};
 use super::{ARRIVALS, Arriving, Control, Gate, Handle, refusal};
@@ -43,7 +44,9 @@ pub struct Driver {
     pub(super) workers: HashMap<WorkerId, WorkerSlot>,
     pub(super) pending: HashMap<RequestId, Pending>,
     pub(super) running: HashMap<BatchId, InFlight>,
-    draining: bool,
+    /// `None`: nobody looks after the models' health.
+    pub(super) checks: Option<Checks>,
+    pub(super) draining: bool,
 }
 
 impl Driver {
@@ -81,6 +84,7 @@ impl Driver {
             workers: HashMap::new(),
             pending: HashMap::new(),
             running: HashMap::new(),
+            checks: None,
             draining: false,
         };
         for plan in plans {
@@ -98,6 +102,7 @@ impl Driver {
             let due = tokio::time::sleep_until(clock::deadline(timer.unwrap_or_default()));
             tokio::select! {
                 biased;
+                () = health::due(self.checks.as_ref()) => self.look(),
                 _ = self.control.recv_many(&mut told, EVENTS) => {}
                 n = self.arrivals.recv_many(&mut arrived, EVENTS), if open => {
                     // Every handle is gone: nobody is left to serve.

@@ -7,6 +7,7 @@ mod decisions;
 mod deliver;
 mod driver;
 mod gate;
+mod health;
 mod pending;
 mod refusal;
 mod report;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 mod failing;
+mod health;
 mod serving;
 mod telling;
 

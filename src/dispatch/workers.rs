@@ -98,13 +98,19 @@ impl Driver {
         match event {
             WorkerEvent::Ready { samples, .. } => self.worker_ready(id, &samples),
             WorkerEvent::Done(job) => return self.batch_done(job),
-            WorkerEvent::Probed { ok: true, .. } => {
-                self.sched.handle_worker(id, WorkerState::Proved, clock::now());
-            }
-            WorkerEvent::Probed { ok: false, .. } => self.worker_lost(id, "it fails even on a made-up row"),
+            WorkerEvent::Probed { failure, .. } => self.probed(id, failure.as_deref()),
             WorkerEvent::Lost { message, .. } => self.worker_lost(id, &message),
         }
         None
+    }
+
+    /// A made-up row was run: as a canary, or because the worker is suspect.
+    fn probed(&mut self, id: WorkerId, failure: Option<&str>) {
+        match failure {
+            _ if self.canary_ended(id, failure) => {}
+            None => self.sched.handle_worker(id, WorkerState::Proved, clock::now()),
+            Some(words) => self.worker_lost(id, &format!("it fails even on a made-up row: {words}")),
+        }
     }
 
     fn worker_ready(&mut self, id: WorkerId, samples: &[Sample]) {
@@ -117,11 +123,15 @@ impl Driver {
         }
         self.sched.handle_worker(id, WorkerState::Ready, now);
         let model = Arc::clone(&slot.plan.model);
+        if !samples.is_empty() {
+            self.made_up_ran(model.id);
+        }
         self.judge(&model);
     }
 
     /// Takes a worker out of service and has it started again after a while.
     pub(super) fn worker_lost(&mut self, id: WorkerId, message: &str) {
+        self.canary_ended(id, Some(message));
         let Some(slot) = self.workers.get_mut(&id) else { return };
         (slot.ready, slot.handle) = (false, None);
         let after = (RESTART * 2_u32.saturating_pow(slot.losses.min(16))).min(LONGEST_RESTART);
@@ -160,7 +170,7 @@ impl Driver {
         }
     }
 
-    /// Lets a worker prove itself that failed on everything of late.
+    /// Lets a worker prove itself by a made-up row.
     pub(super) fn probe(&self, worker: WorkerId) {
         if let Some(handle) = self.workers.get(&worker).and_then(|w| w.handle.as_ref()) {
             handle.probe();

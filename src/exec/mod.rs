@@ -30,6 +30,7 @@ pub use differ::{Difference, Differences, differences};
 pub use fake::{Fake, FakeRun, Script};
 pub use onnx::{OnnxBackend, probe};
 pub use runtime::{Runtime, RuntimeError};
+pub use synthetic::is_sound;
 pub use telemetry::disable_telemetry;
 pub use warmup::{WarmUp, first_run, warm_up};
 pub use worker::{WorkerConfig, WorkerHandle, spawn};
@@ -70,8 +71,8 @@ pub enum WorkerEvent {
     Probed {
         /// Who.
         worker: WorkerId,
-        /// Whether it ran well, or nothing could be made up for this model.
-        ok: bool,
+        /// What went wrong; `None` where it ran well, or nothing could be made up for this model.
+        failure: Option<String>,
     },
     /// The worker could not start or its thread ended.
     Lost {

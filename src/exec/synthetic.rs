@@ -4,7 +4,7 @@
 
 use super::warmup::Cell;
 use super::{Failure, Job, JobItem, block};
-use crate::model::{Datatype, Dim, Model, Task, TensorSpec, TextInput};
+use crate::model::{Datatype, Dim, Model, ModelSpec, Task, TensorSpec, TextInput};
 use crate::request::{InferRequest, Payload, Tensor, TensorItem, Tokens, Want, push_element};
 use crate::types::{BatchId, Priority, ShapeClass};
 use half::{bf16, f16};
@@ -25,6 +25,16 @@ pub(super) fn warm_up(model: &Arc<Model>, cell: Cell) -> Result<Job, Failure> {
         Task::Tensors => everything(model),
     };
     Ok(batch(model, cell.len, items, want))
+}
+
+/// Whether what is made up for a model is sure to be input it can run on: its sizes are known, and
+/// nothing depends on the words of a string.
+#[must_use]
+pub fn is_sound(spec: &ModelSpec) -> bool {
+    let known = |input: &TensorSpec| {
+        input.datatype != Datatype::Bytes && !input.dims.iter().any(|dim| matches!(dim, Dim::Free(_)))
+    };
+    spec.inputs.iter().all(known)
 }
 
 /// All outputs, in the model's order.

@@ -140,8 +140,8 @@ fn serve(
         let job = match order {
             Order::Run(job) => job,
             Order::Probe => {
-                let ok = engine.probe()?;
-                events(WorkerEvent::Probed { worker, ok });
+                let failure = engine.probe()?;
+                events(WorkerEvent::Probed { worker, failure });
                 continue;
             }
         };
@@ -185,19 +185,17 @@ impl Engine {
         Ok(samples)
     }
 
-    /// Runs a made-up row; false if the model fails on it.
+    /// Runs a made-up row; answers what the model fails on it with, if it does.
     ///
     /// # Errors
     /// When the device is gone.
-    fn probe(&mut self) -> Result<bool, Failure> {
-        let Ok(job) = synthetic::warm_up(&self.model, Cell { rows: 1, len: PROBE_LEN }) else { return Ok(true) };
+    fn probe(&mut self) -> Result<Option<String>, Failure> {
+        let len = self.model.spec.max_length.unwrap_or(PROBE_LEN).clamp(1, PROBE_LEN);
+        let Ok(job) = synthetic::warm_up(&self.model, Cell { rows: 1, len }) else { return Ok(None) };
         match self.run(&job).result {
-            Ok(_) => Ok(true),
+            Ok(_) => Ok(None),
             Err(failure @ Failure::DeviceLost(_)) => Err(failure),
-            Err(failure) => {
-                tracing::warn!(model = %self.model.name, "a made-up row fails: {failure}");
-                Ok(false)
-            }
+            Err(failure) => Ok(Some(failure.to_string())),
         }
     }
 

@@ -187,6 +187,12 @@ impl ModelMetrics {
         self.families.slo.with_label_values(&[&*self.name, tenant.as_str(), result.label()]).inc();
     }
 
+    /// Counts a canary.
+    pub fn health_check(&self, ok: bool) {
+        let outcome = if ok { "ok" } else { "failed" };
+        self.families.health_checks.with_label_values(&[&*self.name, outcome]).inc();
+    }
+
     /// Rows of one tenant waiting. Keep the handle.
     #[must_use]
     pub fn queue_rows(&self, tenant: &TenantLabel) -> IntGauge {

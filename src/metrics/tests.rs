@@ -7,9 +7,8 @@ fn text(metrics: &Metrics) -> String {
     String::from_utf8(metrics.text().unwrap()).unwrap()
 }
 
-#[test]
-fn every_family_has_its_documented_name() {
-    let metrics = Metrics::new().unwrap();
+/// Records one of everything, of a model `m`.
+fn everything(metrics: &Metrics) {
     let model = metrics.model("m");
     metrics.request_done(&RequestObserved {
         model: Some(&model),
@@ -31,6 +30,12 @@ fn every_family_has_its_documented_name() {
     model.cost_model(0.25, Some(0.95));
     metrics.set_policies(3, [["default", "adaptive", "abc"]]);
     metrics.policy_reloaded(true);
+}
+
+#[test]
+fn every_family_has_its_documented_name() {
+    let metrics = Metrics::new().unwrap();
+    everything(&metrics);
     let text = text(&metrics);
     for line in [
         r#"inferneo_requests_total{model="m",outcome="ok",protocol="v2",tenant="default"} 1"#,

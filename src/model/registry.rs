@@ -3,7 +3,7 @@
 use super::ModelSpec;
 use crate::text::Tokenizer;
 use crate::types::ModelId;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -21,6 +21,7 @@ pub struct Model {
     /// Unix seconds of loading.
     pub created: u64,
     state: AtomicU8,
+    ailment: ArcSwapOption<String>,
 }
 
 /// Where a model is in its life.
@@ -39,7 +40,8 @@ impl Model {
     /// Builds a model in state [`ModelState::Loading`].
     #[must_use]
     pub fn new(id: ModelId, name: &str, spec: ModelSpec, tokenizer: Option<Tokenizer>, created: u64) -> Self {
-        Self { id, name: name.into(), spec, tokenizer, created, state: AtomicU8::new(0) }
+        let (state, ailment) = (AtomicU8::new(0), ArcSwapOption::empty());
+        Self { id, name: name.into(), spec, tokenizer, created, state, ailment }
     }
 
     /// Where it is in its life.
@@ -55,6 +57,18 @@ impl Model {
     /// Moves it to `state`.
     pub fn set_state(&self, state: ModelState) {
         self.state.store(state as u8, Ordering::Release);
+    }
+
+    /// Why its answers are not to be counted on though it has sessions; `None` while it is well. Requests
+    /// that come all the same are still tried.
+    #[must_use]
+    pub fn ailment(&self) -> Option<Arc<String>> {
+        self.ailment.load_full()
+    }
+
+    /// Says what it suffers from, or that it is well again.
+    pub fn set_ailment(&self, why: Option<String>) {
+        self.ailment.store(why.map(Arc::new));
     }
 }
 

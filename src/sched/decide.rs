@@ -7,7 +7,7 @@ use super::scheduler::Scheduler;
 use super::strategy::Rule;
 use super::table::Status;
 use super::wish::{View, Wish};
-use crate::types::{BatchId, DeviceId, ModelId, Time};
+use crate::types::{BatchId, DeviceId, ModelId, Time, WorkerId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,15 @@ impl Scheduler {
     fn free_worker(&self, id: ModelId) -> Option<Worker> {
         let free = self.workers.iter().filter(|w| w.model == id && w.ready);
         free.min_by_key(|w| (self.busy_on(w.device), w.id)).copied()
+    }
+
+    /// Hands out a free worker of the model for something else than a batch, the next after `last` in
+    /// turn. It gets no batch before it is told to be ready.
+    pub fn lend(&mut self, model: ModelId, last: Option<WorkerId>) -> Option<WorkerId> {
+        let free = self.workers.iter_mut().filter(|w| w.model == model && w.ready);
+        let next = free.min_by_key(|w| (Some(w.id) <= last, w.id))?;
+        next.ready = false;
+        Some(next.id)
     }
 
     /// Batches that run on a device.

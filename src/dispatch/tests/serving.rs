@@ -93,6 +93,27 @@ async fn policies_change_under_load_and_nothing_is_lost() {
 }
 
 #[tokio::test]
+async fn once_batching_is_off_what_waited_for_company_runs_alone_and_at_once() {
+    let mut world = World::held(2, "strategy = 'throughput_optimized'\n[batch]\nmax_queue_delay = '10s'").await;
+    let asked = [world.ask(&[&[1]]), world.ask(&[&[2]]), world.ask(&[&[3]])];
+    world.rows(3).await;
+    assert!(world.runs.try_recv().is_err());
+    let off = "dynamic_batching = false\nstrategy = 'throughput_optimized'\n[batch]\nmax_queue_delay = '10s'";
+    world.handle.set_policies(policies(off, 2));
+    for _ in 0..3 {
+        let run = world.next_run().await;
+        assert_eq!(run.heads().len(), 1);
+        run.end(Ok(()));
+    }
+    for (task, value) in asked.into_iter().zip([1.0, 2.0, 3.0]) {
+        let reply = task.await.unwrap().unwrap();
+        assert_eq!((reply.batch.rows, reply.batch.generation), (1, 2));
+        assert!(reply.timing.queue < Duration::from_secs(5), "{:?}", reply.timing);
+        assert_eq!(values(reply), [value]);
+    }
+}
+
+#[tokio::test]
 async fn overload_and_size_are_refused_with_their_reasons() {
     let mut world =
         World::held(1, "dynamic_batching = false\n[batch]\nmax_batch_tokens = 4\n[queue]\nmax_rows = 2").await;

@@ -42,6 +42,7 @@ pub(super) async fn index(State(front): State<Arc<Front>>, body: Bytes) -> Resul
 
 fn entry(model: &Model) -> Entry<'_> {
     let (state, reason) = match model.state() {
+        ModelState::Ready if model.ailment().is_some() => ("UNAVAILABLE", "not well"),
         ModelState::Loading => ("LOADING", ""),
         ModelState::Ready => ("READY", ""),
         ModelState::Failed => ("UNAVAILABLE", "no device left"),

@@ -6,6 +6,7 @@ use crate::error::{Error, Reason};
 use crate::front::pool::{INLINE_TENSORS, INLINE_TEXT};
 use crate::front::{Front, body, layers, respond};
 use crate::model::{Model, ModelState};
+use crate::readiness;
 use crate::request::{InferReply, InferRequest};
 use axum::Router;
 use axum::extract::rejection::PathRejection;
@@ -79,6 +80,9 @@ async fn model_ready(State(front): State<Arc<Front>>, Named(model): Named) -> Re
     check_state(&model)?;
     if front.readiness.is_draining() {
         return Err(Error::new(Reason::Draining, "shutting down"));
+    }
+    if readiness::why_not(&model).is_some() {
+        return Err(Error::new(Reason::NotReady, format!("model `{}` is not ready", &*model.name)));
     }
     respond::json(&Ready { name: &model.name, ready: true })
 }

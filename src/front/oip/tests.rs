@@ -69,6 +69,17 @@ async fn models_that_are_not_ready_are_refused_everywhere() {
         }
     }
     model.set_state(ModelState::Ready);
+    // An unwell model is not ready, but what comes all the same is tried.
+    model.set_ailment(Some("canary failed".to_owned()));
+    for path in ["/v2/models/two/ready", "/v2/health/ready"] {
+        world.get(path).await.refusal(503, "not_ready");
+    }
+    infer(&world, "two", json!({})).await.refusal(400, "invalid_request");
+    let index = world.post("/v2/repository/index", String::new()).await.json();
+    let two = json!({"name": "two", "version": "1", "state": "UNAVAILABLE", "reason": "not well"});
+    assert!(index.as_array().is_some_and(|all| all.contains(&two)), "{index}");
+    model.set_ailment(None);
+    assert_eq!(world.get("/v2/models/two/ready").await.status, 200);
     world.readiness.drain();
     world.get("/v2/health/ready").await.refusal(503, "draining");
     world.get("/v2/models/two/ready").await.refusal(503, "draining");
