@@ -33,7 +33,7 @@ pageTest("before any traffic it says so", () => ({ stats: stats() }), async (pag
   await shows(page, "#headline", "No requests at the moment");
   await shows(page, "#decision-list", "No batch yet.");
   await shows(page, "#throughput", "0");
-  await shows(page, "#latency", "no requests in ten minutes");
+  await shows(page, "#latency", "no requests of late");
   await shows(page, "#cost", "nothing learned yet");
   await shows(page, "#gpus", "None reported.");
   assert.equal(await page.locator("text=/NaN|undefined|null|Infinity/").count(), 0);
@@ -87,7 +87,10 @@ pageTest("a policy error is shown as it is, and goes with its cause", busy, asyn
 pageTest("states are told in words", () => ({ stats: stats({ a: idleModel(), b: { ...idleModel(), state: "loading" } }, { ready: false }) }), async (page, { answers }) => {
   await shows(page, "#headline", "Loadingb is loading. 1 model of 2 ready.");
   answers.stats.models.b.state = "failed";
-  await shows(page, "#headline", "Not readyb failed. 1 model of 2 ready.");
+  await shows(page, "#headline", "Not readyb has failed. 1 model of 2 ready.");
+  answers.stats.models.b = { ...idleModel(), ailment: "canary failed: no memory" };
+  await shows(page, "#headline", "Not readyb is unwell. 1 model of 2 ready.");
+  await shows(page, "#problems pre", "canary failed: no memory");
   answers.stats = { ...stats(), ready: false, draining: true, inflight_rows: 12 };
   await shows(page, "#headline", "DrainingNo new requests are taken; 12 rows still in flight.");
   answers.stats = stats({ minilm: idleModel() }, { devices: [{ name: "cpu", workers: 2, ready: 1, running: 0, busy_ratio: null }] });

@@ -72,31 +72,37 @@ function nothing(drawing, size, text) {
   drawing.append(label(MARGIN.left + inner(size).wide / 2, size.height / 2, text));
 }
 
-/** Lines over the last ten minutes: `lines` are `{name, look, points}`, drawn in order. */
-function drawLines(id, { lines, format, axis = format, most = 0, area = false, none }) {
+/** How many minutes a chart covers: ten, or fewer where not even half of them are known. */
+function spanOf(points) {
+  const known = serverNow() - (points[0]?.[0] ?? -Infinity);
+  return [2, 4].find((minutes) => known <= minutes * MINUTE) ?? SPAN / MINUTE;
+}
+
+/** Lines over the last minutes: `lines` are `{name, look, points}`, drawn in order. */
+function drawLines(id, shown) {
+  const { span, lines, format, axis = format, most = 0, area = false, none } = shown;
   const end = serverNow();
-  const begin = end - SPAN;
+  const begin = end - span * MINUTE;
   const known = lines.map((line) => line.points.filter(([at, value]) => value !== null && at >= begin));
-  const redraw = () => drawLines(id, { lines, format, axis, most, area, none });
   const { plot, values, size } = canvas(id, (to) => {
     readAt = moved(to, inner(size), begin, end);
-    redraw();
+    drawLines(id, shown);
   });
   const marks = ticks(Math.max(most, ...known.flat().map(([, value]) => value), 0));
   const { drawing, y } = frame(size, marks, axis);
   const { left, wide, bottom } = inner(size);
-  const x = (at) => left + ((at - begin) / SPAN) * wide;
-  for (const minutes of [10, 5, 0]) {
-    drawing.append(label(x(end - minutes * MINUTE), size.height - 6, minutes ? `−${minutes} min` : "now", minutes === 10 ? "start" : minutes ? "middle" : "end"));
+  const x = (at) => left + ((at - begin) / (end - begin)) * wide;
+  for (const minutes of [span, span / 2, 0]) {
+    drawing.append(label(x(end - minutes * MINUTE), size.height - 6, minutes ? `−${minutes} min` : "now", minutes === span ? "start" : minutes ? "middle" : "end"));
   }
   for (const { look, points } of lines) {
-    const shown = points.filter(([at]) => at >= begin);
-    if (area) drawing.append(svg("path", { class: "area", d: outline(shown, x, y, y(0)) }));
-    drawing.append(svg("path", { class: look, d: outline(shown, x, y) }));
+    const recent = points.filter(([at]) => at >= begin);
+    if (area) drawing.append(svg("path", { class: "area", d: outline(recent, x, y, y(0)) }));
+    drawing.append(svg("path", { class: look, d: outline(recent, x, y) }));
   }
   const empty = known.every((points) => points.length === 0);
   if (empty) nothing(drawing, size, none);
-  if (readAt !== null && !empty) drawing.append(svg("line", { class: "cursor", x1: x(readAt), x2: x(readAt), y1: MARGIN.top, y2: bottom }));
+  if (readAt !== null && readAt >= begin && !empty) drawing.append(svg("line", { class: "cursor", x1: x(readAt), x2: x(readAt), y1: MARGIN.top, y2: bottom }));
   tell(values, readAt !== null, readAt === null ? null : node("span", { class: "entry when" }, clock(readAt)),
     lines.map((line) => entry(lines.length > 1 ? line.look : null, lines.length > 1 ? line.name : "", format(valueAt(line.points, readAt)))));
   plot.setAttribute("aria-label", empty ? none : lines.map((line, index) => summary(line, known[index], format)).join("; "));
@@ -106,7 +112,7 @@ function drawLines(id, { lines, format, axis = format, most = 0, area = false, n
 /** Where the reading goes: to the pointer, a step on, or back to the newest. */
 function moved(to, { left, wide }, begin, end) {
   if (to === null) return null;
-  const wanted = to.steps ? (readAt ?? end) + to.steps * 10 * SECOND : begin + ((to.x - left) / wide) * SPAN;
+  const wanted = to.steps ? (readAt ?? end) + to.steps * 10 * SECOND : begin + ((to.x - left) / wide) * (end - begin);
   return wanted >= end ? null : Math.max(begin, wanted);
 }
 
@@ -120,7 +126,7 @@ function valueAt(points, at) {
 function summary({ name, points }, known, format) {
   const highest = known.reduce((best, point) => (best === null || point[1] > best[1] ? point : best), null);
   const now = `${name}: ${format(points.at(-1)?.[1])} now`;
-  return highest ? `${now}, at most ${format(highest[1])} at ${clock(highest[0])} within ten minutes` : now;
+  return highest ? `${now}, at most ${format(highest[1])} at ${clock(highest[0])}` : now;
 }
 
 /** A path through the known points; a gap where values are missing. With a floor, the area down to it. */
@@ -216,7 +222,7 @@ function drawPrediction(id, { devices, ratio, coverage, none }) {
   if (points.length === 0) nothing(drawing, size, none);
   const chosen = points[plot.chosen];
   const error = isNumber(ratio) ? `off by ${percent(ratio)} of late` : "error not known yet";
-  const covered = isNumber(coverage) ? `${percent(coverage)} covered` : "";
+  const covered = isNumber(coverage) ? `${percent(coverage)} within its margin` : "";
   tell(values, Boolean(chosen), entry(null, "", chosen ? toldPoint(chosen, devices) : error), chosen || !covered ? null : entry(null, "", covered));
   plot.setAttribute("aria-label", points.length > 0 ? `${[error, covered].filter(Boolean).join(", ")}. ${several(points.length, "shape")}. Use the arrow keys for each.` : none);
   put(plot, drawing);

@@ -81,7 +81,8 @@ function clockOfDay(value, now) {
 /** "12 s ago". */
 function ago(value, now) {
   const time = moment(value);
-  return time === null ? UNKNOWN : `${duration((now - time) / 1000)} ago`;
+  if (time === null) return UNKNOWN;
+  return now - time < 2000 ? "just now" : `${duration((now - time) / 1000)} ago`;
 }
 
 /** "a, b and 3 more". */

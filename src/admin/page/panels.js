@@ -30,7 +30,7 @@ function announceChange(text) {
 
 const announce = (text) => say(byId("announcement"), text);
 
-const STATES = { ready: "good", loading: "wait", failed: "bad" };
+const STATES = { ready: "good", loading: "wait", failed: "bad", unwell: "bad" };
 
 function showModels(names, selected) {
   byId("models").hidden = names.length < 2;
@@ -39,7 +39,7 @@ function showModels(names, selected) {
     const model = world.stats.models[name] ?? {};
     return node("tr", { class: name === selected ? "selected" : null },
       node("th", { scope: "row" }, node("button", { type: "button", "data-model": name, "aria-pressed": String(name === selected) }, name)),
-      node("td", null, sign(STATES[model.state] ?? "warn"), " ", model.state ?? "unknown"),
+      node("td", null, sign(STATES[conditionOf(model)] ?? "warn"), " ", conditionOf(model)),
       ...[short(model.throughput_rps), milliseconds(model.latency_ms?.p99), count(model.queue_depth)].map((text) => node("td", { class: "number" }, text)));
   }));
 }
@@ -49,7 +49,7 @@ function showModel(name) {
   byId("model").hidden = !model;
   if (!model) return;
   say(byId("model-title"), name);
-  const about = [model.state, model.strategy, model.device && `on ${model.device}`, isNumber(model.workers) && several(model.workers, "worker"), model.last_used ? `last used ${ago(model.last_used, serverNow())}` : "not used yet"];
+  const about = [conditionOf(model), model.strategy, model.device && `on ${model.device}`, isNumber(model.workers) && several(model.workers, "worker"), model.last_used ? `last used ${ago(model.last_used, serverNow())}` : "not used yet"];
   say(byId("model-about"), about.filter(Boolean).join(" · "));
   showFigures(model);
   showTimeCharts(name);
@@ -61,14 +61,15 @@ function showModel(name) {
 }
 
 function showFigures(model) {
-  const waits = isNumber(model.oldest_wait_ms) && model.queue_depth > 0 ? `oldest waits ${milliseconds(model.oldest_wait_ms)}` : isNumber(model.queue_bytes) ? bytes(model.queue_bytes) : "";
+  const oldest = isNumber(model.oldest_wait_ms) ? `oldest waits ${milliseconds(model.oldest_wait_ms)}` : bytes(model.queue_bytes);
+  const waits = model.queue_depth > 0 ? oldest : "nothing waits";
   const running = model.current_batch_size > 0 ? `${several(model.current_batch_size, "row")} running` : "none running";
   const figures = [
     ["Requests/s", short(model.throughput_rps), `${short(model.total_requests)} since the start`],
     ["p99", milliseconds(model.latency_ms?.p99), `p50 ${milliseconds(model.latency_ms?.p50)}, p95 ${milliseconds(model.latency_ms?.p95)}`],
     ["Waiting", count(model.queue_depth), waits],
     ["Rows a batch", short(model.avg_batch_size), running],
-    ["Padding efficiency", percent(model.padding_efficiency), `${short(model.total_tokens)} tokens asked for`],
+    ["Padding efficiency", percent(model.padding_efficiency), `${short(model.total_tokens)} tokens`],
     ["Answered", percent(model.success_rate), `${short(model.total_rows)} rows`],
   ];
   put(byId("figures"), figures.map(([name, value, more]) => node("div", null, node("dt", null, name), node("dd", null, node("b", null, value), node("span", null, more)))));
@@ -76,15 +77,16 @@ function showFigures(model) {
 
 function showTimeCharts(name) {
   const line = (key, called, look) => ({ name: called, look, points: series(name, key) });
-  const none = world.stats.features?.performance_monitoring === false ? "not recorded: performance monitoring is off" : "no requests in ten minutes";
-  drawLines("throughput", { lines: [line("rps", "answers a second", "line")], format: short, area: true, none });
-  drawLines("latency", { lines: [line("p50_ms", "p50", "line thin"), line("p95_ms", "p95", "line dashed"), line("p99_ms", "p99", "line strong")], format: milliseconds, none });
-  drawLines("queue", { lines: [line("queue_depth", "rows waiting", "line")], format: count, axis: short, most: 4, area: true, none: "no rows waited in ten minutes" });
-  drawLines("efficiency", { lines: [line("padding_efficiency", "padding efficiency", "line")], format: percent, most: 1, none });
+  const span = spanOf(series(name, "queue_depth"));
+  const none = world.stats.features?.performance_monitoring === false ? "not recorded: performance monitoring is off" : "no requests of late";
+  drawLines("throughput", { span, lines: [line("rps", "answers a second", "line")], format: short, area: true, none });
+  drawLines("latency", { span, lines: [line("p50_ms", "p50", "line thin"), line("p95_ms", "p95", "line dashed"), line("p99_ms", "p99", "line strong")], format: milliseconds, none });
+  drawLines("queue", { span, lines: [line("queue_depth", "rows waiting", "line")], format: count, axis: short, most: 4, area: true, none: "not known yet" });
+  drawLines("efficiency", { span, lines: [line("padding_efficiency", "padding efficiency", "line")], format: percent, most: 1, none });
 }
 
 function showTimes(model) {
-  const rows = [["whole", model.latency_ms], ["waiting", model.queue_ms], ["computing", model.compute_ms]];
+  const rows = [["in all", model.latency_ms], ["waiting", model.queue_ms], ["computing", model.compute_ms]];
   put(byId("time-rows"), rows.map(([name, times]) => node("tr", null, node("th", { scope: "row" }, name),
     ["p50", "p95", "p99"].map((key) => node("td", { class: "number" }, milliseconds(times?.[key]))))));
   const outcomes = Object.entries(model.outcomes ?? {}).sort((a, b) => b[1] - a[1]);

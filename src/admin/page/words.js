@@ -4,7 +4,7 @@
 const CALLERS = new Set(["invalid_request", "unsupported", "unauthenticated", "forbidden", "unknown_model", "not_found", "too_large", "rate_limited", "cancelled"]);
 
 /** The state as `{level, word, text}`: one word, then why. */
-function headline(troubles) {
+function headline(found) {
   const { stats, unreachable } = world;
   if (unreachable) {
     return { level: "bad", word: "Unreachable", text: stats ? "What follows is the last that was heard." : "Nothing was heard from the program yet." };
@@ -12,26 +12,26 @@ function headline(troubles) {
   if (!stats) return { level: "wait", word: "Asking…", text: "" };
   if (stats.draining) return { level: "warn", word: "Draining", text: `No new requests are taken; ${several(stats.inflight_rows ?? 0, "row")} still in flight.` };
   const models = Object.entries(stats.models ?? {});
-  const missing = models.filter(([, model]) => model?.state !== "ready");
-  const of = (state) => missing.filter(([, model]) => model?.state === state).map(([name]) => name);
+  const missing = models.filter(([, model]) => conditionOf(model) !== "ready");
   if (missing.length > 0 || stats.ready === false) {
-    const failed = of("failed");
-    const loading = of("loading");
-    const others = missing.map(([name]) => name).filter((name) => !failed.includes(name) && !loading.includes(name));
-    const why = [
-      failed.length > 0 && `${listed(failed)} failed`,
-      loading.length > 0 && `${listed(loading)} ${loading.length > 1 ? "are" : "is"} loading`,
-      others.length > 0 && `${listed(others)} not ready`,
-    ].filter(Boolean);
+    const conditions = [...new Set(missing.map(([, model]) => conditionOf(model)))];
+    const why = conditions.map((condition) => {
+      const names = missing.filter(([, model]) => conditionOf(model) === condition).map(([name]) => name);
+      const [one, many] = condition === "failed" ? ["has", "have"] : ["is", "are"];
+      return `${listed(names)} ${names.length > 1 ? many : one} ${condition}`;
+    });
     const text = `${why.join("; ") || "every model is loaded, but the program does not want traffic"}. ${several(models.length - missing.length, "model")} of ${models.length} ready.`;
-    return failed.length === 0 && loading.length > 0
+    return conditions.join() === "loading"
       ? { level: "wait", word: "Loading", text }
       : { level: "bad", word: "Not ready", text };
   }
   const text = models.length === 0 ? "No model is served here." : flow(models.map(([name]) => name));
-  if (troubles.some(({ level }) => level !== "wait")) return { level: "warn", word: "Ready, with trouble", text };
+  if (found.some(({ level }) => level !== "wait")) return { level: "warn", word: "Ready, with trouble", text };
   return { level: "good", word: "Ready", text };
 }
+
+/** A model's condition in one word: its state, or "unwell" where its health check found something. */
+const conditionOf = (model) => (model?.ailment && model.state === "ready" ? "unwell" : (model?.state ?? "unknown"));
 
 /** "412 requests a second, nothing refused in the last minute." */
 function flow(names) {
@@ -62,6 +62,9 @@ function troubles() {
   if (policy?.last_error) {
     const when = policy.last_error_at ? ` (${clockOfDay(policy.last_error_at, serverNow())}, ${ago(policy.last_error_at, serverNow())})` : "";
     found.push({ level: "warn", word: "Policy error", text: `The last change was not taken${when}; generation ${count(policy.generation)} stays in force.`, verbatim: policy.last_error });
+  }
+  for (const [name, model] of Object.entries(stats.models ?? {})) {
+    if (model?.ailment) found.push({ level: "bad", word: "Unwell", text: `${name}, by its health check:`, verbatim: model.ailment });
   }
   for (const name of Object.keys(stats.models ?? {})) found.push(...overload(name), ...refused(name));
   for (const device of list(stats.devices)) {
