@@ -1,4 +1,4 @@
-# `make help` lists what there is. What is fetched goes to .cache/, what is built to target/.
+# `make help` lists what there is. What is fetched goes to .cache/ (and tests/page/node_modules/), what is built to target/.
 
 PYTHON ?= python3
 CARGO ?= cargo
@@ -11,6 +11,7 @@ TEXTS ?=
 LISTEN ?= 127.0.0.1:8080
 
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/inferneo
+DEBUG_BINARY := $(or $(CARGO_TARGET_DIR),target)/debug/inferneo
 MODEL := .cache/models/minilm
 LIBRARY := .cache/onnxruntime/libonnxruntime.so
 STEP := @scripts/step
@@ -19,10 +20,10 @@ STEP := @scripts/step
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo run test lint bench clean need-rust need-python
+.PHONY: help setup build demo run test page-test lint bench clean need-rust need-python
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: need-python ## Fetches ONNX Runtime and the MiniLM model into .cache/ (once)
 	$(STEP) "setup" $(PYTHON) scripts/setup.py
@@ -43,7 +44,12 @@ test: need-rust setup ## Everything CI runs: format, lints, the core alone, all 
 	$(STEP) "lints" $(CARGO) clippy --locked --all-targets -- -D warnings
 	$(STEP) "the core alone" $(CARGO) test --locked --no-default-features --lib --test tidy
 	$(STEP) "all tests" $(CARGO) test --locked
+	$(STEP) "live page" scripts/page-test --or-skip $(DEBUG_BINARY)
 	$(STEP) "documentation" env RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+page-test: need-rust setup ## The live page in a real Chromium; needs node 18 and chromium
+	$(STEP) "build" $(CARGO) build --locked
+	$(STEP) "live page" scripts/page-test $(DEBUG_BINARY)
 
 lint: need-rust ## Format, lints, documentation; licences too where cargo-deny is installed
 	$(STEP) "format" $(CARGO) fmt --check
@@ -58,7 +64,7 @@ bench: setup build ## Prints the ratios over the baselines (TEXTS=file), and the
 	$(STEP) "scheduler" $(CARGO) bench --locked --no-default-features --bench sched
 
 clean: ## Removes what was built and fetched
-	rm -rf target .cache
+	rm -rf target .cache tests/page/node_modules
 
 need-rust:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it with rustup (https://rustup.rs), then run make again." >&2; exit 1; }

@@ -42,7 +42,7 @@ fn files() -> Vec<File> {
             let path: PathBuf = entry.unwrap().path();
             let relative = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
             let built = matches!(relative.as_str(), ".git" | ".cache" | "target" | "fuzz/target" | "fuzz/Cargo.lock");
-            if built || relative.ends_with("__pycache__") {
+            if built || relative.ends_with("__pycache__") || relative.ends_with("node_modules") {
                 continue;
             }
             if path.is_dir() {

@@ -4,6 +4,7 @@
 
 mod decisions;
 mod history;
+mod page;
 mod policies;
 mod probes;
 mod serve;
@@ -53,6 +54,7 @@ impl Admin {
     /// The routes.
     pub fn router(self) -> Router {
         Router::new()
+            .route("/", get(page::page))
             .route("/metrics", get(metrics))
             .route("/livez", get(probes::livez))
             .route("/readyz", get(probes::readyz))
