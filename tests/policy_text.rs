@@ -1,16 +1,11 @@
 //! The shipped policy files compile and say what they do, and no text breaks the compiler.
 
-use inferneo::document::Diagnostic;
-use inferneo::policy::{self, Policy, Source, Strategy};
-use proptest::prelude::{Just, prop_oneof};
-use proptest::strategy::Strategy as _;
-use proptest::test_runner::TestCaseError;
-use proptest::{prop_assert, proptest};
+use inferneo::policy::{self, KEYS, Kind, Policy, Source, Strategy};
 use std::fs;
 use std::path::Path;
 
-/// Starts a terminal's control sequence.
-const ESCAPE: char = '\u{1b}';
+#[path = "policy_text/any_text.rs"]
+mod any_text;
 
 /// The shipped files, by strategy.
 fn shipped() -> Vec<(Strategy, Source)> {
@@ -46,13 +41,14 @@ fn examples(page: &str) -> Vec<Source> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
     let text = fs::read_to_string(path).expect("the page is part of the project");
     let blocks = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let policies = blocks.filter(|block| block.contains("strategy ="));
+    // The page on policies shows faults in files of this folder.
+    let policies = blocks.filter(|block| block.contains("strategy =") && !block.contains("# broken/"));
     policies.map(|block| Source { name: "example.toml".into(), text: block.to_owned() }).collect()
 }
 
 #[test]
 fn the_examples_of_the_documentation_compile() {
-    for page in ["README.md", "docs/interface.md"] {
+    for page in ["README.md", "docs/interface.md", "docs/policies.md"] {
         let examples = examples(page);
         assert!(!examples.is_empty(), "{page} shows no policy");
         for example in examples {
@@ -61,116 +57,76 @@ fn the_examples_of_the_documentation_compile() {
     }
 }
 
-/// Every fault must point into its file.
-fn points_into(text: &str, faults: &[Diagnostic]) -> bool {
-    faults.iter().filter_map(|fault| fault.place.as_ref()).all(|place| {
-        let line = text.strip_prefix('\u{feff}').unwrap_or(text).split('\n').nth(place.line - 1);
-        line.is_some_and(|line| place.column <= line.chars().count() + 1 && place.indent <= place.shown.chars().count())
-    })
+#[test]
+fn what_a_shipped_policy_suggests_in_a_comment_can_be_set() {
+    for (_, Source { name, text }) in shipped() {
+        let mut suggested = 0;
+        let lines = text.lines().map(|line| match line.strip_prefix("# ") {
+            Some(setting)
+                if setting.starts_with('[') || setting.split_once('=').is_some_and(|(key, _)| is_key(key)) =>
+            {
+                suggested += 1;
+                setting
+            }
+            _ => line,
+        });
+        let text = lines.collect::<Vec<_>>().join("\n");
+        assert!(suggested >= 3, "{name}");
+        policy::compile(&[Source { name, text }], &[], 1).unwrap();
+    }
 }
 
-/// Compiles a text alone and beside a file for everything, and checks whatever comes of it.
-fn check(text: String) -> Result<(), TestCaseError> {
-    let other = Source { name: "a.toml".into(), text: String::new() };
-    let sources = [Source { name: "p.toml".into(), text }, other];
-    for folder in [&sources[..1], &sources[..]] {
-        match policy::compile(folder, &[], 1) {
-            Ok(set) => prop_assert!(set.lookup("minilm", "acme") < set.policies().len()),
-            Err(faults) => {
-                let escapes = faults.iter().any(|fault| fault.to_string().contains(ESCAPE));
-                prop_assert!(!faults.is_empty() && !escapes, "{faults:#?}");
-                prop_assert!(points_into(&sources[0].text, &faults), "{faults:#?}");
-            }
+fn is_key(text: &str) -> bool {
+    KEYS.iter().any(|key| key.name == text.trim())
+}
+
+#[test]
+fn editors_find_the_schema_of_each_shipped_policy() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (_, Source { name, text }) in shipped() {
+        let path = text.lines().next().and_then(|line| line.strip_prefix("#:schema ")).unwrap();
+        assert!(root.join("policies").join(path).is_file(), "{name}: {path}");
+    }
+}
+
+/// The cells of a table's rows, by their first; backticks and quotes aside.
+fn rows(page: &str) -> Vec<Vec<String>> {
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect("the page is part of the project");
+    let cell = |cell: &str| cell.replace(['`', '"'], "").trim().to_owned();
+    text.lines().filter_map(|line| line.strip_prefix("| ")).map(|row| row.split('|').map(cell).collect()).collect()
+}
+
+#[test]
+fn the_page_on_policies_lists_every_key_with_its_default_and_range() {
+    let rows = rows("docs/policies.md");
+    for key in &KEYS {
+        let path = key.path();
+        let row =
+            rows.iter().find(|row| row[0] == path && row.len() == 5).unwrap_or_else(|| panic!("{path} is not listed"));
+        let default = key.default(Strategy::Adaptive).map_or("any".to_owned(), |value| value.replace('"', ""));
+        assert_eq!(row[1], if key.by_strategy { "by strategy" } else { &default }, "{path}");
+        if let Kind::Integer(range) | Kind::IntegerOrNone(range) = &key.kind {
+            let bounds = [range.start(), range.end()].map(ToString::to_string);
+            assert!(
+                bounds.iter().all(|bound| row[2].split([' ', ',']).any(|word| word == bound)),
+                "{path}: {}",
+                row[2]
+            );
         }
     }
-    Ok(())
 }
 
-/// Words and marks of policies; the more often one stands here, the more often it is drawn.
-const WORDS: [&str; 56] = [
-    "schema",
-    "strategy",
-    "[match]",
-    "[batch]",
-    "[slo]",
-    "[queue]",
-    "[reuse]",
-    "[tenancy]",
-    "[[batch]]",
-    "models",
-    "tenants",
-    "max_batch_size",
-    "max_batch_tokens",
-    "max_queue_delay",
-    "preferred_batch_sizes",
-    "target",
-    "max_rows",
-    "max_bytes",
-    "identical",
-    "=",
-    "=",
-    "=",
-    "=",
-    "\n",
-    "\n",
-    "\n",
-    "\r\n",
-    ".",
-    ",",
-    "[",
-    "]",
-    "{",
-    "}",
-    "1",
-    "0",
-    "-7",
-    "1e9",
-    "99999999999999999999",
-    "nan",
-    "true",
-    "\"5ms\"",
-    "\"none\"",
-    "\"64MiB\"",
-    "\"adaptive\"",
-    "\"custom\"",
-    "\"m*\"",
-    "'''",
-    "\"\"\"",
-    "\"",
-    "#",
-    "\\u0000",
-    "é",
-    "\u{feff}",
-    "\u{1b}",
-    "\t",
-    "2024-01-01T00:00:00Z",
-];
-
-/// Text that looks like a policy more often than chance would have it.
-fn policy_like() -> impl proptest::strategy::Strategy<Value = String> {
-    let piece = prop_oneof![8 => proptest::sample::select(WORDS.to_vec()), 1 => Just(" ")];
-    proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
-}
-
-proptest! {
-    #[test]
-    fn any_text_is_a_policy_or_a_fault(text in "\\PC{0,200}|[\\x00-\\x7f]{0,200}") {
-        check(text)?;
-    }
-
-    #[test]
-    fn any_pieces_of_policies_are_a_policy_or_a_fault(text in policy_like()) {
-        check(text)?;
-    }
-
-    #[test]
-    fn a_damaged_policy_is_a_policy_or_a_fault(
-        which in 0..5usize, from in 0..4000usize, length in 0..12usize, patch in "[\\x00-\\x7fé\u{feff}]{0,6}"
-    ) {
-        let mut text = shipped()[which].1.text.clone();
-        let from = text.floor_char_boundary(from.min(text.len()));
-        let to = text.floor_char_boundary((from + length).min(text.len()));
-        text.replace_range(from..to, &patch);
-        check(text)?;
+#[test]
+fn the_page_on_policies_lists_the_defaults_of_each_strategy() {
+    let rows = rows("docs/policies.md");
+    let head = rows.iter().find(|row| row[0] == "strategy" && row.iter().any(|cell| cell == "max_batch_size")).unwrap();
+    for key in KEYS.iter().filter(|key| key.by_strategy) {
+        let column = head.iter().position(|cell| cell == key.name).unwrap();
+        for strategy in Strategy::ALL {
+            let row = rows.iter().find(|row| row[0] == strategy.name() && row.len() == head.len()).unwrap();
+            let default = key.default(strategy).unwrap().replace('"', "");
+            assert_eq!(row[column].split(',').next(), Some(&*default), "{} of {}", key.name, strategy.name());
+        }
     }
 }

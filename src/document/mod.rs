@@ -25,6 +25,7 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Place, Span};
 pub use table::{Located, Table};
+pub use value::{BYTE_UNITS, DURATION_UNITS, LONGEST_DURATION, MOST_BYTES};
 pub use value::{bytes_as_text, duration, duration_as_text, nearest, quote};
 
 use diagnostic::Lines;

@@ -5,14 +5,14 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 /// Longest duration that is accepted.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+pub const LONGEST_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 /// Most bytes that are accepted.
-const MOST_BYTES: u64 = 1 << 40;
+pub const MOST_BYTES: u64 = 1 << 40;
 /// Longest part of a value that is quoted, in characters.
 const QUOTED: usize = 40;
 
 /// Units of a duration, in nanoseconds.
-const DURATION_UNITS: [(&str, u64); 7] = [
+pub const DURATION_UNITS: [(&str, u64); 7] = [
     ("ns", 1),
     ("us", 1_000),
     ("µs", 1_000),
@@ -23,7 +23,7 @@ const DURATION_UNITS: [(&str, u64); 7] = [
 ];
 
 /// Units of a size, in bytes.
-const BYTE_UNITS: [(&str, u64); 9] = [
+pub const BYTE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
     ("kB", 1_000),
     ("KB", 1_000),
@@ -106,7 +106,7 @@ pub(super) fn number(value: &DeValue<'_>) -> Option<f64> {
 #[must_use]
 pub fn duration(text: &str, least: Duration) -> Option<Duration> {
     let nanoseconds = quantity(text, &DURATION_UNITS)?;
-    Some(Duration::from_nanos(nanoseconds)).filter(|duration| (least..=LONGEST).contains(duration))
+    Some(Duration::from_nanos(nanoseconds)).filter(|duration| (least..=LONGEST_DURATION).contains(duration))
 }
 
 pub(super) fn bytes(value: &DeValue<'_>) -> Option<u64> {

@@ -45,6 +45,20 @@ impl Strategy {
         }
     }
 
+    /// What it does, in one sentence.
+    #[must_use]
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Adaptive => "Learns when batching pays, and never holds a row back while a worker is free.",
+            Self::Coalescing => "Groups by length, the most urgent first, and waits up to the delay for company.",
+            Self::LatencyOptimized => "The most urgent first, in batches that are predicted to be short; never waits.",
+            Self::ThroughputOptimized => {
+                "Most useful tokens a second, and waits up to the delay to fill large batches."
+            }
+            Self::FixedSize => "Arrival order, exactly max_batch_size rows or what is there after the delay.",
+        }
+    }
+
     /// The strategy with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

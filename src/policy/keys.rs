@@ -22,7 +22,7 @@ pub(super) const LEVELS: RangeInclusive<u32> = 1..=64;
 /// The shortest goal that means something.
 pub(super) const SHORTEST_GOAL: Duration = Duration::from_micros(1);
 /// Longest name of a model or a tenant, in bytes.
-pub(super) const LONGEST_NAME: usize = 256;
+pub const LONGEST_NAME: usize = 256;
 
 /// A key of a policy file.
 #[derive(Debug)]
@@ -95,6 +95,15 @@ impl Key {
         self
     }
 }
+
+/// The tables and what they are for.
+pub static TABLES: [(&str, &str); 5] = [
+    ("match", "The requests this file is for; without it, whatever no other file matches. The closest match wins."),
+    ("batch", "Limits of one batch."),
+    ("slo", "Latency goals."),
+    ("queue", "Limits of what waits for the model."),
+    ("reuse", "What is not computed twice."),
+];
 
 /// All keys, in the order in which a file is best written.
 pub static KEYS: [Key; 16] = [

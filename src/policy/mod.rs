@@ -17,7 +17,7 @@ mod settings;
 mod tests;
 
 pub use compiled::{BatchLimits, OnPredictedMiss, Policy, QueueLimits, Slo, Strategy};
-pub use keys::{KEYS, Key, Kind};
+pub use keys::{KEYS, Key, Kind, LONGEST_NAME, TABLES};
 pub use overrides::Override;
 pub use set::{Origin, PolicySet};
 pub use settings::{Change, PolicyDiff, Provenance, Setting, What, diff};

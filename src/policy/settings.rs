@@ -48,12 +48,18 @@ impl PolicySet {
         KEYS.iter().zip(origin.written.lines).map(setting).collect()
     }
 
-    /// The policies by name, and the model that one is derived for.
-    fn by_name(&self) -> BTreeMap<(&str, Option<&str>), usize> {
-        let names = self.policies().iter().zip(self.origins());
-        names.map(|(policy, origin)| (&*policy.name, origin.model.as_deref())).zip(0..).collect()
+    /// The policies by what they are told as. A file may have the name of the built-in policy.
+    fn by_name(&self) -> BTreeMap<Name<'_>, usize> {
+        let policies = self.policies().iter().zip(self.origins());
+        policies
+            .map(|(policy, origin)| (&*policy.name, origin.model.as_deref(), origin.file.is_none()))
+            .zip(0..)
+            .collect()
     }
 }
+
+/// A policy's name, the model it is derived for, and whether it is the built-in one.
+type Name<'s> = (&'s str, Option<&'s str>, bool);
 
 /// What changed from one set of policies to another; displays one line a change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -107,9 +113,10 @@ pub fn diff(old: &PolicySet, new: &PolicySet) -> PolicyDiff {
     names.sort_unstable();
     names.dedup();
     let mut changes = Vec::new();
-    for (policy, model) in names {
-        let mut tell = |what| changes.push(Change { policy: policy.to_owned(), model: model.map(str::to_owned), what });
-        match (before.get(&(policy, model)), after.get(&(policy, model))) {
+    for name in names {
+        let (policy, model) = (name.0.to_owned(), name.1.map(str::to_owned));
+        let mut tell = |what| changes.push(Change { policy: policy.clone(), model: model.clone(), what });
+        match (before.get(&name), after.get(&name)) {
             (Some(&was), Some(&is)) => changed(&old.settings(was), &new.settings(is)).for_each(tell),
             (None, Some(&is)) => tell(What::Added(new.policies()[is].strategy)),
             (_, None) => tell(What::Removed),

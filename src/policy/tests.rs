@@ -170,6 +170,25 @@ fn the_built_in_policy_applies_where_no_file_matches() {
 }
 
 #[test]
+fn what_requests_can_fall_under_leaves_out_what_closer_files_take() {
+    let files = [
+        ("any.toml", "match.tenants = ['acme']"),
+        ("glob.toml", "match.models = ['mini*']"),
+        ("model.toml", "match = { models = ['bert'], tenants = ['acme'] }"),
+    ];
+    let reach = |set: &PolicySet, model| {
+        set.reachable(model).into_iter().map(|at| set.policies()[at].name.to_string()).collect::<Vec<_>>()
+    };
+    let set = compile(&files.map(|(name, text)| source(name, text)), &[], 1).unwrap();
+    assert_eq!(reach(&set, Some("minilm")), ["glob"]);
+    assert_eq!(reach(&set, Some("bert")), ["any", "model", "default"]);
+    assert_eq!(reach(&set, Some("other")), ["any", "default"]);
+    assert_eq!(reach(&set, None), ["any", "glob", "model", "default"]);
+    assert_eq!(reach(&compile(&[source("all.toml", "")], &[], 1).unwrap(), None), ["all"]);
+    assert_eq!(reach(&PolicySet::builtin(1), Some("m")), ["default"]);
+}
+
+#[test]
 fn a_tie_is_told_at_the_match_of_the_later_file() {
     let a = ("a.toml", "[match]\nmodels = [\"m*\", \"x\"]");
     let shown = faults(&[a, ("b.toml", "schema = 1\n[match]\nmodels = [\"*m\"]")]);

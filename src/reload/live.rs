@@ -160,7 +160,11 @@ impl Live {
     fn go_live(&self, state: &mut State, next: Next, last_error: Option<LastError>) {
         let Next { sources, overrides, policies } = next;
         let old = self.status();
-        tracing::info!(generation = policies.generation, files = sources.len(), "policies live");
+        let mut changes = policy::diff(&old.policies, &policies).to_string().replace('\n', "; ");
+        if changes.is_empty() {
+            changes.push_str("no setting has changed");
+        }
+        tracing::info!(generation = policies.generation, files = sources.len(), "policies live: {changes}");
         (self.tell)(Arc::clone(&policies));
         publish(&self.metrics, &policies);
         let now = clock::date(clock::now());

@@ -28,11 +28,16 @@ const GAP: Duration = Duration::from_millis(10);
 pub async fn watch(live: Arc<Live>) {
     let Some(folder) = live.folder() else { return };
     let wake = Arc::new(Notify::new());
-    let notices = Arc::new(Mutex::new(Notices::new(folder, Arc::clone(&wake))));
+    let notices = Notices::new(folder, Arc::clone(&wake));
+    follow(live, notices, &wake).await;
+}
+
+async fn follow(live: Arc<Live>, notices: Notices, wake: &Notify) {
+    let notices = Arc::new(Mutex::new(notices));
     loop {
         let pause = look(&live, &notices).await;
         tokio::select! {
-            () = wake.notified() => quiet(&wake).await,
+            () = wake.notified() => quiet(wake).await,
             () = sleep(pause) => {}
         }
     }

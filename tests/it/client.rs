@@ -118,6 +118,7 @@ pub(crate) struct Batch {
     pub(crate) tokens: u64,
     pub(crate) padded: u64,
     pub(crate) policy: String,
+    pub(crate) generation: u64,
     pub(crate) batches: u64,
 }
 
@@ -152,6 +153,7 @@ impl Answer {
             tokens: number("tokens").unwrap_or_else(missing),
             padded: number("padded").unwrap_or_else(missing),
             policy: find("policy").unwrap_or_default().to_owned(),
+            generation: number("generation").unwrap_or_else(missing),
             batches: number("batches").unwrap_or(1),
         }
     }

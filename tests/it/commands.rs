@@ -51,6 +51,29 @@ fn policy_check_of_nothing_readable_is_exit_2() {
 }
 
 #[test]
+fn policy_show_takes_its_folder_from_the_environment_too() {
+    let dir = folder();
+    let show = |folder: &str| {
+        let output = program().args(["policy", "show"]).env("INFERNEO_POLICIES", folder).output().unwrap();
+        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), out, err)
+    };
+    let path = dir.path().to_str().unwrap();
+    fs::write(dir.path().join("all.toml"), "batch.max_batch_size = 7").unwrap();
+    let (code, said, _) = show(path);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("max_batch_size = 7 ") && said.contains("# all.toml:1\n"), "{said}");
+    fs::write(dir.path().join("all.toml"), "batch.max_batch_size = -7").unwrap();
+    let (code, said, fault) = show(path);
+    assert_eq!((code, &*said), (Some(1), ""));
+    assert!(fault.contains("all.toml:1:24: expected an integer from 1 to 65536"), "{fault}");
+    assert_eq!(show("no/such/folder").0, Some(2));
+    let (code, said, _) = show("");
+    assert_eq!(code, Some(0));
+    assert!(said.contains("# Built in: no policy folder is named."), "{said}");
+}
+
+#[test]
 fn doctor_tells_what_it_found_one_line_each() {
     let doctor = |model: &str| run(&["doctor", "--model", cached(&format!("models/{model}")).to_str().unwrap()]);
     let (code, said, _) = doctor("minilm");

@@ -30,7 +30,7 @@ fn commands() -> Vec<Vec<String>> {
 }
 
 /// Splits at spaces outside single quotes; no other quoting is understood, so none may be used.
-fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let parts = line.split('\'').enumerate();
     let mut words = vec![String::new()];
     for (index, part) in parts {

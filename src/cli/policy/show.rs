@@ -3,10 +3,10 @@
 //! Decides how a policy is written down so that it reads back as itself.
 
 use super::{Said, told};
-use crate::document::quote;
 use crate::policy::{self, Origin, PolicySet, Provenance, Setting, Strategy};
 use crate::reload::{self, ReadError};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::Path;
 
 /// Widest line that comments are aligned at, in characters.
 const WIDEST: usize = 40;
@@ -16,7 +16,7 @@ const WIDEST: usize = 40;
 pub(in crate::cli) struct Args {
     /// Policy folder; without it, the built-in policy
     #[arg(long, value_name = "DIR", env = "INFERNEO_POLICIES")]
-    policies: Option<PathBuf>,
+    policies: Option<OsString>,
     /// The model that a request asks for
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
@@ -25,9 +25,16 @@ pub(in crate::cli) struct Args {
     tenant: Option<String>,
 }
 
+impl Args {
+    /// An empty name, as a variable may hold, is none.
+    fn folder(&self) -> Option<&Path> {
+        self.policies.as_deref().filter(|name| !name.is_empty()).map(Path::new)
+    }
+}
+
 /// Shows the policy. Exit code: 0 shown, 1 faults in the folder, 2 a folder that cannot be read.
 pub(super) fn run(args: &Args) -> Said {
-    let sources = match args.policies.as_deref().map(reload::read_folder).transpose() {
+    let sources = match args.folder().map(reload::read_folder).transpose() {
         Ok(sources) => sources.unwrap_or_default(),
         Err(ReadError::NotText(faults)) => return Said { report: told(&faults), code: 1, ..Said::default() },
         Err(error) => return Said { report: format!("{error}\n"), code: 2, ..Said::default() },
@@ -55,10 +62,15 @@ fn shown(set: &PolicySet, args: &Args) -> String {
     text + &toml(&set.settings(index), origin, policy.strategy)
 }
 
+/// A name as a comment can hold it.
+fn quote(name: &str) -> String {
+    format!("`{}`", name.replace(char::is_control, "\u{fffd}"))
+}
+
 /// Which file it is, and what made that file the closest.
 fn why(origin: &Origin, args: &Args, model: &str, tenant: &str) -> String {
     let Some(file) = &origin.file else {
-        return match &args.policies {
+        return match args.folder() {
             Some(folder) => format!("Built in: no file of {} matches.", quote(&folder.display().to_string())),
             None => "Built in: no policy folder is named.".to_owned(),
         };

@@ -104,21 +104,21 @@ fn a_file_that_came_later_is_not_under_the_override() {
     assert_eq!(found(&compiled, "b", "").strategy, Strategy::FixedSize);
 }
 
-/// A file for each of these rules, with any strategy and limits that fit every strategy.
+/// What the files of a folder are for: no two of them the same.
+const RULES: [&str; 5] =
+    ["", "models = [\"a\"]", "models = [\"?\"]", "tenants = [\"t\"]", "models = [\"b\"]\ntenants = [\"*\"]"];
+
+/// A folder of some of these, with any strategies, and limits that fit every strategy.
 fn folders() -> impl Generator<Value = Vec<Source>> {
-    let rules =
-        ["", "models = [\"a\"]", "models = [\"?\"]", "tenants = [\"t\"]", "models = [\"b\"]\ntenants = [\"*\"]"];
     let strategy = prop::sample::select(Strategy::ALL.to_vec());
     let size = prop_oneof![Just(String::new()), (1..60u32).prop_map(|size| format!("max_batch_size = {size}\n"))];
     let delay = prop_oneof![Just(""), Just("max_queue_delay = \"3ms\"\n")];
-    let file = (prop::bool::weighted(0.7), strategy, size, delay);
-    prop::collection::vec(file, rules.len()).prop_map(move |files| {
-        let present = files.into_iter().zip(rules).enumerate().filter(|(_, ((present, ..), _))| *present);
-        let text = |(index, ((_, strategy, size, delay), rule)): (usize, ((bool, Strategy, String, &str), &str))| {
-            let text = format!("strategy = \"{}\"\n[match]\n{rule}\n[batch]\n{size}{delay}", strategy.name());
-            source(&format!("{index}.toml"), &text)
-        };
-        present.map(text).collect()
+    let file = (strategy, size, delay).prop_map(|(strategy, size, delay)| {
+        format!("strategy = \"{}\"\n[batch]\n{size}{delay}[match]\n", strategy.name())
+    });
+    prop::collection::vec(prop::option::weighted(0.7, file), RULES.len()).prop_map(|files| {
+        let files = files.into_iter().zip(RULES).zip(0..);
+        files.filter_map(|((file, rule), index)| Some(source(&format!("{index}.toml"), &(file? + rule)))).collect()
     })
 }
 

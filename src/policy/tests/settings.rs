@@ -68,6 +68,15 @@ fn defaults_that_change_with_the_strategy_are_told() {
 }
 
 #[test]
+fn a_file_with_the_name_of_the_built_in_policy_is_told_too() {
+    let plain = folder(&[]);
+    let named = folder(&[("default.toml", "match.models = [\"m\"]")]);
+    let changed = folder(&[("default.toml", "match.models = [\"m\"]\nqueue.max_rows = 5")]);
+    assert_eq!(diff(&plain, &named).to_string(), "default: added (adaptive)");
+    assert_eq!(diff(&named, &changed).to_string(), "default: queue.max_rows 4096 → 5");
+}
+
+#[test]
 fn comments_order_and_spelling_are_no_change() {
     let old = folder(&[("a.toml", "slo.target = \"1s\"\nbatch.preferred_batch_sizes = [8, 4]")]);
     let new = folder(&[("a.toml", "# hello\n[batch]\npreferred_batch_sizes = [4, 8]\n[slo]\ntarget = \"1000ms\"\n")]);

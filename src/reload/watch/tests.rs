@@ -234,7 +234,14 @@ async fn a_folder_that_goes_and_comes_back_is_found_again() {
         world.write("a.toml", text);
         live(&world, &[("a.toml", text.split('\'').nth(1).unwrap())]).await;
     }
-    // Another folder takes its place.
+    // A file takes its place, then another folder.
+    fs::remove_dir_all(world.path("")).unwrap();
+    fs::write(world.dir.path().join("policies"), "no folder").unwrap();
+    refused(&world, "Not a directory").await;
+    fs::remove_file(world.dir.path().join("policies")).unwrap();
+    fs::create_dir(world.path("")).unwrap();
+    world.write("a.toml", ADAPTIVE);
+    live(&world, &[("a.toml", "adaptive")]).await;
     let other = world.dir.path().join("other");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("b.toml"), COALESCING).unwrap();
@@ -271,10 +278,25 @@ async fn a_thousand_edits_a_second_are_taken_in_a_few_gulps() {
     assert_eq!(world.live.status().policies.policies()[0].batch.max_batch_size, 77);
 }
 
-#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_without_notices_is_looked_at() {
-    // Its parent is absent at the start, so that nothing can be watched.
+async fn without_notices_the_folder_is_looked_at() {
+    let world = World::new(&[("a.toml", "")]);
+    let notices = Notices::blind(&world.path(""));
+    let following = Arc::clone(&world.live);
+    drop(tokio::spawn(async move { follow(following, notices, &Notify::new()).await }));
+    world.write("a.toml", COALESCING);
+    live(&world, &[("a.toml", "coalescing")]).await;
+    world.write("a.toml", "nonsense");
+    refused(&world, "a.toml:1:").await;
+    fs::remove_file(world.path("a.toml")).unwrap();
+    world.write("b.toml", FIXED);
+    live(&world, &[("b.toml", "fixed_size")]).await;
+    assert_eq!(world.error(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_moved_away_with_its_parent_is_found_again() {
+    // With its parent absent there is nothing to watch.
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("policies");
     fs::create_dir(&folder).unwrap();

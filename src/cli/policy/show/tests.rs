@@ -8,7 +8,7 @@ use std::fs;
 
 fn show(folder: Option<&Path>, model: Option<&str>, tenant: Option<&str>) -> Said {
     let [model, tenant] = [model, tenant].map(|name| name.map(str::to_owned));
-    run(&Args { policies: folder.map(Path::to_owned), model, tenant })
+    run(&Args { policies: folder.map(Into::into), model, tenant })
 }
 
 /// What a saved output means.
@@ -30,6 +30,7 @@ fn without_a_folder_the_built_in_policy_is_shown() {
         assert!(said.result.contains(line), "{}", said.result);
     }
     assert!(!said.result.contains("[match]"), "{}", said.result);
+    assert_eq!(show(Some(Path::new("")), None, None).result, said.result);
     assert_eq!(read_back("default", &said.result), Policy::preset("default", Strategy::Adaptive));
 }
 
