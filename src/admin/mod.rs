@@ -16,15 +16,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use http::{Method, StatusCode, Uri, header};
 use serde::Serialize;
-use std::future::{Future, IntoFuture};
-use std::io;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 
 mod decisions;
 mod history;
 mod policies;
 mod probes;
+mod serve;
 mod stats;
 
 pub use history::History;
@@ -72,23 +70,6 @@ impl Admin {
                 refuse(&Error::new(Reason::NotFound, format!("there is nothing at {}", uri.path())))
             })
             .with_state(self)
-    }
-
-    /// Serves until `shutdown` completes and the last answer is written.
-    ///
-    /// # Errors
-    /// When the listener fails.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        let admin = self.clone();
-        let served = axum::serve(listener, self.router()).with_graceful_shutdown(shutdown);
-        tokio::select! {
-            served = served.into_future() => served,
-            () = admin.sample() => Ok(()),
-        }
     }
 }
 

@@ -126,7 +126,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let mut tasks = Tasks {
         driver: tokio::spawn(driver.run()),
         front: tokio::spawn(front.serve(listener, until(stopped.clone()))),
-        admin: tokio::spawn(admin.serve(admin_listener, until(stopped))),
+        admin: admin.spawn(admin_listener, until(stopped)),
         policies: tokio::spawn(reload::watch(live)),
     };
     tracing::info!(listen = %taken[0], admin_listen = %taken[1], "listening");

@@ -19,6 +19,7 @@ mod refusals;
 mod reload;
 mod shared;
 mod shutdown;
+mod siege;
 mod startup;
 mod stats;
 mod strategies;
