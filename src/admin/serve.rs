@@ -42,8 +42,8 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 impl Admin {
-    /// Serves as [`serve`](Self::serve) does, on a thread of its own: however busy that is, requests on
-    /// the data plane only ever share the machine with it.
+    /// Serves as [`serve`](Self::serve) does and takes the samples of `/stats/history`, on a thread of its
+    /// own: however busy that is, requests on the data plane only ever share the machine with it.
     pub fn spawn(
         self,
         listener: TcpListener,
@@ -54,8 +54,11 @@ impl Admin {
             runtime.block_on(async move {
                 // Its readiness is told by the runtime it was made in, until it changes hands.
                 let listener = TcpListener::from_std(listener.into_std()?)?;
-                self.serve(listener, shutdown).await;
-                Ok(())
+                let admin = self.clone();
+                tokio::select! {
+                    () = self.serve(listener, shutdown) => Ok(()),
+                    () = admin.sample() => Ok(()),
+                }
             })
         })
     }
@@ -63,10 +66,6 @@ impl Admin {
     /// Serves HTTP/1.1 until `shutdown` completes and the last answer is written. The caller bounds that
     /// wait by dropping it.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let sampler = tokio::spawn({
-            let admin = self.clone();
-            async move { admin.sample().await }
-        });
         let service = TowerToHyperService::new(self.router());
         let graceful = GracefulShutdown::new();
         let mut connections = Connections::default();
@@ -89,7 +88,6 @@ impl Admin {
             }
         }
         drop(listener);
-        sampler.abort();
         graceful.shutdown().await;
     }
 }
