@@ -27,9 +27,15 @@ pub fn deadline(time: Time) -> tokio::time::Instant {
     tokio::time::Instant::from_std(origin() + time.since(Time(1)))
 }
 
-/// Seconds since the Unix epoch, for fields that name a date.
+/// The present as a date; unlike [`now`] it may jump.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the module that may read the clock")]
+pub fn date() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Seconds since the Unix epoch, for fields that name a date.
+#[must_use]
 pub fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+    date().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }

@@ -1,15 +1,19 @@
-//! The admin plane: a listener of its own, for probes and scrapers.
+//! The admin plane: a listener of its own, for probes, scrapers and operators.
 //!
 //! Decides the routes and forms of the admin plane (docs/interface.md). Does not decide what ready means.
+
+mod refusal;
+mod trace;
 
 use crate::metrics::Metrics;
 use crate::model::ModelState;
 use crate::readiness::Readiness;
+use crate::trace::Recorder;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::{StatusCode, header};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -25,6 +29,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// For `/readyz`.
     pub readiness: Arc<Readiness>,
+    /// For `/trace`.
+    pub recorder: Arc<Recorder>,
 }
 
 impl Admin {
@@ -34,7 +40,8 @@ impl Admin {
             .route("/metrics", get(metrics))
             .route("/livez", get(async || "ok\n"))
             .route("/readyz", get(readyz))
-            .fallback(async || (StatusCode::NOT_FOUND, "not found: there are /metrics, /livez and /readyz\n"))
+            .route("/trace", post(trace::record))
+            .fallback(async || (StatusCode::NOT_FOUND, "not found: there are /metrics, /livez, /readyz and /trace\n"))
             .with_state(self)
     }
 

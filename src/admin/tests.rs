@@ -29,7 +29,7 @@ async fn call(admin: &Admin, path: &str) -> (StatusCode, String) {
 
 fn admin(models: Vec<Arc<Model>>) -> Admin {
     let readiness = Arc::new(Readiness::new(Arc::new(Registry::new(models))));
-    Admin { metrics: Arc::new(Metrics::new().unwrap()), readiness }
+    Admin { metrics: Arc::new(Metrics::new().unwrap()), readiness, recorder: Arc::default() }
 }
 
 #[tokio::test]

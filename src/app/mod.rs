@@ -124,7 +124,8 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let (driver, handle) =
         Driver::start(policies, plans, Arc::clone(&metrics)).map_err(AppError::system("starting a worker"))?;
     let (stop, stopped) = watch::channel(false);
-    let admin = Admin { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness) };
+    let recorder = Arc::clone(handle.recorder());
+    let admin = Admin { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness), recorder };
     let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness));
     let mut tasks = Tasks {
         driver: tokio::spawn(driver.run()),

@@ -51,7 +51,10 @@ impl Tasks {
         if timeout_at(deadline, joined).await.is_err() {
             tracing::warn!("drain_timeout passed with a batch still running");
         }
-        // A scraper that holds its connection open is not waited for.
+        // A trace is worth waiting for, a scraper that holds its connection open is not.
+        if handle.recorder().is_recording() && !self.admin.is_finished() {
+            drop(timeout_at(deadline, &mut self.admin).await);
+        }
         self.admin.abort();
         tracing::info!("stopped");
     }

@@ -2,12 +2,13 @@
 
 use super::pending::{Pending, item};
 use super::workers::{WorkerPlan, WorkerSlot};
-use super::{ARRIVALS, Arriving, Control, Gate, Handle, refusal};
+use super::{ARRIVALS, Arriving, Control, Gate, Handle, record, refusal};
 use crate::clock;
 use crate::exec::{Job, JobDone, JobItem, WorkerHandle};
 use crate::metrics::{Metrics, ModelMetrics};
 use crate::policy::PolicySet;
 use crate::sched::{Arrival, Dispatch, FailReason, Item, Output, Scheduler};
+use crate::trace::Recorder;
 use crate::types::{BatchId, ModelId, RequestId, Time, WorkerId};
 use std::collections::HashMap;
 use std::io;
@@ -33,6 +34,7 @@ pub struct Driver {
     /// Kept for workers' events; never the reason to go on running.
     pub(super) tell: mpsc::UnboundedSender<Control>,
     gate: Arc<Gate>,
+    recorder: Arc<Recorder>,
     pub(super) metrics: Arc<Metrics>,
     policies: Arc<PolicySet>,
     pub(super) models: HashMap<ModelId, Arc<ModelMetrics>>,
@@ -56,14 +58,21 @@ impl Driver {
         let (tell, control) = mpsc::unbounded_channel();
         let gate = Arc::new(Gate::new(0));
         set_gate(&gate, &policies);
-        let next = Arc::new(AtomicU64::new(1));
-        let handle = Handle { arrivals: arrivals_in, control: tell.clone(), gate: Arc::clone(&gate), next };
+        let recorder = Arc::new(Recorder::default());
+        let handle = Handle {
+            arrivals: arrivals_in,
+            control: tell.clone(),
+            gate: Arc::clone(&gate),
+            recorder: Arc::clone(&recorder),
+            next: Arc::new(AtomicU64::new(1)),
+        };
         let mut driver = Self {
             sched: Scheduler::new(Arc::clone(&policies)),
             arrivals,
             control,
             tell,
             gate,
+            recorder,
             metrics,
             policies,
             models: HashMap::new(),
@@ -145,6 +154,7 @@ impl Driver {
     fn drain(&mut self) {
         self.draining = true;
         self.gate.close();
+        self.recorder.close();
         self.retire_workers();
         self.sched.handle_drain(clock::now());
     }
@@ -166,6 +176,7 @@ impl Driver {
             deadline: request.deadline,
             items: &items,
         };
+        self.recorder.record(now, || record::arrival(&arrival, &request.model.name, now));
         if let Err(reject) = self.sched.handle_arrival(&arrival, now) {
             let refusal = refusal::rejected(reject, &request.model.name);
             drop(arriving.reply.send(Err(refusal)));

@@ -7,6 +7,7 @@ mod deliver;
 mod driver;
 mod gate;
 mod pending;
+mod record;
 mod refusal;
 mod workers;
 
@@ -18,6 +19,7 @@ use crate::error::Error;
 use crate::exec::WorkerEvent;
 use crate::policy::PolicySet;
 use crate::request::{InferReply, InferRequest};
+use crate::trace::Recorder;
 use crate::types::{RequestId, WorkerId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,6 +51,7 @@ pub struct Handle {
     arrivals: mpsc::Sender<Arriving>,
     control: mpsc::UnboundedSender<Control>,
     gate: Arc<Gate>,
+    recorder: Arc<Recorder>,
     next: Arc<AtomicU64>,
 }
 
@@ -77,6 +80,12 @@ impl Handle {
         &self.gate
     }
 
+    /// What records arrivals, those that are refused too. A drain closes it.
+    #[must_use]
+    pub fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
+
     /// Swaps the policies; what waits moves under the new ones.
     pub fn set_policies(&self, policies: Arc<PolicySet>) {
         self.tell(Control::Policies(policies));
@@ -85,6 +94,7 @@ impl Handle {
     /// Stops accepting; the driver ends once nothing waits and nothing runs.
     pub fn drain(&self) {
         self.gate.close();
+        self.recorder.close();
         self.tell(Control::Drain);
     }
 

@@ -16,4 +16,5 @@ mod shutdown;
 mod startup;
 mod strategies;
 mod tensors;
+mod trace;
 mod upstream;
