@@ -18,6 +18,7 @@ use crate::model::Registry;
 use crate::readiness::Readiness;
 use crate::reload::ReadError;
 use crate::shutdown::Signals;
+use crate::telemetry::{StartError, Tracer};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,6 +51,9 @@ pub enum AppError {
         /// Names the file and what is allowed.
         message: String,
     },
+    /// Spans cannot be exported.
+    #[error("{0}")]
+    Tracing(#[from] StartError),
     /// An address cannot be taken.
     #[error("{what} {address}: {source}")]
     Listen {
@@ -82,7 +86,9 @@ impl AppError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Policies(_) | Self::ReadPolicies(_) | Self::Runtime(_) | Self::Model { .. } => true,
-            Self::Listen { .. } | Self::Ended(_) | Self::Interrupted(_) | Self::System { .. } => false,
+            Self::Tracing(_) | Self::Listen { .. } | Self::Ended(_) | Self::Interrupted(_) | Self::System { .. } => {
+                false
+            }
         }
     }
 
@@ -126,11 +132,13 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let (stop, stopped) = watch::channel(false);
     let recorder = Arc::clone(handle.recorder());
     let admin = Admin { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness), recorder };
-    let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness));
+    let tracer = tracer(&config)?;
+    let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness), tracer.clone());
     let mut tasks = Tasks {
         driver: tokio::spawn(driver.run()),
         front: tokio::spawn(front.serve(listener, until(stopped.clone()))),
         admin: tokio::spawn(admin.serve(admin_listener, until(stopped))),
+        tracer,
     };
     tracing::info!(listen = %taken[0], admin_listen = %taken[1], "listening");
 
@@ -156,6 +164,7 @@ fn front(
     handle: Handle,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
+    tracer: Tracer,
 ) -> Front {
     let limits = Limits {
         max_body_bytes: config.max_body_bytes,
@@ -164,7 +173,16 @@ fn front(
     };
     let pool = Pool::new(load::cores());
     let upstream = config.upstream.clone().map(|server| Upstream::new(server.authority, server.base));
-    Front { registry, backend: Arc::new(handle), metrics, readiness, limits, pool, upstream }
+    Front { registry, backend: Arc::new(handle), metrics, readiness, tracer, limits, pool, upstream }
+}
+
+/// Tells of requests, to a collector too where one is set.
+fn tracer(config: &Config) -> Result<Tracer, AppError> {
+    let Some(collector) = &config.tracing.otlp_endpoint else { return Ok(Tracer::default()) };
+    // The path that a collector takes traces at (the OTLP specification, "OTLP/HTTP Request").
+    let endpoint = format!("http://{}{}/v1/traces", collector.authority, collector.base);
+    tracing::info!(endpoint, sample_ratio = config.tracing.sample_ratio, "exporting spans");
+    Ok(Tracer::exporting(&endpoint, config.tracing.sample_ratio)?)
 }
 
 async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {

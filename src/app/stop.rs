@@ -4,6 +4,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::dispatch::Handle;
 use crate::exec::WorkerHandle;
+use crate::telemetry::Tracer;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout_at};
@@ -13,6 +14,7 @@ pub(super) struct Tasks {
     pub(super) driver: JoinHandle<Vec<WorkerHandle>>,
     pub(super) front: JoinHandle<()>,
     pub(super) admin: JoinHandle<std::io::Result<()>>,
+    pub(super) tracer: Tracer,
 }
 
 impl Tasks {
@@ -31,7 +33,8 @@ impl Tasks {
         if !self.driver.is_finished() {
             sleep(config.drain_delay).await;
         }
-        let deadline = clock::deadline(clock::now() + config.drain_timeout);
+        let ends = clock::now() + config.drain_timeout;
+        let deadline = clock::deadline(ends);
         handle.drain();
         let workers = match self.driver.is_finished() {
             true => Vec::new(),
@@ -56,6 +59,8 @@ impl Tasks {
             drop(timeout_at(deadline, &mut self.admin).await);
         }
         self.admin.abort();
+        let (tracer, left) = (self.tracer.clone(), ends.since(clock::now()));
+        drop(tokio::task::spawn_blocking(move || tracer.stop(left)).await);
         tracing::info!("stopped");
     }
 }

@@ -34,6 +34,9 @@ pub(super) struct Args {
     /// ONNX Runtime's shared library
     #[arg(long, value_name = "FILE", env = "INFERNEO_ONNXRUNTIME_LIBRARY")]
     onnxruntime_library: Option<PathBuf>,
+    /// Collector that spans are sent to, OTLP over HTTP (in a build with the feature otlp)
+    #[arg(long, value_name = "URL", env = "INFERNEO_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
     /// File to write the addresses taken to, once ready
     #[arg(long, value_name = "PATH", env = "INFERNEO_READY_FILE")]
     ready_file: Option<PathBuf>,
@@ -57,6 +60,7 @@ impl From<Args> for Overrides {
             upstream: args.upstream,
             onnxruntime_library: args.onnxruntime_library,
             ort_dylib_path: super::ort_dylib_path(),
+            otlp_endpoint: args.otlp_endpoint,
             ready_file: args.ready_file,
             log_format: args.log_format,
             log_level: args.log_level,

@@ -39,6 +39,8 @@ pub struct Overrides {
     pub onnxruntime_library: Option<PathBuf>,
     /// `ORT_DYLIB_PATH`, which counts where nothing else names the library.
     pub ort_dylib_path: Option<PathBuf>,
+    /// `--otlp-endpoint`.
+    pub otlp_endpoint: Option<String>,
     /// `--ready-file`.
     pub ready_file: Option<PathBuf>,
     /// `--log-format`.
@@ -70,6 +72,8 @@ pub struct Config {
     pub body_timeout: Duration,
     /// The ONNX Runtime library that was named; without one the loader's path is searched.
     pub onnxruntime_library: Option<NamedFile>,
+    /// Which requests' spans go where.
+    pub tracing: Tracing,
     /// Where to write the addresses taken, once ready.
     pub ready_file: Option<PathBuf>,
     /// How log lines look.
@@ -93,6 +97,15 @@ pub struct ModelConfig {
     pub instances: Option<u32>,
     /// Threads a session uses within an operator, ≥ 1.
     pub threads: Option<u32>,
+}
+
+/// Export of spans.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tracing {
+    /// The collector to send them to; without one none are made. Never there in a build that cannot export.
+    pub otlp_endpoint: Option<Upstream>,
+    /// The share of requests that is sampled, 0 to 1, of those whose caller does not say.
+    pub sample_ratio: f64,
 }
 
 /// Where a model runs.

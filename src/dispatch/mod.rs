@@ -32,6 +32,8 @@ const ARRIVALS: usize = 1024;
 struct Arriving {
     id: RequestId,
     request: Arc<InferRequest>,
+    /// For log lines about it.
+    span: tracing::Span,
     reply: oneshot::Sender<Result<InferReply, Error>>,
 }
 
@@ -66,7 +68,7 @@ impl Handle {
     pub async fn infer(&self, request: InferRequest) -> Result<InferReply, Error> {
         let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
         let (reply, answer) = oneshot::channel();
-        let arriving = Arriving { id, request: Arc::new(request), reply };
+        let arriving = Arriving { id, request: Arc::new(request), span: tracing::Span::current(), reply };
         self.arrivals.send(arriving).await.map_err(|_| gate::draining())?;
         let guard = CancelOnDrop { handle: self, id };
         let answer = answer.await;

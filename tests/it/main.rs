@@ -7,8 +7,11 @@
 mod answers;
 mod client;
 mod commands;
+mod context;
 mod exec;
 mod harness;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod readme;
 mod refusals;
 mod shared;
