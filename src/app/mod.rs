@@ -130,15 +130,13 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let (driver, handle) =
         Driver::start(policies, plans, Arc::clone(&metrics)).map_err(AppError::system("starting a worker"))?;
     let (stop, stopped) = watch::channel(false);
-    let recorder = Arc::clone(handle.recorder());
-    let admin = Admin { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness), recorder };
-    let tracer = tracer(&config)?;
-    let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness), tracer.clone());
+    let admin = admin(&handle, &metrics, &readiness);
+    let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness))?;
     let mut tasks = Tasks {
+        tracer: front.tracer.clone(),
         driver: tokio::spawn(driver.run()),
         front: tokio::spawn(front.serve(listener, until(stopped.clone()))),
         admin: tokio::spawn(admin.serve(admin_listener, until(stopped))),
-        tracer,
     };
     tracing::info!(listen = %taken[0], admin_listen = %taken[1], "listening");
 
@@ -164,8 +162,7 @@ fn front(
     handle: Handle,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
-    tracer: Tracer,
-) -> Front {
+) -> Result<Front, AppError> {
     let limits = Limits {
         max_body_bytes: config.max_body_bytes,
         header_timeout: config.header_timeout,
@@ -173,7 +170,13 @@ fn front(
     };
     let pool = Pool::new(load::cores());
     let upstream = config.upstream.clone().map(|server| Upstream::new(server.authority, server.base));
-    Front { registry, backend: Arc::new(handle), metrics, readiness, tracer, limits, pool, upstream }
+    let (backend, tracer) = (Arc::new(handle), tracer(config)?);
+    Ok(Front { registry, backend, metrics, readiness, tracer, limits, pool, upstream })
+}
+
+fn admin(handle: &Handle, metrics: &Arc<Metrics>, readiness: &Arc<Readiness>) -> Admin {
+    let recorder = Arc::clone(handle.recorder());
+    Admin { metrics: Arc::clone(metrics), readiness: Arc::clone(readiness), recorder }
 }
 
 /// Tells of requests, to a collector too where one is set.

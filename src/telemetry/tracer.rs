@@ -109,5 +109,5 @@ fn log(request: &Finished<'_>, exported: Option<TraceId>) {
 
 /// Milliseconds, to the microsecond.
 fn ms(duration: Duration) -> f64 {
-    Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)).as_secs_f64() * 1e3
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
