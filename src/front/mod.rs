@@ -1,4 +1,4 @@
-//! The data plane: bytes to [`InferRequest`](crate::request::InferRequest) and back.
+//! The data plane: bytes to [`InferRequest`] and back.
 //!
 //! Decides routes, decoding, limits on bytes and the shape of every answer. Does not know how batches
 //! are formed or run: that is behind [`Backend`].
