@@ -41,11 +41,12 @@ run: setup build ## Serves the MiniLM model on LISTEN (127.0.0.1:8080) until Ctr
 
 test: need-rust setup ## Everything CI runs: format, lints, the core alone, all tests, documentation
 	$(STEP) "format" $(CARGO) fmt --check
-	$(STEP) "lints" $(CARGO) clippy --locked --all-targets -- -D warnings
+	$(STEP) "lints" $(CARGO) clippy --locked --all-features --all-targets -- -D warnings
 	$(STEP) "the core alone" $(CARGO) test --locked --no-default-features --lib --test tidy
 	$(STEP) "all tests" $(CARGO) test --locked
 	$(STEP) "live page" scripts/page-test --or-skip $(DEBUG_BINARY)
-	$(STEP) "documentation" env RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	$(STEP) "export of spans" $(CARGO) test --locked --features otlp --test it otlp
+	$(STEP) "documentation" env RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --all-features --no-deps
 
 page-test: need-rust setup ## The live page in a real Chromium; needs node 18 and chromium
 	$(STEP) "build" $(CARGO) build --locked
@@ -53,8 +54,8 @@ page-test: need-rust setup ## The live page in a real Chromium; needs node 18 an
 
 lint: need-rust ## Format, lints, documentation; licences too where cargo-deny is installed
 	$(STEP) "format" $(CARGO) fmt --check
-	$(STEP) "lints" $(CARGO) clippy --locked --all-targets -- -D warnings
-	$(STEP) "documentation" env RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	$(STEP) "lints" $(CARGO) clippy --locked --all-features --all-targets -- -D warnings
+	$(STEP) "documentation" env RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --all-features --no-deps
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check bans licenses sources; fi
 
 bench: ROUNDS = 3

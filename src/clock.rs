@@ -27,16 +27,21 @@ pub fn deadline(time: Time) -> tokio::time::Instant {
     tokio::time::Instant::from_std(origin() + time.since(Time(1)))
 }
 
-/// The date at which `time`, which is past, was.
+/// The present as a date; unlike [`now`] it may jump.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the module that may read the clock")]
+pub fn today() -> SystemTime {
+    SystemTime::now()
+}
+
+/// The date at which `time`, which is past, was.
+#[must_use]
 pub fn date(time: Time) -> SystemTime {
-    SystemTime::now() - now().since(time)
+    today() - now().since(time)
 }
 
 /// Seconds since the Unix epoch, for fields that name a date.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the module that may read the clock")]
 pub fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+    today().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }

@@ -45,3 +45,5 @@ pub mod shutdown;
 pub mod telemetry;
 #[cfg(feature = "server")]
 pub mod text;
+#[cfg(feature = "server")]
+pub mod trace;

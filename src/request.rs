@@ -3,7 +3,7 @@
 //! Decides nothing. Knows tensors and token ids, not HTTP, and not how batches are formed.
 
 use crate::model::Model;
-use crate::types::{Priority, ShapeClass, Time};
+use crate::types::{BatchId, Priority, ShapeClass, Time};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +96,8 @@ pub struct Timing {
 /// What `x-inferneo-batch` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BatchSummary {
+    /// Its number.
+    pub id: BatchId,
     /// Rows that shared the batch.
     pub rows: u32,
     /// Sum of the rows' own lengths.

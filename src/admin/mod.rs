@@ -1,4 +1,4 @@
-//! The admin plane: a listener of its own, for probes and scrapers.
+//! The admin plane: a listener of its own, for probes, scrapers and operators.
 //!
 //! Decides the routes and forms of the admin plane (docs/interface.md). Does not decide what ready means.
 
@@ -9,6 +9,7 @@ mod policies;
 mod probes;
 mod serve;
 mod stats;
+mod trace;
 
 pub use history::History;
 
@@ -24,8 +25,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
-use http::{Method, StatusCode, Uri, header};
+use axum::routing::{get, post, put};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -60,6 +61,7 @@ impl Admin {
             .route("/readyz", get(probes::readyz))
             .route("/policies", get(policies::show))
             .route("/strategy", put(policies::set).delete(policies::clear))
+            .route("/trace", post(trace::record))
             .route("/stats", get(stats::stats))
             .route("/stats/history", get(history::history))
             .route("/decisions", get(decisions::decisions))
@@ -96,8 +98,13 @@ fn refuse(error: &Error) -> Response {
         error: &'a str,
         reason: &'static str,
     }
+    let status = error.reason.status();
     let mut response = json(&Refusal { error: &error.message, reason: error.reason.label() });
-    *response.status_mut() = StatusCode::from_u16(error.reason.status().http).unwrap_or_default();
+    *response.status_mut() = StatusCode::from_u16(status.http).unwrap_or_default();
+    if let Some(after) = error.retry_after.filter(|_| status.retryable) {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
     response
 }
 

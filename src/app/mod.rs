@@ -19,6 +19,7 @@ use crate::model::Registry;
 use crate::readiness::Readiness;
 use crate::reload::{self, Live};
 use crate::shutdown::Signals;
+use crate::telemetry::{StartError, Tracer};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,6 +49,9 @@ pub enum AppError {
         /// Names the file and what is allowed.
         message: String,
     },
+    /// Spans cannot be exported.
+    #[error("{0}")]
+    Tracing(#[from] StartError),
     /// An address cannot be taken.
     #[error("{what} {address}: {source}")]
     Listen {
@@ -80,7 +84,9 @@ impl AppError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Policies(_) | Self::Runtime(_) | Self::Model { .. } => true,
-            Self::Listen { .. } | Self::Ended(_) | Self::Interrupted(_) | Self::System { .. } => false,
+            Self::Tracing(_) | Self::Listen { .. } | Self::Ended(_) | Self::Interrupted(_) | Self::System { .. } => {
+                false
+            }
         }
     }
 
@@ -122,8 +128,9 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         started,
         history: Arc::default(),
     };
-    let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness));
+    let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness))?;
     let mut tasks = Tasks {
+        tracer: front.tracer.clone(),
         driver: tokio::spawn(driver.run()),
         front: tokio::spawn(front.serve(listener, until(stopped.clone()))),
         admin: admin.spawn(admin_listener, until(stopped)),
@@ -187,7 +194,7 @@ fn front(
     handle: Handle,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
-) -> Front {
+) -> Result<Front, AppError> {
     let limits = Limits {
         max_body_bytes: config.max_body_bytes,
         header_timeout: config.header_timeout,
@@ -195,7 +202,17 @@ fn front(
     };
     let pool = Pool::new(load::cores());
     let upstream = config.upstream.clone().map(|server| Upstream::new(server.authority, server.base));
-    Front { registry, backend: Arc::new(handle), metrics, readiness, limits, pool, upstream }
+    let (backend, tracer) = (Arc::new(handle), tracer(config)?);
+    Ok(Front { registry, backend, metrics, readiness, tracer, limits, pool, upstream })
+}
+
+/// Tells of requests, to a collector too where one is set.
+fn tracer(config: &Config) -> Result<Tracer, AppError> {
+    let Some(collector) = &config.tracing.otlp_endpoint else { return Ok(Tracer::default()) };
+    // The path that a collector takes traces at (the OTLP specification, "OTLP/HTTP Request").
+    let endpoint = format!("http://{}{}/v1/traces", collector.authority, collector.base);
+    tracing::info!(endpoint, sample_ratio = config.tracing.sample_ratio, "exporting spans");
+    Ok(Tracer::exporting(&endpoint, config.tracing.sample_ratio)?)
 }
 
 async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {

@@ -4,6 +4,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::dispatch::Handle;
 use crate::exec::WorkerHandle;
+use crate::telemetry::Tracer;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout_at};
@@ -15,6 +16,7 @@ pub(super) struct Tasks {
     pub(super) admin: JoinHandle<std::io::Result<()>>,
     /// The program can do without: it may end where there is nothing to watch.
     pub(super) policies: JoinHandle<()>,
+    pub(super) tracer: Tracer,
 }
 
 impl Tasks {
@@ -33,7 +35,8 @@ impl Tasks {
         if !self.driver.is_finished() {
             sleep(config.drain_delay).await;
         }
-        let deadline = clock::deadline(clock::now() + config.drain_timeout);
+        let ends = clock::now() + config.drain_timeout;
+        let deadline = clock::deadline(ends);
         handle.drain();
         let workers = match self.driver.is_finished() {
             true => Vec::new(),
@@ -54,8 +57,13 @@ impl Tasks {
             tracing::warn!("drain_timeout passed with a batch still running");
         }
         self.policies.abort();
-        // A scraper that holds its connection open is not waited for.
+        // A trace is worth waiting for, a scraper that holds its connection open is not.
+        if handle.recorder().is_recording() && !self.admin.is_finished() {
+            drop(timeout_at(deadline, &mut self.admin).await);
+        }
         self.admin.abort();
+        let (tracer, left) = (self.tracer.clone(), ends.since(clock::now()));
+        drop(tokio::task::spawn_blocking(move || tracer.stop(left)).await);
         tracing::info!("stopped");
     }
 }

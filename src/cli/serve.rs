@@ -40,6 +40,9 @@ pub(super) struct Args {
     /// Whether idle models are checked by a made-up inference: true or false [default: true]
     #[arg(long, value_name = "BOOL", env = "INFERNEO_HEALTH_CHECKS")]
     health_checks: Option<String>,
+    /// Collector that spans are sent to, OTLP over HTTP (in a build with the feature otlp)
+    #[arg(long, value_name = "URL", env = "INFERNEO_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
     /// File to write the addresses taken to, once ready
     #[arg(long, value_name = "PATH", env = "INFERNEO_READY_FILE")]
     ready_file: Option<PathBuf>,
@@ -65,6 +68,7 @@ impl From<Args> for Overrides {
             ort_dylib_path: super::ort_dylib_path(),
             performance_monitoring: args.performance_monitoring,
             health_checks: args.health_checks,
+            otlp_endpoint: args.otlp_endpoint,
             ready_file: args.ready_file,
             log_format: args.log_format,
             log_level: args.log_level,

@@ -22,6 +22,14 @@ pub(super) const UPSTREAM: Kind<Upstream> = Kind {
     parse: upstream,
 };
 
+pub(super) const OTLP_ENDPOINT: Kind<Upstream> = Kind {
+    expected: match telemetry::HAS_OTLP {
+        true => "a collector such as \"http://127.0.0.1:4318\" (OTLP over plain http)",
+        false => "nothing: this build cannot export spans, it is one without the feature `otlp`",
+    },
+    parse: |text| upstream(text).filter(|_| telemetry::HAS_OTLP),
+};
+
 pub(super) const DEVICE: Kind<Device> = Kind {
     expected: "\"auto\" or \"cpu\" (\"cuda\" is not yet supported in this build)",
     parse: |text| match text {

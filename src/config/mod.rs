@@ -43,6 +43,8 @@ pub struct Overrides {
     pub performance_monitoring: Option<String>,
     /// `--health-checks`.
     pub health_checks: Option<String>,
+    /// `--otlp-endpoint`.
+    pub otlp_endpoint: Option<String>,
     /// `--ready-file`.
     pub ready_file: Option<PathBuf>,
     /// `--log-format`.
@@ -76,6 +78,8 @@ pub struct Config {
     pub onnxruntime_library: Option<NamedFile>,
     /// What the program watches of itself.
     pub monitoring: Monitoring,
+    /// Which requests' spans go where.
+    pub tracing: Tracing,
     /// Where to write the addresses taken, once ready.
     pub ready_file: Option<PathBuf>,
     /// How log lines look.
@@ -108,6 +112,15 @@ pub struct ModelConfig {
     pub instances: Option<u32>,
     /// Threads a session uses within an operator, ≥ 1.
     pub threads: Option<u32>,
+}
+
+/// Export of spans.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tracing {
+    /// The collector to send them to; without one none are made. Never there in a build that cannot export.
+    pub otlp_endpoint: Option<Upstream>,
+    /// The share of requests that is sampled, 0 to 1, of those whose caller does not say.
+    pub sample_ratio: f64,
 }
 
 /// Where a model runs.

@@ -1,8 +1,9 @@
 //! Reads the file and puts the flags over it, key by key.
 
 use super::kind::{self, Kind};
-use super::{Config, Device, LogFormat, ModelConfig, Monitoring, Overrides};
+use super::{Config, Device, LogFormat, ModelConfig, Monitoring, Overrides, Tracing};
 use crate::document::{Diagnostic, Document, Table};
+use crate::telemetry;
 use crate::types::NamedFile;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,6 +12,9 @@ use std::time::Duration;
 
 /// The shortest time a client may be given.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// The share of requests whose spans are exported where neither caller nor operator says: enough to see
+/// what is usual, at a hundredth of the price.
+const SAMPLE_RATIO: f64 = 0.01;
 /// Most sessions of a model, and most threads of a session.
 const MOST_WORKERS: u32 = 1024;
 
@@ -76,6 +80,7 @@ impl Reader<'_, '_> {
             body_timeout: http.duration("body_timeout", SHORTEST).unwrap_or(seconds(30)),
             onnxruntime_library: flags.library(library),
             monitoring: self.monitoring(flags),
+            tracing: self.tracing(flags),
             ready_file: self.path("ready_file", flags.ready_file.as_deref()),
             log_format: self
                 .text("log_format", &kind::LOG_FORMAT, flags.log_format.as_deref())
@@ -123,6 +128,21 @@ impl Reader<'_, '_> {
             performance: switch("performance", "performance_monitoring", flags.performance_monitoring.as_deref()),
             health_checks: switch("health_checks", "health_checks", flags.health_checks.as_deref()),
         }
+    }
+
+    fn tracing(&mut self, flags: &Overrides) -> Tracing {
+        let mut table = self.root.table("tracing");
+        let kind = &kind::OTLP_ENDPOINT;
+        let written = table.parsed("otlp_endpoint", kind.expected, kind.parse);
+        let ratio = table.number("sample_ratio").unwrap_or(SAMPLE_RATIO);
+        if !(0.0..=1.0).contains(&ratio) {
+            table.fault("sample_ratio", format!("expected a number from 0 to 1, found {ratio}"), None);
+        } else if table.has("sample_ratio") && !telemetry::HAS_OTLP {
+            table.fault("sample_ratio", format!("expected {}", kind.expected), None);
+        }
+        let flag = flags.otlp_endpoint.as_deref().filter(|text| !text.is_empty());
+        let flagged = flag.and_then(|text| self.flag("otlp_endpoint", kind, text));
+        Tracing { otlp_endpoint: flagged.or(written), sample_ratio: ratio }
     }
 
     fn models(&mut self, flags: &Overrides) -> Vec<ModelConfig> {

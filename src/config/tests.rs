@@ -33,6 +33,7 @@ fn everything_but_the_model_has_a_default() {
         body_timeout: Duration::from_secs(30),
         onnxruntime_library: None,
         monitoring: Monitoring { performance: true, health_checks: true },
+        tracing: Tracing { otlp_endpoint: None, sample_ratio: 0.01 },
         ready_file: None,
         log_format: LogFormat::Text,
         log_level: "info".into(),
@@ -204,6 +205,30 @@ fn what_has_no_machinery_is_refused() {
     );
     assert_eq!(shown.len(), 4, "{shown:#?}");
     assert!(shown.iter().all(|fault| fault.contains("is not yet supported")), "{shown:#?}");
+}
+
+#[test]
+fn a_build_without_an_exporter_refuses_its_settings() {
+    let text = "[tracing]\notlp_endpoint = \"http://127.0.0.1:4318/base/\"\nsample_ratio = 0.5\n";
+    let by_flag = Overrides { otlp_endpoint: Some("http://a:1".into()), ..flags() };
+    if !crate::telemetry::HAS_OTLP {
+        let mut shown = faults(text);
+        shown.extend(of("", &by_flag).unwrap_err());
+        assert!(
+            shown[0].starts_with("etc/inferneo.toml:2:17: expected nothing: this build cannot export"),
+            "{shown:#?}"
+        );
+        assert!(shown[1].starts_with("etc/inferneo.toml:3:16: expected nothing"), "{shown:#?}");
+        assert!(shown[2].starts_with("--otlp-endpoint (INFERNEO_OTLP_ENDPOINT): expected nothing"), "{shown:#?}");
+        return;
+    }
+    let tracing = of(text, &flags()).unwrap().tracing;
+    let endpoint = tracing.otlp_endpoint.unwrap();
+    assert_eq!((endpoint.authority.as_str(), &*endpoint.base, tracing.sample_ratio), ("127.0.0.1:4318", "/base", 0.5));
+    let flagged = of(text, &by_flag).unwrap().tracing.otlp_endpoint.unwrap();
+    assert_eq!(flagged.authority, "a:1");
+    assert!(faults("[tracing]\nsample_ratio = 1.1")[0].contains("expected a number from 0 to 1, found 1.1"));
+    assert!(faults("[tracing]\notlp_endpoint = \"https://a\"")[0].contains("OTLP over plain http"));
 }
 
 #[test]

@@ -28,7 +28,9 @@ impl Driver {
                 && let Some(pending) = self.pending.get_mut(&only)
             {
                 // The model's words may quote the input: they are for the caller alone.
-                tracing::warn!(batch = %job.batch, request = %pending.request.id, "the model failed on a request");
+                pending.span.in_scope(|| {
+                    tracing::warn!(batch = %job.batch, request = %pending.request.id, "the model failed on a request");
+                });
                 pending.failure = Some(failure.to_string());
             }
         }
@@ -76,6 +78,7 @@ impl Driver {
         let d = &inflight.dispatch;
         let padded = u64::from(d.rows) * u64::from(d.padded_len);
         let summary = BatchSummary {
+            id: d.batch,
             rows: d.rows,
             tokens: d.tokens,
             padded,

@@ -4,12 +4,13 @@ use super::decisions::{Decisions, Member};
 use super::health::{self, Checks};
 use super::pending::{Pending, item};
 use super::workers::{WorkerPlan, WorkerSlot};
-use super::{ARRIVALS, Arriving, Control, Gate, Handle, refusal};
+use super::{ARRIVALS, Arriving, Control, Gate, Handle, record, refusal};
 use crate::clock;
 use crate::exec::{Job, JobDone, JobItem, WorkerHandle};
 use crate::metrics::{Metrics, ModelMetrics};
 use crate::policy::PolicySet;
 use crate::sched::{Arrival, Dispatch, FailReason, Item, Output, Scheduler};
+use crate::trace::Recorder;
 use crate::types::{BatchId, ModelId, RequestId, Time, WorkerId};
 use std::collections::HashMap;
 use std::io;
@@ -38,6 +39,7 @@ pub struct Driver {
     pub(super) tell: mpsc::UnboundedSender<Control>,
     gate: Arc<Gate>,
     pub(super) decisions: Arc<Decisions>,
+    recorder: Arc<Recorder>,
     pub(super) metrics: Arc<Metrics>,
     policies: Arc<PolicySet>,
     pub(super) models: HashMap<ModelId, Arc<ModelMetrics>>,
@@ -64,11 +66,13 @@ impl Driver {
         let gate = Arc::new(Gate::new(0));
         set_gate(&gate, &policies);
         let decisions = Arc::new(Decisions::default());
+        let recorder = Arc::new(Recorder::default());
         let handle = Handle {
             arrivals: arrivals_in,
             control: tell.clone(),
             gate: Arc::clone(&gate),
             decisions: Arc::clone(&decisions),
+            recorder: Arc::clone(&recorder),
             next: Arc::new(AtomicU64::new(1)),
         };
         let mut driver = Self {
@@ -78,6 +82,7 @@ impl Driver {
             tell,
             gate,
             decisions,
+            recorder,
             metrics,
             policies,
             models: HashMap::new(),
@@ -163,6 +168,7 @@ impl Driver {
     fn drain(&mut self) {
         self.draining = true;
         self.gate.close();
+        self.recorder.close();
         self.retire_workers();
         self.sched.handle_drain(clock::now());
     }
@@ -184,6 +190,7 @@ impl Driver {
             deadline: request.deadline,
             items: &items,
         };
+        self.recorder.record(now, || record::arrival(&arrival, &request.model.name, now));
         if let Err(reject) = self.sched.handle_arrival(&arrival, now) {
             let refusal = refusal::rejected(reject, &request.model.name);
             drop(arriving.reply.send(Err(refusal)));

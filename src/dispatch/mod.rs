@@ -9,6 +9,7 @@ mod driver;
 mod gate;
 mod health;
 mod pending;
+mod record;
 mod refusal;
 mod report;
 mod workers;
@@ -23,6 +24,7 @@ use crate::error::Error;
 use crate::exec::WorkerEvent;
 use crate::policy::PolicySet;
 use crate::request::{InferReply, InferRequest};
+use crate::trace::Recorder;
 use crate::types::{RequestId, WorkerId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,6 +37,8 @@ const ARRIVALS: usize = 1024;
 struct Arriving {
     id: RequestId,
     request: Arc<InferRequest>,
+    /// For log lines about it.
+    span: tracing::Span,
     reply: oneshot::Sender<Result<InferReply, Error>>,
 }
 
@@ -56,6 +60,7 @@ pub struct Handle {
     control: mpsc::UnboundedSender<Control>,
     gate: Arc<Gate>,
     decisions: Arc<Decisions>,
+    recorder: Arc<Recorder>,
     next: Arc<AtomicU64>,
 }
 
@@ -70,7 +75,7 @@ impl Handle {
     pub async fn infer(&self, request: InferRequest) -> Result<InferReply, Error> {
         let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
         let (reply, answer) = oneshot::channel();
-        let arriving = Arriving { id, request: Arc::new(request), reply };
+        let arriving = Arriving { id, request: Arc::new(request), span: tracing::Span::current(), reply };
         self.arrivals.send(arriving).await.map_err(|_| gate::draining())?;
         let guard = CancelOnDrop { handle: self, id };
         let answer = answer.await;
@@ -97,6 +102,12 @@ impl Handle {
         answer.await.ok()
     }
 
+    /// What records arrivals, those that are refused too. A drain closes it.
+    #[must_use]
+    pub fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
+
     /// Swaps the policies; what waits moves under the new ones.
     pub fn set_policies(&self, policies: Arc<PolicySet>) {
         self.tell(Control::Policies(policies));
@@ -105,6 +116,7 @@ impl Handle {
     /// Stops accepting; the driver ends once nothing waits and nothing runs.
     pub fn drain(&self) {
         self.gate.close();
+        self.recorder.close();
         self.tell(Control::Drain);
     }
 

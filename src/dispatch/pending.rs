@@ -18,6 +18,8 @@ pub(super) struct Pending {
     pub(super) arrived: Time,
     /// Set when an item of it failed alone: what the model said.
     pub(super) failure: Option<String>,
+    /// For log lines about it.
+    pub(super) span: tracing::Span,
     /// What its policy aims at.
     pub(super) target: Option<Duration>,
     places: Vec<Place>,
@@ -39,12 +41,12 @@ enum Place {
 
 impl Pending {
     pub(super) fn new(arriving: Arriving, arrived: Time, target: Option<Duration>, gauge: IntGauge) -> Self {
-        let Arriving { request, reply, .. } = arriving;
+        let Arriving { request, span, reply, .. } = arriving;
         let open = request.items.len();
         let waiting = request.items.iter().map(|p| i64::from(rows(p))).sum();
         gauge.add(waiting);
         let places = std::iter::repeat_with(|| Place::Waiting).take(open).collect();
-        Self { request, arrived, failure: None, target, places, open, batches: 0, waiting, gauge, reply }
+        Self { request, arrived, failure: None, span, target, places, open, batches: 0, waiting, gauge, reply }
     }
 
     /// Takes note that one of its items left the queue; a second time, as after a failure, counts no more.

@@ -5,6 +5,7 @@
 
 use crate::error::Error;
 use crate::model::Model;
+use crate::telemetry::Ran;
 use crate::types::{Priority, Time};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::{Arc, OnceLock};
@@ -47,6 +48,10 @@ pub(super) struct Call {
     timeout: Option<Duration>,
     /// The model, once it is known.
     pub(super) model: OnceLock<Arc<Model>>,
+    /// When it was decoded, once it is.
+    pub(super) decoded: OnceLock<Time>,
+    /// How it ran, once it did.
+    pub(super) ran: OnceLock<Ran>,
 }
 
 impl Call {
@@ -67,6 +72,8 @@ impl Call {
             priority: priority(headers)?,
             timeout: timeout(headers)?,
             model: model.map(OnceLock::from).unwrap_or_default(),
+            decoded: OnceLock::new(),
+            ran: OnceLock::new(),
         })
     }
 

@@ -9,19 +9,22 @@ use crate::clock;
 use crate::error::Error;
 use crate::metrics::{Outcome, Protocol, RequestObserved};
 use crate::model::Model;
+use crate::telemetry::{Finished, TRACEPARENT, TRACESTATE, TraceContext};
 use axum::extract::{RawPathParams, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{RequestExt, Router};
+use http::{HeaderMap, HeaderValue};
 use std::sync::Arc;
 use tower::ServiceBuilder;
-use tracing::{Instrument, info_span};
+use tracing::field::{Empty, display};
+use tracing::{Instrument, error_span};
 
 /// Wraps every route.
 pub(super) fn everything(routes: Router<Arc<Front>>) -> Router<Arc<Front>> {
     routes.layer(
         ServiceBuilder::new()
-            // Outermost: whatever is answered carries its id.
+            // Outermost: whatever is answered or logged carries its ids.
             .layer(from_fn(identify))
             // Outside all that can refuse, because it alone knows the protocols' error shapes.
             .layer(from_fn(respond::shape)),
@@ -34,10 +37,8 @@ pub(super) fn inference(front: &Arc<Front>, protocol: Protocol, routes: Router<A
     routes.route_layer(
         ServiceBuilder::new()
             // Outermost: reads the headers all others need, and sees every answer, so every call is
-            // counted once, under its outcome; one whose client goes away has none and is not.
+            // counted and told of once, under its outcome; one whose client goes away has none and is not.
             .layer(from_fn_with_state((Arc::clone(front), protocol), observe))
-            // Inside the count, outside the work: log lines of both rooms carry the call's ids.
-            .layer(from_fn(trace))
             // Innermost: room is reserved before a byte is read, and held until the answer is written.
             .layer(from_fn_with_state(Arc::clone(front), body::receive)),
     )
@@ -48,10 +49,22 @@ async fn identify(mut request: Request, next: Next) -> Response {
     let value = id.header();
     // The upstream sees the id as well.
     request.headers_mut().insert(REQUEST_ID, value.clone());
+    // Errors and warnings within it name the request whatever the level of the log.
+    let (path, trace_id) = (request.uri().path(), Empty);
+    let span = error_span!(target: "inferneo::request", "request", id = &*id.0, trace_id, path);
+    if let Some(context) = context(request.headers()) {
+        span.record("trace_id", display(context.trace));
+        request.extensions_mut().insert(Arc::new(context));
+    }
     request.extensions_mut().insert(id);
-    let mut response = next.run(request).await;
+    let mut response = next.run(request).instrument(span).await;
     response.headers_mut().entry(REQUEST_ID).or_insert(value);
     response
+}
+
+fn context(headers: &HeaderMap) -> Option<TraceContext> {
+    let values = |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    TraceContext::read(values(TRACEPARENT), values(TRACESTATE))
 }
 
 async fn observe(
@@ -62,23 +75,44 @@ async fn observe(
     let arrived = clock::now();
     let model = model_of_path(&front, &mut request).await;
     let id = request.extensions().get::<CallId>().cloned().unwrap_or_else(|| CallId::of(request.headers()));
-    let done = |model: Option<&Arc<Model>>, tenant: &str, outcome| {
-        let model = model.map(|model| front.metrics.model(&model.name));
-        let (model, now) = (model.as_deref(), clock::now());
-        let duration = now.since(arrived);
-        front.metrics.request_done(&RequestObserved { model, tenant, protocol, outcome, duration, now });
+    let caller = request.extensions().get::<Arc<TraceContext>>().cloned();
+    let done = |call: Option<&Call>, model: Option<&Arc<Model>>, outcome: Outcome| {
+        let (ended, tenant) = (clock::now(), call.map_or("", |call| &call.tenant));
+        let counted = model.map(|model| front.metrics.model(&model.name));
+        let duration = ended.since(arrived);
+        front.metrics.request_done(&RequestObserved {
+            model: counted.as_deref(),
+            tenant,
+            protocol,
+            outcome,
+            duration,
+            now: ended,
+        });
+        front.tracer.finished(&Finished {
+            id: &id.0,
+            caller: caller.as_deref(),
+            protocol: protocol.label(),
+            model: model.map(|model| &*model.name),
+            tenant,
+            outcome: outcome.label(),
+            failed: matches!(outcome, Outcome::Refused(reason) if reason.status().http >= 500),
+            arrived,
+            decoded: call.and_then(|call| call.decoded.get().copied()),
+            ran: call.and_then(|call| call.ran.get()),
+            ended,
+        });
     };
     let call = match Call::read(&id, arrived, model.clone(), request.headers()) {
         Ok(call) => Arc::new(call),
         Err(error) => {
-            done(model.as_ref(), "", Outcome::Refused(error.reason));
+            done(None, model.as_ref(), Outcome::Refused(error.reason));
             return error.into_response();
         }
     };
     request.extensions_mut().insert(Arc::clone(&call));
     let response = next.run(request).await;
     let outcome = respond::refused(&response).map_or(Outcome::Ok, Outcome::Refused);
-    done(call.model.get(), &call.tenant, outcome);
+    done(Some(&call), call.model.get(), outcome);
     response
 }
 
@@ -88,22 +122,6 @@ async fn model_of_path(front: &Front, request: &mut Request) -> Option<Arc<Model
     let names = request.extract_parts::<RawPathParams>().await.ok()?;
     let (_, name) = names.iter().find(|(key, _)| *key == "model")?;
     front.registry.get(name)
-}
-
-async fn trace(request: Request, next: Next) -> Response {
-    let id = request.extensions().get::<Arc<Call>>().map(|call| Arc::clone(&call.id)).unwrap_or_default();
-    let traceparent = request.headers().get("traceparent").and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let span = info_span!("request", id = &*id, traceparent, path = request.uri().path());
-    async {
-        let response = next.run(request).await;
-        if let Some(respond::Refusal(error)) = response.extensions().get() {
-            // Not the message: it may quote the payload.
-            tracing::debug!(reason = error.reason.label(), "refused");
-        }
-        response
-    }
-    .instrument(span)
-    .await
 }
 
 /// The call a handler works for.

@@ -1,4 +1,4 @@
-//! The data plane: bytes to [`InferRequest`](crate::request::InferRequest) and back.
+//! The data plane: bytes to [`InferRequest`] and back.
 //!
 //! Decides routes, decoding, limits on bytes and the shape of every answer. Does not know how batches
 //! are formed or run: that is behind [`Backend`].
@@ -29,10 +29,15 @@ pub use backend::{Backend, Held, InferFuture};
 pub use pool::Pool;
 pub use proxy::Upstream;
 
+use crate::clock;
+use crate::error::Error;
 use crate::metrics::{Metrics, Protocol};
 use crate::model::Registry;
 use crate::readiness::Readiness;
+use crate::request::{InferReply, InferRequest};
+use crate::telemetry::{Ran, Tracer};
 use axum::Router;
+use call::Call;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +63,8 @@ pub struct Front {
     pub metrics: Arc<Metrics>,
     /// Whether traffic is wanted.
     pub readiness: Arc<Readiness>,
+    /// What is told of finished requests.
+    pub tracer: Tracer,
     /// Bounds on what a client may send.
     pub limits: Limits,
     /// Threads for long decoding and tokenising.
@@ -80,5 +87,16 @@ impl Front {
             .method_not_allowed_fallback(respond::method_not_allowed)
             .fallback(proxy::fallback);
         layers::everything(routes).with_state(front)
+    }
+
+    /// Has the backend answer a call that is decoded now, and keeps with the call how it ran.
+    ///
+    /// # Errors
+    /// The backend's.
+    async fn infer(&self, call: &Call, request: InferRequest) -> Result<InferReply, Error> {
+        call.decoded.get_or_init(clock::now);
+        let reply = self.backend.infer(request).await?;
+        call.ran.get_or_init(|| Ran { timing: reply.timing, batch: reply.batch.clone() });
+        Ok(reply)
     }
 }

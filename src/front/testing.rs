@@ -8,6 +8,7 @@ use crate::error::{Error, Reason};
 use crate::metrics::Metrics;
 use crate::model::Registry;
 use crate::readiness::Readiness;
+use crate::telemetry::Tracer;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
@@ -52,6 +53,7 @@ impl World {
             backend: Arc::clone(&self.echo) as Arc<dyn Backend>,
             metrics: Arc::clone(&self.metrics),
             readiness: Arc::clone(&self.readiness),
+            tracer: Tracer::default(),
             limits: self.limits.clone(),
             pool: Pool::new(2),
             upstream: self.upstream.clone(),

@@ -7,12 +7,15 @@
 mod answers;
 mod client;
 mod commands;
+mod context;
 mod decisions;
 mod exec;
 mod exposition;
 mod flags;
 mod harness;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod policies_page;
 mod readme;
 mod refusals;
@@ -24,4 +27,5 @@ mod startup;
 mod stats;
 mod strategies;
 mod tensors;
+mod trace;
 mod upstream;

@@ -96,18 +96,16 @@ async fn run(State(front): State<Arc<Front>>, Named(model): Named, mut request: 
     let (inline, shared, max_rows) = (body.len() <= limit, Arc::clone(&model), front.backend.max_rows());
     let prepared = front.pool.run(inline, move || infer::prepare(&shared, &headers, body, max_rows)).await?;
     let Prepared { items, want, plan, priority, timeout } = prepared;
-    let reply = front
-        .backend
-        .infer(InferRequest {
-            id: Arc::clone(&call.id),
-            model: Arc::clone(&model),
-            tenant: Arc::clone(&call.tenant),
-            priority: call.priority(priority),
-            deadline: call.deadline(timeout),
-            items,
-            want,
-        })
-        .await?;
+    let request = InferRequest {
+        id: Arc::clone(&call.id),
+        model: Arc::clone(&model),
+        tenant: Arc::clone(&call.tenant),
+        priority: call.priority(priority),
+        deadline: call.deadline(timeout),
+        items,
+        want,
+    };
+    let reply = front.infer(&call, request).await?;
     finish(&front, model, plan, reply).await
 }
 

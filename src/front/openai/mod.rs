@@ -95,7 +95,7 @@ async fn embeddings(State(front): State<Arc<Front>>, mut request: Request) -> Re
         items,
         want: Want::Embedding,
     };
-    let mut reply = front.backend.infer(request).await?;
+    let mut reply = front.infer(&call, request).await?;
     let answers = std::mem::take(&mut reply.answers);
     let inline = answers.len() * width(&model) * size_of::<f32>() <= INLINE_TENSORS;
     let encode = move || encode::encode(&model.name, answers, tokens, dimensions, base64);

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::front::{Backend, Held, InferFuture};
 use crate::model::Datatype;
 use crate::request::{Answer, BatchSummary, InferReply, InferRequest, Payload, Tensor, Timing, Want};
-use crate::types::{Priority, Time};
+use crate::types::{BatchId, Priority, Time};
 use bytes::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -95,6 +95,7 @@ impl Echo {
             answers: request.items.iter().map(|item| self.one(item, &request.want)).collect(),
             timing: Timing { queue: ms(1), assemble: Duration::from_micros(20), compute: ms(3) },
             batch: BatchSummary {
+                id: BatchId(5),
                 rows: 12,
                 tokens: 410,
                 padded: 480,

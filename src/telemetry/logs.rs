@@ -1,7 +1,4 @@
-//! Structured log lines on stderr.
-//!
-//! Decides their form and which of them are shown. What is logged is each room's own business, with
-//! one rule for all: ids, never payloads.
+//! Structured log lines on stderr: their form, and which of them are shown.
 
 use std::io::stderr;
 use std::str::FromStr;

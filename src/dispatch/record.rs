@@ -1,0 +1,21 @@
+//! An arrival as a trace keeps it.
+
+use crate::sched;
+use crate::trace::{Arrival, Run};
+use crate::types::Time;
+use std::sync::Arc;
+
+/// All that the scheduler is told of an arrival at `now`, but for its ids.
+pub(super) fn arrival(arrival: &sched::Arrival<'_>, model: &Arc<str>, now: Time) -> Arrival {
+    let run =
+        |item: &sched::Item| Run { count: 1, rows: item.rows, len: item.len, bytes: item.bytes, class: item.class };
+    let micros = |deadline: Time| u64::try_from(deadline.since(now).as_micros()).unwrap_or(u64::MAX);
+    Arrival {
+        at_us: 0,
+        model: Arc::clone(model),
+        tenant: Arc::clone(arrival.tenant),
+        priority: arrival.priority.0,
+        deadline_us: arrival.deadline.map(micros),
+        items: Run::join(arrival.items.iter().map(run)),
+    }
+}
