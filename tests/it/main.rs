@@ -29,3 +29,4 @@ mod strategies;
 mod tensors;
 mod trace;
 mod upstream;
+mod watch;

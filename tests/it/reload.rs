@@ -1,94 +1,13 @@
-//! Policies that change while requests are served: what is edited goes live, what is broken does not, and
-//! no request is lost.
-
-mod folder;
-mod load;
+//! Policies that change while requests are served: each is batched by its own, and overrides end when
+//! they should. Edits under full load are `tests/live/`.
 
 use crate::client::Answer;
 use crate::harness::{Server, Settings, model, until};
-use folder::{Folder, edits};
-use inferneo::clock;
-use load::Load;
+use crate::watch::{reloads, shown};
 use serde_json::{Value, json};
-use std::time::Duration;
-use tokio::time::sleep;
-
-/// Edits that go live, and those that are faults.
-const PLAIN: usize = 100;
-const SWAPS: usize = 50;
-const BROKEN: usize = 50;
-/// A change is live within this, on a plain file system.
-const PROMISE: Duration = Duration::from_millis(500);
-/// Longest wait for a change of any kind.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn policies(server: &Server) -> Value {
     server.admin().get("/policies").await.ok().json()
-}
-
-/// Looks at `/policies` until `condition` holds; answers it, and how long that took.
-async fn shown(server: &Server, what: &str, condition: impl Fn(&Value) -> bool) -> (Value, Duration) {
-    let admin = server.admin();
-    let start = clock::now();
-    loop {
-        let seen = admin.get("/policies").await.ok().json();
-        if condition(&seen) {
-            return (seen, clock::now().since(start));
-        }
-        assert!(clock::now().since(start) < PATIENCE, "no {what}: {seen:#}\n{}", server.log());
-        sleep(Duration::from_millis(2)).await;
-    }
-}
-
-/// `inferneo_policy_reloads_total` by outcome.
-async fn reloads(server: &Server) -> (f64, f64) {
-    let metrics = server.metrics().await;
-    let count = |outcome| metrics.sum("inferneo_policy_reloads_total", &[("outcome", outcome)]);
-    (count("ok"), count("failed"))
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_edits_under_load_lose_no_request() {
-    let tiny = model("tiny", "test/tiny_text", "instances = 2");
-    let server = Settings::new(tiny).policy("all", "").start();
-    let mut folder = Folder::new(server.folder().join("policies"));
-    folder.mount();
-    let (first, _) = shown(&server, "the mounted file", |seen| seen["generation"] == 2).await;
-    assert_eq!(first["files"][1]["name"], "mounted.toml");
-    let load = Load::start(&server);
-    let client = server.http1();
-    let (mut generation, mut took) = (2, Vec::new());
-    for edit in edits(PLAIN, SWAPS, BROKEN) {
-        sleep(edit.pause()).await;
-        folder.apply(&edit);
-        if let Some(place) = edit.fault() {
-            let broken = |seen: &Value| seen["last_error"].as_str().is_some_and(|text| text.contains(&place));
-            let (seen, _) = shown(&server, &place, broken).await;
-            assert_eq!(seen["generation"], generation, "a fault changed something");
-            assert!(seen["last_error_at"].is_string(), "{seen}");
-            assert_eq!(client.embed("tiny", "red sun").await.ok().batch().generation, generation);
-            continue;
-        }
-        generation += 1;
-        let (seen, after) = shown(&server, "a good edit", |seen| seen["generation"] == generation).await;
-        assert_eq!((&seen["last_error"], &seen["last_error_at"]), (&Value::Null, &Value::Null));
-        took.push(after);
-    }
-    let answered = load.stop().await;
-    took.sort_unstable();
-    let [median, most, worst] = [50, 98, 100].map(|share| took[(took.len() * share).div_ceil(100) - 1]);
-    println!("{answered} requests; {} good edits live after {median:?} in the middle, {worst:?} at worst", took.len());
-    assert!(answered > 1000, "{answered} requests are no load");
-    // Other tests share the machine and can hold up a few of the edits by themselves.
-    assert!(most < PROMISE, "98 % live after {most:?}, {median:?} in the middle, {worst:?} at worst");
-    assert_eq!(reloads(&server).await, (1.0 + (PLAIN + SWAPS) as f64, BROKEN as f64));
-    assert_eq!(server.metrics().await.sum("inferneo_policy_generation", &[]), generation as f64);
-    server.terminate();
-    let ended = server.ended().await;
-    assert_eq!(ended.code, Some(0), "{}", ended.log);
-    let logged = |words: &str| ended.log.lines().filter(|line| line.contains(words)).count();
-    assert_eq!((logged("policies live"), logged("policies refused")), (1 + PLAIN + SWAPS, BROKEN));
-    assert!(ended.log.contains("all: batch.max_batch_size "), "{}", ended.log);
 }
 
 /// Four rows make a batch of `fixed_size`, and one alone waits for as good as ever.
