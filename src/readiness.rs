@@ -1,6 +1,7 @@
 //! Whether the program wants traffic.
 //!
-//! Decides the answer of every readiness probe: all models ready and well, no drain begun. Knows no protocol.
+//! Decides the answer of every readiness probe: all models ready and well but those that were unloaded on
+//! request, no drain begun. Knows no protocol.
 
 use crate::model::{Model, ModelState, Registry};
 use std::sync::Arc;
@@ -31,11 +32,11 @@ impl Readiness {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// The models that are not ready, and why.
+    /// The models that should be ready and are not, and why.
     #[must_use]
     pub fn missing(&self) -> Vec<(Arc<Model>, String)> {
         let why = |model: &Arc<Model>| Some((Arc::clone(model), why_not(model)?));
-        self.registry.list().iter().filter_map(why).collect()
+        self.registry.list().iter().filter(|model| model.state() != ModelState::Unloaded).filter_map(why).collect()
     }
 
     /// Whether traffic is wanted.
@@ -51,6 +52,7 @@ pub fn why_not(model: &Model) -> Option<String> {
     match model.state() {
         ModelState::Loading => Some("loading".to_owned()),
         ModelState::Failed => Some("failed".to_owned()),
+        ModelState::Unloaded => Some("unloaded".to_owned()),
         ModelState::Ready => model.ailment().map(|why| why.to_string()),
     }
 }

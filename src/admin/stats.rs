@@ -244,6 +244,7 @@ fn word(state: ModelState) -> &'static str {
         ModelState::Loading => "loading",
         ModelState::Ready => "ready",
         ModelState::Failed => "failed",
+        ModelState::Unloaded => "unloaded",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::decisions::{Decisions, Member};
 use super::health::{self, Checks};
+use super::loading::Changes;
 use super::pending::{Pending, item};
 use super::workers::{WorkerPlan, WorkerSlot};
 use super::{ARRIVALS, Arriving, Control, Gate, Handle, record, refusal};
@@ -48,6 +49,7 @@ pub struct Driver {
     pub(super) running: HashMap<BatchId, InFlight>,
     /// `None`: nobody looks after the models' health.
     pub(super) checks: Option<Checks>,
+    pub(super) changes: Changes,
     pub(super) draining: bool,
 }
 
@@ -90,6 +92,7 @@ impl Driver {
             pending: HashMap::new(),
             running: HashMap::new(),
             checks: None,
+            changes: Changes::default(),
             draining: false,
         };
         for plan in plans {
@@ -133,6 +136,7 @@ impl Driver {
             for (ended, inflight) in done {
                 self.deliver(ended, inflight);
             }
+            self.settle();
             self.publish();
         }
         self.refuse_the_rest();
@@ -159,6 +163,8 @@ impl Driver {
                 self.policies = Arc::clone(&policies);
                 self.sched.handle_policies(policies, clock::now());
             }
+            Control::Load(model, reply) => self.load(&model, reply),
+            Control::Unload(model, reply) => self.unload(&model, reply),
             // Who asked may have gone.
             Control::Report(reply) => drop(reply.send(self.report())),
             Control::Drain => self.drain(),

@@ -151,6 +151,11 @@ impl Driver {
         true
     }
 
+    /// Whether a worker of this model runs a canary.
+    pub(super) fn has_canary(&self, model: ModelId) -> bool {
+        self.checks.as_ref().is_some_and(|checks| checks.canaries.values().any(|of| *of == model))
+    }
+
     /// Takes note of a made-up run outside the looks that ended well.
     pub(super) fn made_up_ran(&mut self, model: ModelId) {
         if let Some(health) = self.checks.as_mut().and_then(|checks| checks.models.get_mut(&model)) {

@@ -8,6 +8,7 @@ mod deliver;
 mod driver;
 mod gate;
 mod health;
+mod loading;
 mod pending;
 mod record;
 mod refusal;
@@ -22,6 +23,7 @@ pub use workers::{Start, WorkerPlan};
 
 use crate::error::Error;
 use crate::exec::WorkerEvent;
+use crate::model::Model;
 use crate::policy::PolicySet;
 use crate::request::{InferReply, InferRequest};
 use crate::trace::Recorder;
@@ -49,6 +51,8 @@ enum Control {
     Worker { worker: WorkerId, start: u64, event: WorkerEvent },
     Restart(WorkerId),
     Policies(Arc<PolicySet>),
+    Load(Arc<Model>, loading::Reply),
+    Unload(Arc<Model>, loading::Reply),
     Report(oneshot::Sender<Report>),
     Drain,
 }
@@ -106,6 +110,32 @@ impl Handle {
     #[must_use]
     pub fn recorder(&self) -> &Arc<Recorder> {
         &self.recorder
+    }
+
+    /// Brings a model back that was unloaded; completes once it answers.
+    ///
+    /// # Errors
+    /// `not_ready` when it cannot be loaded or is unloaded meanwhile, `draining` during shutdown.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop the loading.
+    pub async fn load(&self, model: Arc<Model>) -> Result<(), Error> {
+        self.change(|reply| Control::Load(model, reply)).await
+    }
+
+    /// Takes a model out of service: its requests are refused from then on, what waits and runs is
+    /// answered, then its sessions end.
+    ///
+    /// # Errors
+    /// `draining` once the driver has ended.
+    pub async fn unload(&self, model: Arc<Model>) -> Result<(), Error> {
+        self.change(|reply| Control::Unload(model, reply)).await
+    }
+
+    async fn change(&self, control: impl FnOnce(loading::Reply) -> Control) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(control(reply));
+        answer.await.unwrap_or_else(|_| Err(gate::draining()))
     }
 
     /// Swaps the policies; what waits moves under the new ones.

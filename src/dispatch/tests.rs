@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 mod failing;
 mod health;
+mod loading;
 mod serving;
 mod telling;
 

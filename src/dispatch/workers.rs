@@ -55,6 +55,12 @@ impl WorkerSlot {
     pub(super) fn is_ready(&self) -> bool {
         self.ready
     }
+
+    /// Forgets its present start, as if it had never been; hands out what is left of it.
+    pub(super) fn dismiss(&mut self) -> Option<WorkerHandle> {
+        (self.ready, self.losses) = (false, 0);
+        self.handle.take()
+    }
 }
 
 impl Driver {
@@ -78,9 +84,10 @@ impl Driver {
         self.start_worker(id)
     }
 
-    /// Starts a worker that is not there.
+    /// Starts a worker that is not there, if its model is to be served.
     pub(super) fn start_worker(&mut self, id: WorkerId) -> io::Result<()> {
-        let Some(slot) = self.workers.get_mut(&id).filter(|w| w.handle.is_none()) else { return Ok(()) };
+        let wanted = |w: &&mut WorkerSlot| w.handle.is_none() && w.plan.model.state() != ModelState::Unloaded;
+        let Some(slot) = self.workers.get_mut(&id).filter(wanted) else { return Ok(()) };
         slot.start += 1;
         let (start, tell) = (slot.start, self.tell.clone());
         let events = move |event| drop(tell.send(Control::Worker { worker: id, start, event }));
@@ -155,8 +162,11 @@ impl Driver {
         });
     }
 
-    /// Sets a model's state by its workers': ready once every first start has ended one way or the other.
-    fn judge(&self, model: &Model) {
+    /// Sets the state of a model that is to be served by its workers': ready once every first start has ended one way or the other.
+    pub(super) fn judge(&self, model: &Model) {
+        if model.state() == ModelState::Unloaded {
+            return;
+        }
         let mut own = self.workers.values().filter(|w| w.plan.model.id == model.id);
         let starting = own.clone().any(|w| !w.ready && w.losses == 0);
         let state = match own.any(|w| w.ready) {

@@ -4,13 +4,18 @@
 
 use crate::dispatch::Handle;
 use crate::error::Error;
+use crate::model::Model;
 use crate::request::{InferReply, InferRequest};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// An answer on its way. Dropping it cancels the request.
 pub type InferFuture<'a> = Pin<Box<dyn Future<Output = Result<InferReply, Error>> + Send + 'a>>;
+
+/// A change of a model under way. Dropping it changes nothing.
+pub type ChangeFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
 
 /// Something held until an answer is written; given back on drop.
 pub type Held = Box<dyn Send + Sync>;
@@ -26,6 +31,12 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// `overloaded` when there is no room, `draining` during shutdown.
     fn reserve(&self, bytes: usize) -> Result<Held, Error>;
 
+    /// Brings a model back that was unloaded; completes once it answers, or cannot.
+    fn load(&self, model: Arc<Model>) -> ChangeFuture<'_>;
+
+    /// Takes a model out of service; completes once its requests are refused.
+    fn unload(&self, model: Arc<Model>) -> ChangeFuture<'_>;
+
     /// Most rows that any queue takes; what holds more need not be decoded.
     fn max_rows(&self) -> u32;
 }
@@ -37,6 +48,14 @@ impl Backend for Handle {
 
     fn reserve(&self, bytes: usize) -> Result<Held, Error> {
         Ok(Box::new(self.gate().reserve(bytes)?))
+    }
+
+    fn load(&self, model: Arc<Model>) -> ChangeFuture<'_> {
+        Box::pin(Handle::load(self, model))
+    }
+
+    fn unload(&self, model: Arc<Model>) -> ChangeFuture<'_> {
+        Box::pin(Handle::unload(self, model))
     }
 
     fn max_rows(&self) -> u32 {

@@ -25,7 +25,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use backend::{Backend, Held, InferFuture};
+pub use backend::{Backend, ChangeFuture, Held, InferFuture};
 pub use pool::Pool;
 pub use proxy::Upstream;
 

@@ -34,6 +34,8 @@ pub enum ModelState {
     Ready = 1,
     /// No worker is left that could answer.
     Failed = 2,
+    /// It was taken out of service on request.
+    Unloaded = 3,
 }
 
 impl Model {
@@ -50,7 +52,8 @@ impl Model {
         match self.state.load(Ordering::Acquire) {
             0 => ModelState::Loading,
             1 => ModelState::Ready,
-            _ => ModelState::Failed,
+            2 => ModelState::Failed,
+            _ => ModelState::Unloaded,
         }
     }
 

@@ -25,6 +25,12 @@ impl Scheduler {
         self.table.requests.is_empty() && self.running.is_empty()
     }
 
+    /// Whether nothing of a model waits, to be run first or again.
+    #[must_use]
+    pub fn is_idle_for(&self, model: ModelId) -> bool {
+        self.models.get(&model).is_none_or(|m| m.rows() == 0 && m.retries.is_empty())
+    }
+
     /// Rows of batches that run now.
     #[must_use]
     pub fn rows_running(&self) -> u32 {

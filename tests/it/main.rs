@@ -20,6 +20,7 @@ mod policies_page;
 mod readme;
 mod refusals;
 mod reload;
+mod repository;
 mod shared;
 mod shutdown;
 mod siege;

@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One model of the index.
@@ -40,12 +41,34 @@ pub(super) async fn index(State(front): State<Arc<Front>>, body: Bytes) -> Resul
     respond::json(&entries)
 }
 
+/// Refuses a load that asks for another configuration or other files than the model's own.
+pub(super) fn no_changes(body: &[u8]) -> Result<(), Error> {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Asked {
+        parameters: BTreeMap<String, serde::de::IgnoredAny>,
+    }
+    if body.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    let asked: Asked =
+        serde_json::from_slice(body).map_err(|e| Error::new(Reason::InvalidRequest, format!("the body: {e}")))?;
+    match asked.parameters.keys().next() {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!("parameters.{name}: a model is loaded as its folder says, without parameters");
+            Err(Error::new(Reason::Unsupported, message))
+        }
+    }
+}
+
 fn entry(model: &Model) -> Entry<'_> {
     let (state, reason) = match model.state() {
         ModelState::Ready if model.ailment().is_some() => ("UNAVAILABLE", "not well"),
         ModelState::Loading => ("LOADING", ""),
         ModelState::Ready => ("READY", ""),
         ModelState::Failed => ("UNAVAILABLE", "no device left"),
+        ModelState::Unloaded => ("UNAVAILABLE", "unloaded"),
     };
     Entry { name: &model.name, version: VERSION, state, reason }
 }

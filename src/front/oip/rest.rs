@@ -13,6 +13,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, header};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ pub(in crate::front) fn plain_routes() -> Router<Arc<Front>> {
         .route("/v2/models/{model}/stats", get(stats))
         .route("/v2/models/{model}/versions/{version}/stats", get(stats))
         .route("/v2/repository/index", post(repository::index))
+        .route("/v2/repository/models/{model}/load", post(load))
+        .route("/v2/repository/models/{model}/unload", post(unload))
 }
 
 async fn server() -> Result<Response, Error> {
@@ -133,12 +136,30 @@ async fn finish(
     Ok(response)
 }
 
+/// Loads a model that was unloaded; answers once it is ready.
+async fn load(State(front): State<Arc<Front>>, Named(model): Named, body: Bytes) -> Result<Response, Error> {
+    repository::no_changes(&body)?;
+    front.backend.load(model).await?;
+    respond::json(&Empty {})
+}
+
+/// Takes a model out of service; what waits and runs is still answered.
+async fn unload(State(front): State<Arc<Front>>, Named(model): Named) -> Result<Response, Error> {
+    front.backend.unload(model).await?;
+    respond::json(&Empty {})
+}
+
+/// What there is to say of a change that was made.
+#[derive(Serialize)]
+struct Empty {}
+
 /// Refuses while a model cannot answer.
 pub(in crate::front) fn check_state(model: &Model) -> Result<(), Error> {
     let what = match model.state() {
         ModelState::Ready => return Ok(()),
         ModelState::Loading => "is loading",
         ModelState::Failed => "has no device left",
+        ModelState::Unloaded => "is unloaded",
     };
     Err(Error::new(Reason::NotReady, format!("model `{}` {what}", &*model.name)))
 }

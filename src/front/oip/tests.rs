@@ -87,6 +87,26 @@ async fn models_that_are_not_ready_are_refused_everywhere() {
 }
 
 #[tokio::test]
+async fn models_are_unloaded_and_loaded_by_name() {
+    let world = World::new();
+    assert_eq!(world.post("/v2/repository/models/two/unload", "{}".to_owned()).await.json(), json!({}));
+    infer(&world, "two", json!({})).await.refusal(503, "not_ready");
+    world.get("/v2/models/two/ready").await.refusal(503, "not_ready");
+    let index = world.post("/v2/repository/index", String::new()).await.json();
+    let two = json!({"name": "two", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"});
+    assert!(index.as_array().is_some_and(|all| all.contains(&two)), "{index}");
+    assert_eq!(world.get("/v2/health/ready").await.status, 200, "what was unloaded on request is not missed");
+    for (body, reason) in [("{", "invalid_request"), (r#"{"parameters": {"config": "{}"}}"#, "unsupported")] {
+        world.post("/v2/repository/models/two/load", body.to_owned()).await.refusal(400, reason);
+    }
+    assert_eq!(world.post("/v2/repository/models/two/load", String::new()).await.json(), json!({}));
+    assert_eq!(world.get("/v2/models/two/ready").await.status, 200);
+    for change in ["load", "unload"] {
+        world.post(&format!("/v2/repository/models/none/{change}"), String::new()).await.refusal(404, "unknown_model");
+    }
+}
+
+#[tokio::test]
 async fn names_versions_paths_and_methods_that_do_not_exist() {
     let world = World::new();
     for path in ["/v2/models/nobody", "/v2/models/nobody/ready", "/v2/models/two/versions/2", "/v2/models/a%20b"] {

@@ -1,8 +1,8 @@
 //! A backend that answers by echo.
 
 use crate::error::Error;
-use crate::front::{Backend, Held, InferFuture};
-use crate::model::Datatype;
+use crate::front::{Backend, ChangeFuture, Held, InferFuture};
+use crate::model::{Datatype, Model, ModelState};
 use crate::request::{Answer, BatchSummary, InferReply, InferRequest, Payload, Tensor, Timing, Want};
 use crate::types::{BatchId, Priority, Time};
 use bytes::Bytes;
@@ -81,6 +81,16 @@ impl Backend for Echo {
         }
         self.held.fetch_add(bytes, Ordering::SeqCst);
         Ok(Box::new(Room(Arc::clone(&self.held), bytes)))
+    }
+
+    fn load(&self, model: Arc<Model>) -> ChangeFuture<'_> {
+        model.set_state(ModelState::Ready);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn unload(&self, model: Arc<Model>) -> ChangeFuture<'_> {
+        model.set_state(ModelState::Unloaded);
+        Box::pin(async { Ok(()) })
     }
 
     fn max_rows(&self) -> u32 {

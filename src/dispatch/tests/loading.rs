@@ -1,0 +1,73 @@
+//! Models that are unloaded and loaded while requests come.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_and_runs_is_answered_before_the_sessions_end() {
+    let mut world = World::held(1, ALONE).await;
+    let first = world.ask(&[&[1]]);
+    let run = world.next_run().await;
+    let second = world.ask(&[&[2]]);
+    world.rows(2).await;
+    world.handle.unload(Arc::clone(&world.model)).await.unwrap();
+    assert_eq!(world.model.state(), ModelState::Unloaded);
+    let workers =
+        |report: Option<Report>| report.unwrap().workers.iter().filter(|w| w.state != WorkerDoes::Lost).count();
+    assert_eq!(workers(world.handle.report().await), 1, "a session ended under its batch");
+    run.end(Ok(()));
+    first.await.unwrap().unwrap();
+    world.next_run().await.end(Ok(()));
+    second.await.unwrap().unwrap();
+    world.rows(0).await;
+    assert_eq!(workers(world.handle.report().await), 0);
+    let refused = world.handle.infer(world.request(&[&[3]])).await.unwrap_err();
+    assert_eq!(refused.reason, Reason::NotReady);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loaded_model_answers_again_with_what_was_learned_of_it() {
+    let world = World::scripted(2, ALONE, |_| Ok(())).await;
+    world.ask(&[&[1]]).await.unwrap().unwrap();
+    let seen = |report: &Report| report.models[&ModelId(0)].costs[0].observations;
+    let before = seen(&world.handle.report().await.unwrap());
+    for _ in 0..3 {
+        world.handle.unload(Arc::clone(&world.model)).await.unwrap();
+        world.handle.load(Arc::clone(&world.model)).await.unwrap();
+        assert_eq!(world.model.state(), ModelState::Ready);
+        world.ask(&[&[1]]).await.unwrap().unwrap();
+    }
+    assert!(seen(&world.handle.report().await.unwrap()) > before);
+    // Of a model that is there, both are true at once.
+    world.handle.load(Arc::clone(&world.model)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_is_overtaken_or_fails_says_so() {
+    let world = World::scripted(1, ALONE, |_| Ok(())).await;
+    let model = || Arc::clone(&world.model);
+    world.handle.unload(model()).await.unwrap();
+    world.until(|world| world.metrics.inflight_rows().get() == 0).await;
+    let (loaded, unloaded) = tokio::join!(world.handle.load(model()), world.handle.unload(model()));
+    unloaded.unwrap();
+    assert!(loaded.is_ok() || loaded.unwrap_err().message.contains("unloaded again"));
+    world.handle.load(model()).await.unwrap();
+    world.handle.drain();
+    assert_eq!(world.handle.load(model()).await.unwrap_err().reason, Reason::Draining);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_worker_of_an_unloaded_model_stays_away() {
+    let world = World::scripted(1, ALONE, |run| match run.heads[0] {
+        1 => Err(Failure::DeviceLost("gone".to_owned())),
+        _ => Ok(()),
+    })
+    .await;
+    drop(world.ask(&[&[1]]).await.unwrap());
+    world.until(|world| world.model.state() == ModelState::Failed).await;
+    world.handle.unload(Arc::clone(&world.model)).await.unwrap();
+    // Its restart is due long before this.
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(world.model.state(), ModelState::Unloaded);
+    world.handle.load(Arc::clone(&world.model)).await.unwrap();
+    world.ask(&[&[2]]).await.unwrap().unwrap();
+}
