@@ -6,6 +6,7 @@ use super::read::{Rule, Written};
 use super::{Policy, Source, Strategy};
 use crate::document::Diagnostic;
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 /// All policies of a folder, swapped as a whole.
@@ -217,8 +218,8 @@ pub(super) fn ties(entries: &[Entry<'_>]) -> Vec<Diagnostic> {
         entries.iter().filter_map(|entry| Some((entry.source?, &entry.written.rule))).collect();
     let first_tie = |(position, (later, rule)): (usize, &(&Source, &Rule))| {
         let (earlier, models, tenants) = files[..position].iter().find_map(|(earlier, other)| {
-            let models = shared(other.models.as_deref(), rule.models.as_deref())?;
-            let tenants = shared(other.tenants.as_deref(), rule.tenants.as_deref())?;
+            let models = common(other.models.as_deref(), rule.models.as_deref())?;
+            let tenants = common(other.tenants.as_deref(), rule.tenants.as_deref())?;
             Some((earlier, models, tenants))
         })?;
         let other = &earlier.name;
@@ -230,12 +231,32 @@ pub(super) fn ties(entries: &[Entry<'_>]) -> Vec<Diagnostic> {
     files.iter().enumerate().filter_map(first_tie).collect()
 }
 
-/// What two lists both match equally closely, in words.
-fn shared(earlier: Option<&[Pattern]>, later: Option<&[Pattern]>) -> Option<String> {
-    let (Some(earlier), Some(later)) = (earlier, later) else {
-        return (earlier.is_none() && later.is_none()).then(|| "any".to_owned());
-    };
-    let pairs = || earlier.iter().flat_map(|a| later.iter().map(move |b| (a, b)));
-    let (a, b) = pairs().find(|(a, b)| a.competes(b))?;
-    Some(if a == b { format!("\"{a}\"") } else { format!("\"{a}\" and \"{b}\"") })
+/// What two lists both match equally closely.
+enum Common<'p> {
+    /// Any name.
+    Any,
+    /// The names that a pattern of each matches.
+    Named(&'p Pattern, &'p Pattern),
+}
+
+impl fmt::Display for Common<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("any"),
+            Self::Named(a, b) if a == b => write!(f, "\"{a}\""),
+            Self::Named(a, b) => write!(f, "\"{a}\" and \"{b}\""),
+        }
+    }
+}
+
+/// Asked of every pair of files: nothing is put in words before there is something to say.
+fn common<'p>(earlier: Option<&'p [Pattern]>, later: Option<&'p [Pattern]>) -> Option<Common<'p>> {
+    match (earlier, later) {
+        (None, None) => Some(Common::Any),
+        (Some(earlier), Some(later)) => {
+            let mut pairs = earlier.iter().flat_map(|a| later.iter().map(move |b| (a, b)));
+            pairs.find(|(a, b)| a.competes(b)).map(|(a, b)| Common::Named(a, b))
+        }
+        _ => None,
+    }
 }

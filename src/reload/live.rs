@@ -31,7 +31,7 @@ pub struct Live {
 
 /// What the next change starts from.
 struct State {
-    /// What is live.
+    /// What is live, in the order of their names.
     sources: Vec<Source>,
     overrides: Vec<Standing>,
     /// What the folder held when it was last read, live or refused: it is not taken up twice.
@@ -170,8 +170,8 @@ impl Live {
         publish(&self.metrics, &policies);
         let now = clock::date(clock::now());
         let loaded_at = |source: &Source| {
-            let position = state.sources.iter().position(|known| known == source);
-            position.and_then(|at| old.files.get(at)).map_or(now, |file| file.loaded_at)
+            let unchanged = read::position(&state.sources, &source.name).filter(|&at| state.sources[at] == *source);
+            unchanged.and_then(|at| old.files.get(at)).map_or(now, |file| file.loaded_at)
         };
         let status = Status { last_error, ..Status::of(policies, &sources, &overrides, loaded_at) };
         self.status.store(Arc::new(status));
