@@ -14,6 +14,10 @@ impl Pattern {
         if text.contains(['*', '?']) { Self::Glob(text.chars().collect()) } else { Self::Exact(text.into()) }
     }
 
+    pub(super) fn is_glob(&self) -> bool {
+        matches!(self, Self::Glob(_))
+    }
+
     /// Whether the whole of `name` matches.
     pub(super) fn matches(&self, name: &str) -> bool {
         match self {

@@ -2,11 +2,9 @@
 
 use super::entry::Entry;
 use super::pattern::{Pattern, matches};
-use super::read::{Rule, Written};
-use super::{Policy, Source, Strategy};
-use crate::document::Diagnostic;
+use super::read::Written;
+use super::{Policy, Strategy};
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
 use std::sync::Arc;
 
 /// All policies of a folder, swapped as a whole.
@@ -206,57 +204,5 @@ impl Level<usize> {
         let by_name = self.exact.get(name).map(|index| (Fit::Name, *index));
         let by_glob = || self.globs.iter().find(|(glob, _)| matches(glob, name)).map(|(_, index)| (Fit::Glob, *index));
         by_name.or_else(by_glob).or_else(|| self.any.map(|index| (Fit::Any, index)))
-    }
-}
-
-/// Finds every file that matches some request as closely as an earlier one does.
-///
-/// Two globs that share any name count as a tie, even where one of the files also lists that very
-/// name and would win there.
-pub(super) fn ties(entries: &[Entry<'_>]) -> Vec<Diagnostic> {
-    let files: Vec<(&Source, &Rule)> =
-        entries.iter().filter_map(|entry| Some((entry.source?, &entry.written.rule))).collect();
-    let first_tie = |(position, (later, rule)): (usize, &(&Source, &Rule))| {
-        let (earlier, models, tenants) = files[..position].iter().find_map(|(earlier, other)| {
-            let models = common(other.models.as_deref(), rule.models.as_deref())?;
-            let tenants = common(other.tenants.as_deref(), rule.tenants.as_deref())?;
-            Some((earlier, models, tenants))
-        })?;
-        let other = &earlier.name;
-        let message = format!("this file and {other} match equally well: models {models}, tenants {tenants}");
-        let help = "give one of them a closer [match]: a name is closer than a glob, a glob than none, and models \
-                    count before tenants";
-        Some(Diagnostic::at(&later.name, &later.text, rule.at.clone(), message, Some(help.to_owned())))
-    };
-    files.iter().enumerate().filter_map(first_tie).collect()
-}
-
-/// What two lists both match equally closely.
-enum Common<'p> {
-    /// Any name.
-    Any,
-    /// The names that a pattern of each matches.
-    Named(&'p Pattern, &'p Pattern),
-}
-
-impl fmt::Display for Common<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => f.write_str("any"),
-            Self::Named(a, b) if a == b => write!(f, "\"{a}\""),
-            Self::Named(a, b) => write!(f, "\"{a}\" and \"{b}\""),
-        }
-    }
-}
-
-/// Asked of every pair of files: nothing is put in words before there is something to say.
-fn common<'p>(earlier: Option<&'p [Pattern]>, later: Option<&'p [Pattern]>) -> Option<Common<'p>> {
-    match (earlier, later) {
-        (None, None) => Some(Common::Any),
-        (Some(earlier), Some(later)) => {
-            let mut pairs = earlier.iter().flat_map(|a| later.iter().map(move |b| (a, b)));
-            pairs.find(|(a, b)| a.competes(b)).map(|(a, b)| Common::Named(a, b))
-        }
-        _ => None,
     }
 }
