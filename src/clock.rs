@@ -1,8 +1,9 @@
-//! The only place that reads a clock.
+//! The only place that reads a clock, and the measure of what is said only now and then.
 
 use crate::types::Time;
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 #[expect(clippy::disallowed_methods, reason = "this is the module that may read the clock")]
 fn instant() -> Instant {
@@ -44,4 +45,45 @@ pub fn date(time: Time) -> SystemTime {
 #[must_use]
 pub fn unix_seconds() -> u64 {
     today().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// Lets one of many like log lines through now and then: a fault that meets every request must not
+/// fill the disk.
+#[derive(Debug)]
+pub struct Seldom {
+    gap: Duration,
+    /// When the next may pass.
+    next: AtomicU64,
+    withheld: AtomicU64,
+}
+
+impl Seldom {
+    /// Builds one that lets a line through every `gap`.
+    #[must_use]
+    pub const fn new(gap: Duration) -> Self {
+        Self { gap, next: AtomicU64::new(0), withheld: AtomicU64::new(0) }
+    }
+
+    /// Whether a line may be written at `now`, and then how many were withheld since the last.
+    pub fn pass(&self, now: Time) -> Option<u64> {
+        let next = self.next.load(Ordering::Relaxed);
+        let claim = || self.next.compare_exchange(next, (now + self.gap).0, Ordering::Relaxed, Ordering::Relaxed);
+        if now.0 >= next && claim().is_ok() {
+            return Some(self.withheld.swap(0, Ordering::Relaxed));
+        }
+        self.withheld.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_passes_every_gap_and_says_how_many_did_not() {
+        let seldom = Seldom::new(Duration::from_secs(1));
+        let passed = [5, 6, 900, 1_005, 1_006, 9_000].map(|ms| seldom.pass(Time::from_millis(ms)));
+        assert_eq!(passed, [Some(0), None, None, Some(2), None, Some(1)]);
+    }
 }

@@ -163,7 +163,7 @@ fn model_of(query: &str) -> Result<String, Error> {
         (None, _) => Ok(EVERY_MODEL.to_owned()),
         (Some(pair), None) => match pair.split_once('=') {
             // Names of models need no escapes.
-            Some(("model", model)) => Ok(model.replace("%2A", EVERY_MODEL)),
+            Some(("model", model)) => Ok(model.replace("%2a", "%2A").replace("%2A", EVERY_MODEL)),
             _ => Err(Error::invalid(format!("unknown parameter {}: there is `model`", quote(pair)))),
         },
         (Some(_), Some(more)) => Err(Error::invalid(format!("one `model` is enough: {}", quote(more)))),

@@ -3,9 +3,8 @@
 //! Decides what the admin plane may use: one thread, so many connections, so long a body. Knows no route.
 
 use super::{Admin, refuse};
-use crate::clock;
+use crate::clock::{self, Seldom};
 use crate::error::{Error, Reason};
-use crate::types::Time;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -36,10 +35,12 @@ const HEAD_BYTES: usize = 16 << 10;
 pub(super) const BODY_BYTES: usize = 64 << 10;
 /// Longest a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// Between two warnings of too many connections.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+/// Warns of too many connections.
+static TOO_MANY: Seldom = Seldom::new(Duration::from_secs(60));
 /// Pause after an accept that failed for want of file descriptors, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// That lasts as long as the descriptors are missing.
+static NOT_ACCEPTED: Seldom = Seldom::new(Duration::from_secs(10));
 
 impl Admin {
     /// Serves as [`serve`](Self::serve) does and takes the samples of `/stats/history`, on a thread of its
@@ -82,7 +83,9 @@ impl Admin {
                     connections.admit(task.abort_handle());
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection to the admin plane could not be accepted");
+                    if let Some(withheld) = NOT_ACCEPTED.pass(clock::now()) {
+                        tracing::warn!(%error, withheld, "a connection to the admin plane could not be accepted");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -97,8 +100,6 @@ impl Admin {
 struct Connections {
     /// Oldest first.
     open: VecDeque<AbortHandle>,
-    /// When it was last told that there are too many.
-    told: Option<Time>,
 }
 
 impl Connections {
@@ -109,9 +110,7 @@ impl Connections {
             && let Some(oldest) = self.open.pop_front()
         {
             oldest.abort();
-            let now = clock::now();
-            if self.told.is_none_or(|told| now.since(told) >= TELL_EVERY) {
-                self.told = Some(now);
+            if TOO_MANY.pass(clock::now()).is_some() {
                 tracing::warn!(limit = CONNECTIONS, "too many connections to the admin plane: the oldest are closed");
             }
         }

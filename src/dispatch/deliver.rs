@@ -3,13 +3,16 @@
 use super::decisions::{Decision, Outcome};
 use super::driver::{Driver, InFlight};
 use super::pending::Pending;
-use crate::clock;
+use crate::clock::{self, Seldom};
 use crate::exec::{Failure, JobDone};
 use crate::metrics::{BatchObserved, SloResult};
 use crate::request::{BatchSummary, Timing};
 use crate::sched::{BatchOutcome, BatchReport, WorkerState};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// One caller with a loop can make a model fail thousands of times a second; the metrics count them all.
+static FAILED: Seldom = Seldom::new(Duration::from_secs(1));
 
 impl Driver {
     /// Tells the scheduler how a batch ended; its answers are delivered once the next batch is on its way.
@@ -28,8 +31,10 @@ impl Driver {
                 && let Some(pending) = self.pending.get_mut(&only)
             {
                 // The model's words may quote the input: they are for the caller alone.
-                pending.span.in_scope(|| {
-                    tracing::warn!(batch = %job.batch, request = %pending.request.id, "the model failed on a request");
+                let (batch, request) = (job.batch, &pending.request.id);
+                pending.span.in_scope(|| match FAILED.pass(clock::now()) {
+                    Some(withheld) => tracing::warn!(%batch, %request, withheld, "the model failed on a request"),
+                    None => tracing::debug!(%batch, %request, "the model failed on a request"),
                 });
                 pending.failure = Some(failure.to_string());
             }

@@ -5,6 +5,7 @@
 
 use super::patience::{Exchange, IDLE, Patient};
 use super::{Front, body};
+use crate::clock::{self, Seldom};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -31,6 +32,8 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 /// Pause after an accept that failed for want of file descriptors, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// That lasts as long as the descriptors are missing.
+static NOT_ACCEPTED: Seldom = Seldom::new(Duration::from_secs(10));
 
 impl Front {
     /// Serves `listener` until `shutdown` completes; then accepts no more, tells connections to close,
@@ -113,7 +116,9 @@ impl Connection {
 async fn pause_after(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-        tracing::warn!(%error, "a connection could not be accepted");
+        if let Some(withheld) = NOT_ACCEPTED.pass(clock::now()) {
+            tracing::warn!(%error, withheld, "a connection could not be accepted");
+        }
         sleep(ACCEPT_PAUSE).await;
     }
 }

@@ -12,6 +12,7 @@ mod pattern;
 mod read;
 mod set;
 mod settings;
+mod ties;
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,6 @@ pub fn compile(sources: &[Source], overrides: &[Override], generation: u64) -> R
             Err(more) => faults.extend(more),
         }
     }
-    faults.extend(set::ties(&entries));
+    faults.extend(ties::find(&entries));
     if faults.is_empty() { Ok(PolicySet::of(entries, generation)) } else { Err(faults) }
 }

@@ -14,6 +14,10 @@ impl Pattern {
         if text.contains(['*', '?']) { Self::Glob(text.chars().collect()) } else { Self::Exact(text.into()) }
     }
 
+    pub(super) fn is_glob(&self) -> bool {
+        matches!(self, Self::Glob(_))
+    }
+
     /// Whether the whole of `name` matches.
     pub(super) fn matches(&self, name: &str) -> bool {
         match self {
@@ -76,6 +80,10 @@ pub(super) fn matches(glob: &[char], name: &str) -> bool {
 /// Whether some name matches both globs. Exact: `meets[j]` says whether the rest of `a` and `b[j..]`
 /// share a name, filled from the ends.
 fn overlap(a: &[char], b: &[char]) -> bool {
+    // Nearly all pairs differ in a letter at an end, which costs nothing to see.
+    if !agree(a.iter(), b.iter()) || !agree(a.iter().rev(), b.iter().rev()) {
+        return false;
+    }
     // Nothing is left of `a`: what is left of `b` must match the empty name.
     let mut meets: Vec<bool> = (0..=b.len()).map(|j| b.iter().skip(j).all(|letter| *letter == '*')).collect();
     for left in a.iter().rev() {
@@ -91,4 +99,10 @@ fn overlap(a: &[char], b: &[char]) -> bool {
         meets = next;
     }
     meets[0]
+}
+
+/// Whether the letters from one end to the first star of either could stand for the same.
+fn agree<'g>(a: impl Iterator<Item = &'g char>, b: impl Iterator<Item = &'g char>) -> bool {
+    let mut across = a.zip(b).take_while(|(a, b)| **a != '*' && **b != '*');
+    across.all(|(a, b)| a == b || *a == '?' || *b == '?')
 }

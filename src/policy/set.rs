@@ -2,9 +2,8 @@
 
 use super::entry::Entry;
 use super::pattern::{Pattern, matches};
-use super::read::{Rule, Written};
-use super::{Policy, Source, Strategy};
-use crate::document::Diagnostic;
+use super::read::Written;
+use super::{Policy, Strategy};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -206,36 +205,4 @@ impl Level<usize> {
         let by_glob = || self.globs.iter().find(|(glob, _)| matches(glob, name)).map(|(_, index)| (Fit::Glob, *index));
         by_name.or_else(by_glob).or_else(|| self.any.map(|index| (Fit::Any, index)))
     }
-}
-
-/// Finds every file that matches some request as closely as an earlier one does.
-///
-/// Two globs that share any name count as a tie, even where one of the files also lists that very
-/// name and would win there.
-pub(super) fn ties(entries: &[Entry<'_>]) -> Vec<Diagnostic> {
-    let files: Vec<(&Source, &Rule)> =
-        entries.iter().filter_map(|entry| Some((entry.source?, &entry.written.rule))).collect();
-    let first_tie = |(position, (later, rule)): (usize, &(&Source, &Rule))| {
-        let (earlier, models, tenants) = files[..position].iter().find_map(|(earlier, other)| {
-            let models = shared(other.models.as_deref(), rule.models.as_deref())?;
-            let tenants = shared(other.tenants.as_deref(), rule.tenants.as_deref())?;
-            Some((earlier, models, tenants))
-        })?;
-        let other = &earlier.name;
-        let message = format!("this file and {other} match equally well: models {models}, tenants {tenants}");
-        let help = "give one of them a closer [match]: a name is closer than a glob, a glob than none, and models \
-                    count before tenants";
-        Some(Diagnostic::at(&later.name, &later.text, rule.at.clone(), message, Some(help.to_owned())))
-    };
-    files.iter().enumerate().filter_map(first_tie).collect()
-}
-
-/// What two lists both match equally closely, in words.
-fn shared(earlier: Option<&[Pattern]>, later: Option<&[Pattern]>) -> Option<String> {
-    let (Some(earlier), Some(later)) = (earlier, later) else {
-        return (earlier.is_none() && later.is_none()).then(|| "any".to_owned());
-    };
-    let pairs = || earlier.iter().flat_map(|a| later.iter().map(move |b| (a, b)));
-    let (a, b) = pairs().find(|(a, b)| a.competes(b))?;
-    Some(if a == b { format!("\"{a}\"") } else { format!("\"{a}\" and \"{b}\"") })
 }

@@ -203,6 +203,34 @@ fn a_tie_is_told_at_the_match_of_the_later_file() {
     assert!(compile(&[&sources[..], &[source(a.0, "[match]\nmodels = [\"m*\", \"x\"]")]].concat(), &[], 1).is_ok());
 }
 
+#[test]
+fn a_tie_is_found_however_tenants_are_told_among_many_files() {
+    let many = (0..2_000).map(|n| (format!("m{n:04}.toml"), format!("match.tenants = ['t{n}', 't{n}']")));
+    let few = [
+        ("a.toml", "['x', 'g*']"),
+        ("b.toml", "['y', 'x']"),
+        ("c.toml", "['z', '*h']"),
+        ("d.toml", "['g']"),
+        ("n.toml", "['t1999']"),
+    ];
+    let few = few.map(|(name, tenants)| (name.to_owned(), format!("match.tenants = {tenants}")));
+    let none = ["e.toml", "f.toml"].map(|name| (name.to_owned(), String::new()));
+    let files: Vec<_> = many.chain(few).chain(none).collect();
+    let files: Vec<_> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
+    let heads: Vec<_> =
+        faults(&files).iter().map(|fault| fault.lines().next().unwrap().replace("toml:1:1:", "")).collect();
+    let tie = |later: &str, earlier: &str, tenants: &str| {
+        format!("{later}. this file and {earlier}.toml match equally well: models any, tenants {tenants}")
+    };
+    let expected = [
+        tie("b", "a", "\"x\""),
+        tie("c", "a", "\"g*\" and \"*h\""),
+        tie("f", "e", "any"),
+        tie("n", "m1999", "\"t1999\""),
+    ];
+    assert_eq!(heads, expected);
+}
+
 /// Says by trying whether a glob matches.
 fn matches_slowly(glob: &[char], name: &[char]) -> bool {
     match (glob.split_first(), name.split_first()) {

@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Most faults that one line of the log names.
+/// Most changes or faults that one line of the log names, and most letters of one.
 const LOGGED: usize = 10;
+const LONGEST: usize = 400;
 
 /// The live policies. Readers never wait; one change is made at a time.
 pub struct Live {
@@ -30,7 +31,7 @@ pub struct Live {
 
 /// What the next change starts from.
 struct State {
-    /// What is live.
+    /// What is live, in the order of their names.
     sources: Vec<Source>,
     overrides: Vec<Standing>,
     /// What the folder held when it was last read, live or refused: it is not taken up twice.
@@ -160,17 +161,17 @@ impl Live {
     fn go_live(&self, state: &mut State, next: Next, last_error: Option<LastError>) {
         let Next { sources, overrides, policies } = next;
         let old = self.status();
-        let mut changes = policy::diff(&old.policies, &policies).to_string().replace('\n', "; ");
-        if changes.is_empty() {
-            changes.push_str("no setting has changed");
-        }
+        let changes = match policy::diff(&old.policies, &policies).changes {
+            none if none.is_empty() => "no setting has changed".to_owned(),
+            changes => brief(&changes, ToString::to_string),
+        };
         tracing::info!(generation = policies.generation, files = sources.len(), "policies live: {changes}");
         (self.tell)(Arc::clone(&policies));
         publish(&self.metrics, &policies);
         let now = clock::date(clock::now());
         let loaded_at = |source: &Source| {
-            let position = state.sources.iter().position(|known| known == source);
-            position.and_then(|at| old.files.get(at)).map_or(now, |file| file.loaded_at)
+            let unchanged = read::position(&state.sources, &source.name).filter(|&at| state.sources[at] == *source);
+            unchanged.and_then(|at| old.files.get(at)).map_or(now, |file| file.loaded_at)
         };
         let status = Status { last_error, ..Status::of(policies, &sources, &overrides, loaded_at) };
         self.status.store(Arc::new(status));
@@ -179,16 +180,26 @@ impl Live {
 
     fn refuse(&self, faults: &[Diagnostic]) {
         let old = self.status();
-        let mut heads: Vec<String> = faults.iter().take(LOGGED).map(head).collect();
-        if faults.len() > LOGGED {
-            heads.push(format!("and {} more", faults.len() - LOGGED));
-        }
-        tracing::error!(generation = old.generation, "policies refused, the last good ones stay: {}", heads.join("; "));
+        let heads = brief(faults, head);
+        tracing::error!(generation = old.generation, "policies refused, the last good ones stay: {heads}");
         self.metrics.policy_reloaded(false);
         let text = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let last_error = Some(LastError { text, at: clock::date(clock::now()) });
         self.status.store(Arc::new(Status { last_error, ..Status::clone(&old) }));
     }
+}
+
+/// What one line of the log can hold of a list.
+fn brief<T>(list: &[T], shown: impl Fn(&T) -> String) -> String {
+    let cut = |text: String| match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    };
+    let mut first: Vec<String> = list.iter().take(LOGGED).map(|item| cut(shown(item))).collect();
+    if list.len() > LOGGED {
+        first.push(format!("and {} more", list.len() - LOGGED));
+    }
+    first.join("; ")
 }
 
 /// A fault in one line: its place, what is wrong and what is allowed.
@@ -209,5 +220,19 @@ fn publish(metrics: &Metrics, policies: &PolicySet) {
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live").field("folder", &self.folder).field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_of_the_log_stays_short_however_much_has_changed() {
+        let shown = |n: &usize| "é".repeat(*n);
+        assert_eq!(brief(&[1, 2], shown), "é; éé");
+        let all = brief(&[1_000; 5_000], shown);
+        assert_eq!(all.chars().filter(|letter| *letter == 'é').count(), LOGGED * LONGEST);
+        assert!(all.ends_with("é…; and 4990 more"), "{all}");
     }
 }

@@ -3,6 +3,7 @@
 //! Decides when an override ends: for a file when that changes, and altogether when no request is left
 //! under it.
 
+use super::read::position;
 use crate::clock;
 use crate::policy::{Override, PolicySet, Source, Strategy};
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ impl Standing {
     pub(super) fn new(model: Option<&str>, strategy: Strategy, policies: &PolicySet, sources: &[Source]) -> Self {
         let reachable = policies.reachable(model);
         let names = reachable.iter().filter_map(|&at| policies.origins()[at].file.as_deref());
-        let source = |name: &str| sources.iter().find(|source| source.name == name);
+        let source = |name: &str| position(sources, name).map(|at| &sources[at]);
         let files: BTreeMap<_, _> = names.filter_map(source).map(|s| (s.name.clone(), s.text.clone())).collect();
         let rule = Override { model: model.map(Into::into), strategy, files };
         Self { rule, since: clock::date(clock::now()) }
@@ -29,7 +30,7 @@ impl Standing {
     /// Lets go of files that are gone or hold something else; answers whether requests are left under
     /// it, `policies` being what the files say.
     pub(super) fn still_holds(&mut self, policies: &PolicySet, sources: &[Source]) -> bool {
-        self.rule.files.retain(|name, text| sources.iter().any(|source| source.name == *name && source.text == *text));
+        self.rule.files.retain(|name, text| position(sources, name).is_some_and(|at| sources[at].text == *text));
         self.covered(policies).next().is_some()
     }
 

@@ -101,6 +101,11 @@ pub fn read_folder(folder: &Path) -> Result<Vec<Source>, ReadError> {
     if faults.is_empty() { Ok(sources) } else { Err(ReadError::NotText(faults)) }
 }
 
+/// Where the source of this name is among those of a folder, which are in the order of their names.
+pub(super) fn position(sources: &[Source], name: &str) -> Option<usize> {
+    sources.binary_search_by(|source| (*source.name).cmp(name)).ok()
+}
+
 /// Whether a file of this name is a policy.
 pub(super) fn is_policy(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();

@@ -1,7 +1,8 @@
 //! What is live, as it is shown.
 
 use super::overrides::Standing;
-use crate::policy::{PolicySet, Source, Strategy};
+use crate::policy::{Policy, PolicySet, Source, Strategy};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -65,11 +66,12 @@ impl Status {
         overrides: &[Standing],
         loaded_at: impl Fn(&Source) -> SystemTime,
     ) -> Self {
+        let with_origin = policies.origins().iter().zip(policies.policies());
+        let own = with_origin.filter(|(origin, _)| origin.model.is_none());
+        let by_file: HashMap<&str, &Arc<Policy>> =
+            own.filter_map(|(o, policy)| Some((o.file.as_deref()?, policy))).collect();
         let file = |source: &Source| {
-            let is_own = |origin: &crate::policy::Origin| {
-                origin.model.is_none() && origin.file.as_deref() == Some(&*source.name)
-            };
-            let policy = &policies.policies()[policies.origins().iter().position(is_own)?];
+            let policy = by_file.get(&*source.name)?;
             Some(FileStatus {
                 name: source.name.rsplit('/').next().unwrap_or_default().to_owned(),
                 policy: Arc::clone(&policy.name),

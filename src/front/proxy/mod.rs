@@ -7,6 +7,7 @@ mod headers;
 mod upgrade;
 
 use super::{Front, respond};
+use crate::clock::{self, Seldom};
 use crate::error::{Error, Reason};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
@@ -24,6 +25,9 @@ use std::time::Duration;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle connection to the upstream is kept.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// An upstream that is down fails every request.
+static FAILED: Seldom = Seldom::new(Duration::from_secs(1));
 
 /// Where everything goes that is not ours, with its pooled connections.
 #[derive(Debug, Clone)]
@@ -95,7 +99,10 @@ fn failed(error: &hyper_util::client::legacy::Error) -> Error {
         }
         source = cause.source();
     }
-    tracing::warn!(error = %chain(error), "the upstream failed");
+    match FAILED.pass(clock::now()) {
+        Some(withheld) => tracing::warn!(error = %chain(error), withheld, "the upstream failed"),
+        None => tracing::debug!(error = %chain(error), "the upstream failed"),
+    }
     let what = if error.is_connect() { "could not be reached" } else { "did not answer properly" };
     Error::new(Reason::UpstreamFailed, format!("the upstream {what}"))
 }
