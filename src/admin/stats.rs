@@ -133,7 +133,7 @@ pub(super) async fn stats(State(admin): State<Admin>) -> Response {
         ready: admin.readiness.is_ready(),
         draining: admin.readiness.is_draining(),
         features: Features {
-            dynamic_batching: policies.policies().iter().any(|policy| policy.dynamic_batching),
+            dynamic_batching: batches(policies),
             performance_monitoring: admin.metrics.performance(),
             health_checks: admin.health_checks,
         },
@@ -144,6 +144,11 @@ pub(super) async fn stats(State(admin): State<Admin>) -> Response {
         gpus: [],
     };
     json(&stats)
+}
+
+/// Whether any request can share a batch, as far as policies go.
+fn batches(policies: &PolicySet) -> bool {
+    policies.reachable(None).into_iter().any(|index| policies.policies()[index].dynamic_batching)
 }
 
 impl<'a> ModelStats<'a> {
