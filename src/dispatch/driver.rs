@@ -191,15 +191,19 @@ impl Driver {
             items: &items,
         };
         self.recorder.record(now, || record::arrival(&arrival, &request.model.name, now));
-        if let Err(reject) = self.sched.handle_arrival(&arrival, now) {
+        let accepted = self.sched.handle_arrival(&arrival, now);
+        let policy = self.policies.lookup(&request.model.name, &request.tenant);
+        let target = self.policies.policies()[policy].slo.target;
+        if let Err(reject) = accepted {
+            if refusal::is_ours(&reject) {
+                self.count_slo(request, target, None);
+            }
             let refusal = refusal::rejected(reject, &request.model.name);
             drop(arriving.reply.send(Err(refusal)));
             return;
         }
         let Some(metrics) = self.models.get(&request.model.id) else { return };
         let gauge = metrics.queue_rows(&self.metrics.tenant_label(&request.tenant));
-        let policy = self.policies.lookup(&request.model.name, &request.tenant);
-        let target = self.policies.policies()[policy].slo.target;
         self.pending.insert(arriving.id, Pending::new(arriving, now, target, gauge));
     }
 
@@ -248,7 +252,7 @@ impl Driver {
     fn fail(&mut self, id: RequestId, reason: FailReason) {
         if let Some(pending) = self.pending.remove(&id) {
             let error = refusal::failed(reason, &pending.request.model.name, pending.failure.as_deref());
-            self.count_slo(&pending, false);
+            self.count_slo(&pending.request, pending.target, None);
             pending.fail(error);
         }
     }
