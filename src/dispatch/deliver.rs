@@ -90,7 +90,7 @@ impl Driver {
         for ((id, index), answer) in d.items.iter().zip(answers) {
             let Some(pending) = self.pending.get_mut(id) else { continue };
             let queue = inflight.started.since(pending.arrived);
-            queued.push(queue);
+            queued.push((queue, pending.rows(*index as usize)));
             if last.replace(*id) != Some(*id) {
                 pending.ran_in();
             }
