@@ -12,7 +12,7 @@ use crate::policy::PolicySet;
 use crate::sched::{Arrival, Dispatch, FailReason, Item, Output, Scheduler};
 use crate::trace::Recorder;
 use crate::types::{BatchId, ModelId, RequestId, Time, WorkerId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -44,7 +44,8 @@ pub struct Driver {
     policies: Arc<PolicySet>,
     pub(super) models: HashMap<ModelId, Arc<ModelMetrics>>,
     pub(super) workers: HashMap<WorkerId, WorkerSlot>,
-    pub(super) pending: HashMap<RequestId, Pending>,
+    /// In order of arrival, as their numbers are.
+    pub(super) pending: BTreeMap<RequestId, Pending>,
     pub(super) running: HashMap<BatchId, InFlight>,
     /// `None`: nobody looks after the models' health.
     pub(super) checks: Option<Checks>,
@@ -87,7 +88,7 @@ impl Driver {
             policies,
             models: HashMap::new(),
             workers: HashMap::new(),
-            pending: HashMap::new(),
+            pending: BTreeMap::new(),
             running: HashMap::new(),
             checks: None,
             draining: false,

@@ -96,17 +96,29 @@ impl Driver {
                 model.running.push(ran.dispatch.rows);
             }
         }
-        let now = clock::now();
-        for pending in self.pending.values().filter(|pending| pending.is_waiting()) {
-            if let Some(model) = models.get_mut(&pending.request.model.id) {
-                model.oldest = model.oldest.max(Some(now.since(pending.arrived)));
-            }
-        }
+        self.find_oldest(&mut models);
         let mut workers: Vec<_> = self.workers.iter().map(|(id, slot)| self.worker_report(*id, slot)).collect();
         workers.sort_by_key(|w| w.id);
         let waiting: u64 = models.values().map(|model| u64::from(model.queue.rows)).sum();
         let inflight_rows = waiting + self.rows_held();
         Report { inflight_rows, models, workers }
+    }
+
+    /// Notes of each model with a queue how long its first request has waited; the search ends with the last
+    /// of these models, so that it passes by little but what runs.
+    fn find_oldest(&self, models: &mut BTreeMap<ModelId, ModelReport>) {
+        let now = clock::now();
+        let mut without = models.values().filter(|model| model.queue.rows > 0).count();
+        for pending in self.pending.values() {
+            if without == 0 {
+                break;
+            }
+            let model = models.get_mut(&pending.request.model.id).filter(|_| pending.is_waiting());
+            if let Some(model) = model.filter(|model| model.oldest.is_none()) {
+                model.oldest = Some(now.since(pending.arrived));
+                without -= usize::from(model.queue.rows > 0);
+            }
+        }
     }
 
     fn model_report(&self, id: ModelId) -> ModelReport {
