@@ -3,7 +3,7 @@
 //! Decides what a sample holds. Without performance monitoring none is taken.
 
 use super::stats::{Millis, ratio};
-use super::{Admin, json};
+use super::{Admin, date, json};
 use crate::clock;
 use crate::metrics::{SLOT, Seen};
 use crate::types::Time;
@@ -150,7 +150,7 @@ pub(super) async fn history(State(admin): State<Admin>) -> Response {
         let samples = admin.history.models.lock().unwrap_or_else(PoisonError::into_inner);
         table.iter().map(|m| (&*m.name, Series::of(samples.get(&m.name).unwrap_or(&none)))).collect()
     };
-    json(&Shown { step_seconds: STEP.as_secs(), now: super::decisions::date(clock::now()), models })
+    json(&Shown { step_seconds: STEP.as_secs(), now: date(clock::date(clock::now())), models })
 }
 
 #[cfg(test)]

@@ -2,9 +2,8 @@
 //!
 //! Decides the form. What is not known is `null`; what has not happened counts 0.
 
-use super::decisions::{date, ms};
 use super::policies::Shown as Policies;
-use super::{Admin, json};
+use super::{Admin, date, json, ms};
 use crate::clock;
 use crate::dispatch::{CostReport, ModelReport, Report, WorkerDoes, WorkerReport};
 use crate::metrics::{BatchesSeen, Bucket, MINUTE, Percentiles};
@@ -183,7 +182,7 @@ impl<'a> ModelStats<'a> {
             batch_sizes: batches.map(|b| buckets(&b.batch_sizes)),
             lengths: batches.map(|b| buckets(&b.lengths)),
             cost_model: now.and_then(|m| cost_model(m, batches)),
-            last_used: seen.last_used.map(date),
+            last_used: seen.last_used.map(|time| date(clock::date(time))),
             outcomes: seen.outcomes,
         }
     }
