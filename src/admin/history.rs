@@ -2,6 +2,7 @@
 //!
 //! Decides what a sample holds. Without performance monitoring none is taken.
 
+use super::busy::{Busy, Look};
 use super::stats::{Millis, ratio};
 use super::{Admin, date, json};
 use crate::clock;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Between two samples.
-const STEP: Duration = Duration::from_secs(2);
+pub(super) const STEP: Duration = Duration::from_secs(2);
 /// Most samples kept.
 const MOST: usize = 300;
 
@@ -25,6 +26,7 @@ const MOST: usize = 300;
 #[derive(Debug, Default)]
 pub struct History {
     models: Mutex<BTreeMap<Arc<str>, VecDeque<Sample>>>,
+    pub(super) busy: Busy,
 }
 
 /// One model between two looks.
@@ -87,6 +89,9 @@ impl Admin {
         loop {
             ticks.tick().await;
             let report = self.handle.report().await;
+            if let Some(report) = &report {
+                self.history.busy.push(Look::at(&report.workers, clock::now()));
+            }
             for model in self.registry.list().iter() {
                 let now = clock::now();
                 // Percentiles of ten to twenty seconds: short enough to show a change, long enough to be some.

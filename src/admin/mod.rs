@@ -2,6 +2,7 @@
 //!
 //! Decides the routes and forms of the admin plane (docs/interface.md). Does not decide what ready means.
 
+mod busy;
 mod decisions;
 mod history;
 mod page;

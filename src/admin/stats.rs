@@ -2,6 +2,7 @@
 //!
 //! Decides the form. What is not known is `null`; what has not happened counts 0.
 
+use super::busy::{Busy, Look};
 use super::policies::Shown as Policies;
 use super::{Admin, date, json, ms};
 use crate::clock;
@@ -139,7 +140,7 @@ pub(super) async fn stats(State(admin): State<Admin>) -> Response {
         policy: Policies::of(&live),
         inflight_rows: report.map_or(0, |r| r.inflight_rows),
         models: models.iter().map(|model| (&*model.name, ModelStats::of(&admin, model, policies, report))).collect(),
-        devices: report.map_or_else(Vec::new, |r| devices(&r.workers)),
+        devices: report.map_or_else(Vec::new, |r| devices(&r.workers, &admin.history.busy)),
         gpus: [],
     };
     json(&stats)
@@ -226,7 +227,7 @@ impl<'a> DeviceCost<'a> {
     }
 }
 
-fn devices(workers: &[WorkerReport]) -> Vec<DeviceStats<'_>> {
+fn devices<'a>(workers: &'a [WorkerReport], busy: &Busy) -> Vec<DeviceStats<'a>> {
     let mut devices: BTreeMap<&str, DeviceStats<'_>> = BTreeMap::new();
     for worker in workers {
         let name = &*worker.device;
@@ -236,7 +237,10 @@ fn devices(workers: &[WorkerReport]) -> Vec<DeviceStats<'_>> {
         device.ready += usize::from(matches!(worker.state, WorkerDoes::Waiting | WorkerDoes::Running));
         device.running += usize::from(worker.state == WorkerDoes::Running);
     }
-    devices.into_values().collect()
+    let now = Look::at(workers, clock::now());
+    let measured =
+        |device: DeviceStats<'a>| DeviceStats { busy_ratio: busy.ratio(&now, device.name, device.workers), ..device };
+    devices.into_values().map(measured).collect()
 }
 
 fn buckets(buckets: &[Bucket]) -> Vec<BucketStats> {

@@ -33,7 +33,8 @@ impl Driver {
                 pending.failure = Some(failure.to_string());
             }
         }
-        if let Some(slot) = self.workers.get(&job.worker) {
+        if let Some(slot) = self.workers.get_mut(&job.worker) {
+            slot.busy += job.assemble + job.compute;
             slot.metrics.batch_ended(job.assemble + job.compute);
             if outcome == BatchOutcome::Ok {
                 slot.metrics.shape_ran(dispatch.rows, dispatch.padded_len);

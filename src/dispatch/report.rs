@@ -51,6 +51,8 @@ pub struct WorkerReport {
     pub device: Arc<str>,
     /// What it does.
     pub state: WorkerDoes,
+    /// Time spent on batches so far, the one that runs included.
+    pub busy: Duration,
 }
 
 /// What a worker does.
@@ -127,14 +129,15 @@ impl Driver {
     }
 
     fn worker_report(&self, id: WorkerId, slot: &WorkerSlot) -> WorkerReport {
-        let runs = || self.running.values().any(|ran| ran.dispatch.worker == id);
+        let ran = self.running.values().find(|ran| ran.dispatch.worker == id);
         let state = match &slot.handle {
             None => WorkerDoes::Lost,
             Some(_) if !slot.is_ready() => WorkerDoes::Starting,
-            Some(_) if runs() => WorkerDoes::Running,
+            Some(_) if ran.is_some() => WorkerDoes::Running,
             Some(_) => WorkerDoes::Waiting,
         };
-        WorkerReport { id, model: slot.plan.model.id, device: Arc::clone(&slot.device), state }
+        let busy = slot.busy + ran.map_or(Duration::ZERO, |ran| clock::now().since(ran.started));
+        WorkerReport { id, model: slot.plan.model.id, device: Arc::clone(&slot.device), state, busy }
     }
 
     fn device_name(&self, id: DeviceId) -> Arc<str> {

@@ -35,12 +35,6 @@ impl DeviceMetrics {
         }
     }
 
-    /// Time spent running batches so far, in seconds.
-    #[must_use]
-    pub fn busy_seconds(&self) -> f64 {
-        self.busy_seconds.get()
-    }
-
     /// Takes note of a shape that ran well; the first 65536 are told apart.
     pub fn shape_ran(&self, rows: u32, padded_len: u32) {
         if self.performance {

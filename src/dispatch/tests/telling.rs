@@ -59,6 +59,8 @@ async fn a_report_shows_what_waits_and_what_runs() {
     assert!(model.oldest > Some(asked.since(before_last)) && model.queue.bytes > 0, "{model:?}");
     let workers: Vec<_> = report.workers.iter().map(|w| (w.id.0, &*w.device, w.state)).collect();
     assert_eq!(workers, [(0, "cpu", WorkerDoes::Running), (1, "cpu", WorkerDoes::Running)]);
+    // What runs counts already.
+    assert!(report.workers.iter().all(|w| w.busy > Duration::ZERO), "{report:?}");
     for run in [run, second] {
         run.end(Ok(()));
     }
