@@ -50,7 +50,7 @@ async fn two_tenants_behave_by_their_own_strategies() {
     let all = decisions(&server, 1000).await;
     let all = &all[2..];
     assert!(all.is_sorted_by_key(|d| d["batch"].as_u64()), "newest last, on one worker");
-    for (tenant, reasons) in [("hasty", ["idle", "full"]), ("patient", ["delay", "full"])] {
+    for (tenant, reasons) in [("hasty", ["idle", "full", "best"]), ("patient", ["delay", "full", "best"])] {
         let own = of_tenant(all, tenant);
         assert_eq!(own.iter().map(|d| d["rows"].as_u64().unwrap()).sum::<u64>(), 16, "{tenant}");
         for d in &own {
