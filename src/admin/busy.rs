@@ -4,9 +4,9 @@
 
 use super::history::STEP;
 use crate::dispatch::WorkerReport;
-use crate::types::Time;
+use crate::types::{Time, locked};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Looks kept, one a step: the oldest is ten to twelve seconds back.
@@ -39,7 +39,7 @@ impl Look {
 impl Busy {
     /// Takes in a look, at the cost of the oldest.
     pub(super) fn push(&self, look: Look) {
-        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looks = locked(&self.looks);
         if looks.len() == LOOKS {
             looks.pop_front();
         }
@@ -49,7 +49,7 @@ impl Busy {
     /// The share of its time that each of a device's workers spent on batches before `now`, on average;
     /// `None` without an earlier look that is far enough back.
     pub(super) fn ratio(&self, now: &Look, device: &str, workers: usize) -> Option<f64> {
-        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let looks = locked(&self.looks);
         let earlier = looks.front().filter(|look| now.at.since(look.at) >= STEP / 2)?;
         let busy = now.devices.get(device)?.saturating_sub(*earlier.devices.get(device)?);
         let time = now.at.since(earlier.at).as_secs_f64() * workers as f64;

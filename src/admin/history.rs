@@ -7,13 +7,13 @@ use super::stats::{Millis, ratio};
 use super::{Admin, date, json};
 use crate::clock;
 use crate::metrics::{SLOT, Seen};
-use crate::types::Time;
+use crate::types::{Time, locked};
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::pending;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -106,7 +106,7 @@ impl Admin {
 
 impl History {
     fn push(&self, model: &Arc<str>, sample: Sample) {
-        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut models = locked(&self.models);
         let samples = models.entry(Arc::clone(model)).or_default();
         if samples.len() == MOST {
             samples.pop_front();
@@ -152,7 +152,7 @@ impl Series {
 pub(super) async fn history(State(admin): State<Admin>) -> Response {
     let (table, none) = (admin.registry.list(), VecDeque::new());
     let models = {
-        let samples = admin.history.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = locked(&admin.history.models);
         table.iter().map(|m| (&*m.name, Series::of(samples.get(&m.name).unwrap_or(&none)))).collect()
     };
     json(&Shown { step_seconds: STEP.as_secs(), now: date(clock::date(clock::now())), models })

@@ -6,9 +6,9 @@ use super::driver::InFlight;
 use crate::clock;
 use crate::exec::Failure;
 use crate::policy::Policy;
-use crate::types::{BatchId, WorkerId};
+use crate::types::{BatchId, WorkerId, locked};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 /// Most decisions kept.
@@ -150,7 +150,7 @@ impl Decisions {
     /// The last `n`, of one model or of all, newest last.
     #[must_use]
     pub fn last(&self, n: usize, model: Option<&str>) -> Vec<Arc<Decision>> {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = locked(&self.ring);
         let newest = ring.decisions.iter().rev().filter(|d| model.is_none_or(|model| *d.model == *model));
         let mut last: Vec<_> = newest.take(n).cloned().collect();
         last.reverse();
@@ -160,7 +160,7 @@ impl Decisions {
     /// Adds the newest, at the cost of the oldest.
     pub(super) fn push(&self, decision: Decision) {
         let decision = Arc::new(decision);
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = locked(&self.ring);
         ring.rows += u64::from(decision.rows);
         ring.decisions.push_back(decision);
         while ring.decisions.len() > MOST || ring.rows > MOST_ROWS && ring.decisions.len() > 1 {

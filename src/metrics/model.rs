@@ -4,10 +4,10 @@ use super::device::DeviceMetrics;
 use super::families::Families;
 use super::labels::{Outcome, SloResult, TenantLabel};
 use super::seen::{self, BatchesSeen, Lengths, Requests, Seen, Waits};
-use crate::types::Time;
+use crate::types::{Time, locked};
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// One model's metrics.
@@ -227,9 +227,4 @@ impl ModelMetrics {
         };
         locked(&self.devices).entry(device.into()).or_insert_with(make).clone()
     }
-}
-
-/// What a lock holds is whole whenever it is free: a panic leaves nothing half done.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
