@@ -1,10 +1,11 @@
-//! The words every room shares: identifiers, the core's own time, priorities and shape classes.
+//! The words every room shares: identifiers, the core's own time, priorities, shape classes, a lock.
 //!
 //! Decides nothing. Knows nothing of clocks, tensors, HTTP or policies.
 
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// An instant on the process's own monotonic clock, in nanoseconds since an arbitrary origin.
@@ -103,6 +104,11 @@ pub struct NamedFile {
     pub path: PathBuf,
     /// The flag, the variable, or the place in a file that names it.
     pub by: String,
+}
+
+/// Locks what is whole whenever it is free: a panic of another holder left nothing half done.
+pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// FNV-1a, 64 bits: the same in every build and process, so that traces and golden files keep.

@@ -2,14 +2,14 @@
 //!
 //! Decides the form. Does not know how many are kept.
 
-use super::{Admin, json, refuse};
-use crate::clock;
+use super::policies::{EVERY_MODEL, known};
+use super::{Admin, date, json, ms, refuse};
 use crate::dispatch::{Decision, MOST_DECISIONS};
+use crate::document::quote;
 use crate::error::Error;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Serialize;
-use std::time::Duration;
 
 /// Decisions shown where none are asked for.
 const USUAL: usize = 100;
@@ -67,19 +67,48 @@ impl<'a> Shown<'a> {
 }
 
 pub(super) async fn decisions(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
-    let n = match count(query.as_deref().unwrap_or_default()) {
-        Ok(n) => n,
-        Err(message) => return refuse(&Error::invalid(message)),
+    let wanted = Wanted::read(query.as_deref().unwrap_or_default());
+    let found = wanted.and_then(|wanted| Ok((wanted.n, known(&admin, wanted.model)?)));
+    let (n, model) = match found {
+        Ok(found) => found,
+        Err(error) => return refuse(&error),
     };
-    let last = admin.handle.decisions().last(n);
+    let last = admin.handle.decisions().last(n, model.as_deref());
     json(&last.iter().map(|decision| Shown::of(decision)).collect::<Vec<_>>())
 }
 
-/// The `n` of a query.
-fn count(query: &str) -> Result<usize, String> {
-    let Some(given) = query.split('&').find_map(|pair| pair.strip_prefix("n=")) else { return Ok(USUAL) };
+/// What a query asks for.
+#[derive(Debug, PartialEq)]
+struct Wanted<'a> {
+    n: usize,
+    model: &'a str,
+}
+
+impl<'a> Wanted<'a> {
+    fn read(query: &'a str) -> Result<Self, Error> {
+        let (mut n, mut model) = (None, None);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let again = match pair.split_once('=') {
+                Some(("n", given)) => n.replace(count(given)?).is_some(),
+                // Names of models need no escapes.
+                Some(("model", name)) => model.replace(name).is_some(),
+                _ => {
+                    let message = format!("unknown parameter {}: there are `n` and `model`", quote(pair));
+                    return Err(Error::invalid(message));
+                }
+            };
+            if again {
+                return Err(Error::invalid(format!("given twice: {}", quote(pair))));
+            }
+        }
+        Ok(Self { n: n.unwrap_or(USUAL), model: model.unwrap_or(EVERY_MODEL) })
+    }
+}
+
+fn count(given: &str) -> Result<usize, Error> {
     let n = given.parse().ok().filter(|n| (1..=MOST_DECISIONS).contains(n));
-    n.ok_or_else(|| format!("n: expected a whole number from 1 to {MOST_DECISIONS}, found \"{given}\""))
+    let expected = || format!("n: expected a whole number from 1 to {MOST_DECISIONS}, found {}", quote(given));
+    n.ok_or_else(|| Error::invalid(expected()))
 }
 
 /// In order of their first mention.
@@ -88,28 +117,28 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     names.filter(|name| seen.insert(*name)).collect()
 }
 
-/// RFC 3339, in UTC.
-pub(super) fn date(time: crate::types::Time) -> String {
-    humantime::format_rfc3339_millis(clock::date(time)).to_string()
-}
-
-/// Milliseconds.
-pub(super) fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_count_is_from_1_to_1000() {
-        for (query, n) in [("", 100), ("m=3", 100), ("n=1", 1), ("a=b&n=1000", 1000)] {
-            assert_eq!(count(query), Ok(n), "{query}");
+    fn a_query_asks_for_so_many_of_a_model() {
+        for (query, n, model) in
+            [("", 100, "*"), ("n=1", 1, "*"), ("model=minilm", 100, "minilm"), ("model=minilm&n=1000", 1000, "minilm")]
+        {
+            assert_eq!(Wanted::read(query).unwrap(), Wanted { n, model }, "{query}");
+        }
+        for (query, why) in [
+            ("m=5", "unknown parameter `m=5`: there are `n` and `model`"),
+            ("n=5&models", "unknown parameter `models`"),
+            ("n=5&n=6", "given twice: `n=6`"),
+        ] {
+            let message = Wanted::read(query).unwrap_err().message;
+            assert!(message.starts_with(why), "{message}");
         }
         for query in ["n=0", "n=1001", "n=", "n=-1", "n=ten", "n=99999999999999999999"] {
-            let fault = count(query).unwrap_err();
-            assert!(fault.starts_with("n: expected a whole number from 1 to 1000, found"), "{fault}");
+            let message = Wanted::read(query).unwrap_err().message;
+            assert!(message.starts_with("n: expected a whole number from 1 to 1000, found"), "{message}");
         }
     }
 

@@ -2,22 +2,23 @@
 //!
 //! Decides what a sample holds. Without performance monitoring none is taken.
 
+use super::busy::{Busy, Look};
 use super::stats::{Millis, ratio};
-use super::{Admin, json};
+use super::{Admin, date, json};
 use crate::clock;
 use crate::metrics::{SLOT, Seen};
-use crate::types::Time;
+use crate::types::{Time, locked};
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::pending;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Between two samples.
-const STEP: Duration = Duration::from_secs(2);
+pub(super) const STEP: Duration = Duration::from_secs(2);
 /// Most samples kept.
 const MOST: usize = 300;
 
@@ -25,6 +26,7 @@ const MOST: usize = 300;
 #[derive(Debug, Default)]
 pub struct History {
     models: Mutex<BTreeMap<Arc<str>, VecDeque<Sample>>>,
+    pub(super) busy: Busy,
 }
 
 /// One model between two looks.
@@ -87,6 +89,9 @@ impl Admin {
         loop {
             ticks.tick().await;
             let report = self.handle.report().await;
+            if let Some(report) = &report {
+                self.history.busy.push(Look::at(&report.workers, clock::now()));
+            }
             for model in self.registry.list().iter() {
                 let now = clock::now();
                 // Percentiles of ten to twenty seconds: short enough to show a change, long enough to be some.
@@ -101,7 +106,7 @@ impl Admin {
 
 impl History {
     fn push(&self, model: &Arc<str>, sample: Sample) {
-        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut models = locked(&self.models);
         let samples = models.entry(Arc::clone(model)).or_default();
         if samples.len() == MOST {
             samples.pop_front();
@@ -147,10 +152,10 @@ impl Series {
 pub(super) async fn history(State(admin): State<Admin>) -> Response {
     let (table, none) = (admin.registry.list(), VecDeque::new());
     let models = {
-        let samples = admin.history.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = locked(&admin.history.models);
         table.iter().map(|m| (&*m.name, Series::of(samples.get(&m.name).unwrap_or(&none)))).collect()
     };
-    json(&Shown { step_seconds: STEP.as_secs(), now: super::decisions::date(clock::now()), models })
+    json(&Shown { step_seconds: STEP.as_secs(), now: date(clock::date(clock::now())), models })
 }
 
 #[cfg(test)]

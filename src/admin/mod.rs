@@ -2,6 +2,7 @@
 //!
 //! Decides the routes and forms of the admin plane (docs/interface.md). Does not decide what ready means.
 
+mod busy;
 mod decisions;
 mod history;
 mod page;
@@ -29,6 +30,7 @@ use axum::routing::{get, post, put};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// What the admin plane shows.
 #[derive(Debug, Clone)]
@@ -89,6 +91,16 @@ fn json(value: &impl Serialize) -> Response {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
         Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the answer cannot be written: {e}\n")).into_response(),
     }
+}
+
+/// RFC 3339, in UTC.
+fn date(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// Milliseconds.
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
 /// A refusal in JSON, with its status.

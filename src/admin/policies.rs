@@ -2,7 +2,7 @@
 //!
 //! Decides what may be asked for and how the answer looks. What it leads to is `reload`'s affair.
 
-use super::{Admin, json, refuse};
+use super::{Admin, date, json, refuse};
 use crate::document::{nearest, quote};
 use crate::error::{Error, Reason};
 use crate::policy::Strategy;
@@ -12,11 +12,10 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
-use std::time::SystemTime;
 use tokio::task::spawn_blocking;
 
 /// The model of an override that stands for every one.
-const EVERY_MODEL: &str = "*";
+pub(super) const EVERY_MODEL: &str = "*";
 
 /// What `/policies` says.
 #[derive(Serialize)]
@@ -74,10 +73,6 @@ impl<'a> ShownOverride<'a> {
             policies: standing.policies.iter().map(|name| &**name).collect(),
         }
     }
-}
-
-fn date(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
 }
 
 /// `GET /policies`.
@@ -171,7 +166,7 @@ fn model_of(query: &str) -> Result<String, Error> {
 }
 
 /// The model of this name, or `None` for every one.
-fn known(admin: &Admin, model: &str) -> Result<Option<Box<str>>, Error> {
+pub(super) fn known(admin: &Admin, model: &str) -> Result<Option<Box<str>>, Error> {
     if model == EVERY_MODEL {
         return Ok(None);
     }

@@ -2,9 +2,9 @@
 //!
 //! Decides the form. What is not known is `null`; what has not happened counts 0.
 
-use super::decisions::{date, ms};
+use super::busy::{Busy, Look};
 use super::policies::Shown as Policies;
-use super::{Admin, json};
+use super::{Admin, date, json, ms};
 use crate::clock;
 use crate::dispatch::{CostReport, ModelReport, Report, WorkerDoes, WorkerReport};
 use crate::metrics::{BatchesSeen, Bucket, MINUTE, Percentiles};
@@ -133,17 +133,22 @@ pub(super) async fn stats(State(admin): State<Admin>) -> Response {
         ready: admin.readiness.is_ready(),
         draining: admin.readiness.is_draining(),
         features: Features {
-            dynamic_batching: policies.policies().iter().any(|policy| policy.dynamic_batching),
+            dynamic_batching: batches(policies),
             performance_monitoring: admin.metrics.performance(),
             health_checks: admin.health_checks,
         },
         policy: Policies::of(&live),
         inflight_rows: report.map_or(0, |r| r.inflight_rows),
         models: models.iter().map(|model| (&*model.name, ModelStats::of(&admin, model, policies, report))).collect(),
-        devices: report.map_or_else(Vec::new, |r| devices(&r.workers)),
+        devices: report.map_or_else(Vec::new, |r| devices(&r.workers, &admin.history.busy)),
         gpus: [],
     };
     json(&stats)
+}
+
+/// Whether any request can share a batch, as far as policies go.
+fn batches(policies: &PolicySet) -> bool {
+    policies.reachable(None).into_iter().any(|index| policies.policies()[index].dynamic_batching)
 }
 
 impl<'a> ModelStats<'a> {
@@ -178,7 +183,7 @@ impl<'a> ModelStats<'a> {
             batch_sizes: batches.map(|b| buckets(&b.batch_sizes)),
             lengths: batches.map(|b| buckets(&b.lengths)),
             cost_model: now.and_then(|m| cost_model(m, batches)),
-            last_used: seen.last_used.map(date),
+            last_used: seen.last_used.map(|time| date(clock::date(time))),
             outcomes: seen.outcomes,
         }
     }
@@ -222,7 +227,7 @@ impl<'a> DeviceCost<'a> {
     }
 }
 
-fn devices(workers: &[WorkerReport]) -> Vec<DeviceStats<'_>> {
+fn devices<'a>(workers: &'a [WorkerReport], busy: &Busy) -> Vec<DeviceStats<'a>> {
     let mut devices: BTreeMap<&str, DeviceStats<'_>> = BTreeMap::new();
     for worker in workers {
         let name = &*worker.device;
@@ -232,7 +237,10 @@ fn devices(workers: &[WorkerReport]) -> Vec<DeviceStats<'_>> {
         device.ready += usize::from(matches!(worker.state, WorkerDoes::Waiting | WorkerDoes::Running));
         device.running += usize::from(worker.state == WorkerDoes::Running);
     }
-    devices.into_values().collect()
+    let now = Look::at(workers, clock::now());
+    let measured =
+        |device: DeviceStats<'a>| DeviceStats { busy_ratio: busy.ratio(&now, device.name, device.workers), ..device };
+    devices.into_values().map(measured).collect()
 }
 
 fn buckets(buckets: &[Bucket]) -> Vec<BucketStats> {

@@ -3,12 +3,13 @@
 //! Decides how many are kept. Does not know what is done with them.
 
 use super::driver::InFlight;
+use crate::clock;
 use crate::exec::Failure;
 use crate::policy::Policy;
-use crate::types::{BatchId, Time, WorkerId};
+use crate::types::{BatchId, WorkerId, locked};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 /// Most decisions kept.
 pub const MOST: usize = 1_000;
@@ -20,8 +21,8 @@ const MOST_ROWS: u64 = 65_536;
 pub struct Decision {
     /// Its number.
     pub batch: BatchId,
-    /// When it was dispatched.
-    pub at: Time,
+    /// When it was dispatched, by the wall clock of the time it ended.
+    pub at: SystemTime,
     /// The model's name.
     pub model: Arc<str>,
     /// The device's name.
@@ -114,7 +115,7 @@ impl Decision {
         let InFlight { dispatch: d, started, .. } = ran;
         Self {
             batch: d.batch,
-            at: *started,
+            at: clock::date(*started),
             model: Arc::clone(model),
             device: Arc::clone(device),
             worker: d.worker,
@@ -146,17 +147,20 @@ struct Ring {
 }
 
 impl Decisions {
-    /// The last `n`, newest last.
+    /// The last `n`, of one model or of all, newest last.
     #[must_use]
-    pub fn last(&self, n: usize) -> Vec<Arc<Decision>> {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        ring.decisions.iter().skip(ring.decisions.len().saturating_sub(n)).cloned().collect()
+    pub fn last(&self, n: usize, model: Option<&str>) -> Vec<Arc<Decision>> {
+        let ring = locked(&self.ring);
+        let newest = ring.decisions.iter().rev().filter(|d| model.is_none_or(|model| *d.model == *model));
+        let mut last: Vec<_> = newest.take(n).cloned().collect();
+        last.reverse();
+        last
     }
 
     /// Adds the newest, at the cost of the oldest.
     pub(super) fn push(&self, decision: Decision) {
         let decision = Arc::new(decision);
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = locked(&self.ring);
         ring.rows += u64::from(decision.rows);
         ring.decisions.push_back(decision);
         while ring.decisions.len() > MOST || ring.rows > MOST_ROWS && ring.decisions.len() > 1 {
@@ -174,7 +178,7 @@ mod tests {
     fn decision(batch: u64, rows: u32) -> Decision {
         Decision {
             batch: BatchId(batch),
-            at: Time(1),
+            at: SystemTime::UNIX_EPOCH,
             model: "m".into(),
             device: "cpu".into(),
             worker: WorkerId(0),
@@ -193,7 +197,7 @@ mod tests {
     }
 
     fn batches(decisions: &Decisions, n: usize) -> Vec<u64> {
-        decisions.last(n).iter().map(|d| d.batch.0).collect()
+        decisions.last(n, None).iter().map(|d| d.batch.0).collect()
     }
 
     #[test]
@@ -202,6 +206,16 @@ mod tests {
         (0..1_500).for_each(|batch| decisions.push(decision(batch, 1)));
         assert_eq!(batches(&decisions, 3), [1_497, 1_498, 1_499]);
         assert_eq!(batches(&decisions, usize::MAX), (500..1_500).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn those_of_one_model_are_found_among_the_others() {
+        let decisions = Decisions::default();
+        for (batch, model) in ["a", "b", "a", "a", "b"].into_iter().enumerate() {
+            decisions.push(Decision { model: model.into(), ..decision(batch as u64, 1) });
+        }
+        let of = |model, n| decisions.last(n, Some(model)).iter().map(|d| d.batch.0).collect::<Vec<_>>();
+        assert_eq!((of("a", 2), of("b", 10), of("c", 10)), (vec![2, 3], vec![1, 4], vec![]));
     }
 
     #[test]

@@ -2,11 +2,10 @@
 
 use super::decisions::{Decision, Outcome};
 use super::driver::{Driver, InFlight};
-use super::pending::Pending;
 use crate::clock::{self, Seldom};
 use crate::exec::{Failure, JobDone};
 use crate::metrics::{BatchObserved, SloResult};
-use crate::request::{BatchSummary, Timing};
+use crate::request::{BatchSummary, InferRequest, Timing};
 use crate::sched::{BatchOutcome, BatchReport, WorkerState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +38,8 @@ impl Driver {
                 pending.failure = Some(failure.to_string());
             }
         }
-        if let Some(slot) = self.workers.get(&job.worker) {
+        if let Some(slot) = self.workers.get_mut(&job.worker) {
+            slot.busy += job.assemble + job.compute;
             slot.metrics.batch_ended(job.assemble + job.compute);
             if outcome == BatchOutcome::Ok {
                 slot.metrics.shape_ran(dispatch.rows, dispatch.padded_len);
@@ -57,12 +57,12 @@ impl Driver {
         Some((job, inflight))
     }
 
-    /// Counts a request against its policy's target, if it has one.
-    pub(super) fn count_slo(&self, pending: &Pending, answered: bool) {
-        if let (Some(target), Some(metrics)) = (pending.target, self.models.get(&pending.request.model.id)) {
-            let met = answered && clock::now().since(pending.arrived) <= target;
+    /// Counts a request, which took so long or was not answered, against its policy's target if it has one.
+    pub(super) fn count_slo(&self, request: &InferRequest, target: Option<Duration>, took: Option<Duration>) {
+        if let (Some(target), Some(metrics)) = (target, self.models.get(&request.model.id)) {
+            let met = took.is_some_and(|took| took <= target);
             let result = if met { SloResult::Met } else { SloResult::Missed };
-            metrics.slo(&self.metrics.tenant_label(&pending.request.tenant), result);
+            metrics.slo(&self.metrics.tenant_label(&request.tenant), result);
         }
     }
 
@@ -96,7 +96,7 @@ impl Driver {
         for ((id, index), answer) in d.items.iter().zip(answers) {
             let Some(pending) = self.pending.get_mut(id) else { continue };
             let queue = inflight.started.since(pending.arrived);
-            queued.push(queue);
+            queued.push((queue, pending.rows(*index as usize)));
             if last.replace(*id) != Some(*id) {
                 pending.ran_in();
             }
@@ -110,7 +110,8 @@ impl Driver {
             metrics.batch_done(&BatchObserved { rows, tokens, padded, compute, queued: &queued, now });
         }
         for (pending, queue) in complete {
-            self.count_slo(&pending, true);
+            let took = clock::now().since(pending.arrived);
+            self.count_slo(&pending.request, pending.target, Some(took));
             pending.succeed(Timing { queue, assemble: job.assemble, compute: job.compute }, &summary);
         }
     }

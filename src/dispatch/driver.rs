@@ -13,7 +13,7 @@ use crate::policy::PolicySet;
 use crate::sched::{Arrival, Dispatch, FailReason, Item, Output, Scheduler};
 use crate::trace::Recorder;
 use crate::types::{BatchId, ModelId, RequestId, Time, WorkerId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -45,7 +45,8 @@ pub struct Driver {
     policies: Arc<PolicySet>,
     pub(super) models: HashMap<ModelId, Arc<ModelMetrics>>,
     pub(super) workers: HashMap<WorkerId, WorkerSlot>,
-    pub(super) pending: HashMap<RequestId, Pending>,
+    /// In order of arrival, as their numbers are.
+    pub(super) pending: BTreeMap<RequestId, Pending>,
     pub(super) running: HashMap<BatchId, InFlight>,
     /// `None`: nobody looks after the models' health.
     pub(super) checks: Option<Checks>,
@@ -89,7 +90,7 @@ impl Driver {
             policies,
             models: HashMap::new(),
             workers: HashMap::new(),
-            pending: HashMap::new(),
+            pending: BTreeMap::new(),
             running: HashMap::new(),
             checks: None,
             changes: Changes::default(),
@@ -197,15 +198,19 @@ impl Driver {
             items: &items,
         };
         self.recorder.record(now, || record::arrival(&arrival, &request.model.name, now));
-        if let Err(reject) = self.sched.handle_arrival(&arrival, now) {
+        let accepted = self.sched.handle_arrival(&arrival, now);
+        let policy = self.policies.lookup(&request.model.name, &request.tenant);
+        let target = self.policies.policies()[policy].slo.target;
+        if let Err(reject) = accepted {
+            if refusal::is_ours(&reject) {
+                self.count_slo(request, target, None);
+            }
             let refusal = refusal::rejected(reject, &request.model.name);
             drop(arriving.reply.send(Err(refusal)));
             return;
         }
         let Some(metrics) = self.models.get(&request.model.id) else { return };
         let gauge = metrics.queue_rows(&self.metrics.tenant_label(&request.tenant));
-        let policy = self.policies.lookup(&request.model.name, &request.tenant);
-        let target = self.policies.policies()[policy].slo.target;
         self.pending.insert(arriving.id, Pending::new(arriving, now, target, gauge));
     }
 
@@ -254,7 +259,7 @@ impl Driver {
     fn fail(&mut self, id: RequestId, reason: FailReason) {
         if let Some(pending) = self.pending.remove(&id) {
             let error = refusal::failed(reason, &pending.request.model.name, pending.failure.as_deref());
-            self.count_slo(&pending, false);
+            self.count_slo(&pending.request, pending.target, None);
             pending.fail(error);
         }
     }

@@ -121,8 +121,10 @@ impl Driver {
         if runs.any(|(_, met)| met.looks <= LOOKS) {
             return;
         }
+        if health.mute && self.sched.has_free_worker(id) {
+            return;
+        }
         match (self.sched.lend(id, health.last), stuck) {
-            (Some(worker), _) if health.mute => self.sched.handle_worker(worker, WorkerState::Ready, clock::now()),
             (Some(worker), _) => {
                 health.last = Some(worker);
                 checks.canaries.insert(worker, id);

@@ -66,6 +66,11 @@ impl Pending {
         self.waiting > 0
     }
 
+    /// The rows of one of its items.
+    pub(super) fn rows(&self, index: usize) -> u32 {
+        self.request.items.get(index).map_or(0, rows)
+    }
+
     /// One of its items, for the record.
     pub(super) fn member(&self, index: usize) -> Option<Member> {
         let payload = self.request.items.get(index)?;

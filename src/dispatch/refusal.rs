@@ -38,6 +38,22 @@ pub(super) fn rejected(reject: Reject, model: &str) -> Error {
     }
 }
 
+/// Whether the fault is the program's, or its load's, and not the request's own.
+pub(super) fn is_ours(reject: &Reject) -> bool {
+    match reject {
+        Reject::NotReady
+        | Reject::Draining
+        | Reject::QueueFull { .. }
+        | Reject::PredictedMiss { .. }
+        | Reject::DeadlinePassed => true,
+        Reject::UnknownModel
+        | Reject::RowsOverBatch { .. }
+        | Reject::TokensOverBatch { .. }
+        | Reject::OverQueue { .. }
+        | Reject::BytesOverQueue { .. } => false,
+    }
+}
+
 /// Why a queued request ends without an answer; `detail` is what the model said, if it did.
 pub(super) fn failed(reason: FailReason, model: &str, detail: Option<&str>) -> Error {
     match reason {

@@ -51,6 +51,8 @@ pub struct WorkerReport {
     pub device: Arc<str>,
     /// What it does.
     pub state: WorkerDoes,
+    /// Time spent on batches so far, the one that runs included.
+    pub busy: Duration,
 }
 
 /// What a worker does.
@@ -96,17 +98,29 @@ impl Driver {
                 model.running.push(ran.dispatch.rows);
             }
         }
-        let now = clock::now();
-        for pending in self.pending.values().filter(|pending| pending.is_waiting()) {
-            if let Some(model) = models.get_mut(&pending.request.model.id) {
-                model.oldest = model.oldest.max(Some(now.since(pending.arrived)));
-            }
-        }
+        self.find_oldest(&mut models);
         let mut workers: Vec<_> = self.workers.iter().map(|(id, slot)| self.worker_report(*id, slot)).collect();
         workers.sort_by_key(|w| w.id);
         let waiting: u64 = models.values().map(|model| u64::from(model.queue.rows)).sum();
         let inflight_rows = waiting + self.rows_held();
         Report { inflight_rows, models, workers }
+    }
+
+    /// Notes of each model with a queue how long its first request has waited; the search ends with the last
+    /// of these models, so that it passes by little but what runs.
+    fn find_oldest(&self, models: &mut BTreeMap<ModelId, ModelReport>) {
+        let now = clock::now();
+        let mut without = models.values().filter(|model| model.queue.rows > 0).count();
+        for pending in self.pending.values() {
+            if without == 0 {
+                break;
+            }
+            let model = models.get_mut(&pending.request.model.id).filter(|_| pending.is_waiting());
+            if let Some(model) = model.filter(|model| model.oldest.is_none()) {
+                model.oldest = Some(now.since(pending.arrived));
+                without -= usize::from(model.queue.rows > 0);
+            }
+        }
     }
 
     fn model_report(&self, id: ModelId) -> ModelReport {
@@ -115,14 +129,15 @@ impl Driver {
     }
 
     fn worker_report(&self, id: WorkerId, slot: &WorkerSlot) -> WorkerReport {
-        let runs = || self.running.values().any(|ran| ran.dispatch.worker == id);
+        let ran = self.running.values().find(|ran| ran.dispatch.worker == id);
         let state = match &slot.handle {
             None => WorkerDoes::Lost,
             Some(_) if !slot.is_ready() => WorkerDoes::Starting,
-            Some(_) if runs() => WorkerDoes::Running,
+            Some(_) if ran.is_some() => WorkerDoes::Running,
             Some(_) => WorkerDoes::Waiting,
         };
-        WorkerReport { id, model: slot.plan.model.id, device: Arc::clone(&slot.device), state }
+        let busy = slot.busy + ran.map_or(Duration::ZERO, |ran| clock::now().since(ran.started));
+        WorkerReport { id, model: slot.plan.model.id, device: Arc::clone(&slot.device), state, busy }
     }
 
     fn device_name(&self, id: DeviceId) -> Arc<str> {

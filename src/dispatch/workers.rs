@@ -43,6 +43,8 @@ pub(super) struct WorkerSlot {
     pub(super) metrics: DeviceMetrics,
     /// The device's name.
     pub(super) device: Arc<str>,
+    /// Time spent on batches that ended.
+    pub(super) busy: Duration,
     ready: bool,
     /// Times it was lost since it was last ready.
     losses: u32,
@@ -79,7 +81,8 @@ impl Driver {
         }
         let metrics = self.metrics.model(&model.name).device(&plan.device_name);
         let (id, device) = (plan.id, Arc::from(plan.device_name.as_str()));
-        let slot = WorkerSlot { plan, handle: None, metrics, device, ready: false, losses: 0, start: 0 };
+        let (busy, ready, losses, start) = Default::default();
+        let slot = WorkerSlot { plan, handle: None, metrics, device, busy, ready, losses, start };
         self.workers.insert(id, slot);
         self.start_worker(id)
     }

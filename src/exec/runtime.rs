@@ -4,7 +4,7 @@
 //! and no session.
 
 use super::telemetry::disable_telemetry;
-use crate::types::NamedFile;
+use crate::types::{NamedFile, locked};
 use ort::LoadDynamicError;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
@@ -12,7 +12,7 @@ use std::error::Error;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// The name the loader is asked for when nothing was named.
 const DEFAULT_LIBRARY: &str = "libonnxruntime.so";
@@ -79,7 +79,7 @@ impl Runtime {
     /// [`RuntimeError`]; a library that was named and does not load is never passed over for the next one.
     pub fn load(named: Option<&NamedFile>) -> Result<Arc<Self>, RuntimeError> {
         static LOADED: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
-        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = locked(&LOADED);
         let candidate = Candidate::choose(named)?;
         if let Some(runtime) = &*loaded {
             let same = candidate.named_by.is_none() || candidate.path == runtime.path;

@@ -5,7 +5,7 @@
 
 use crate::clock;
 use crate::model::{Dim, ModelSpec};
-use crate::types::Time;
+use crate::types::{Time, locked};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -129,7 +129,7 @@ impl Drop for WarmUp {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 
     fn advance(&self, state: &mut State) {

@@ -1,8 +1,9 @@
 //! One model's handles on one device.
 
+use crate::types::locked;
 use prometheus::{Counter, IntGauge};
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Most shapes told apart.
@@ -35,16 +36,10 @@ impl DeviceMetrics {
         }
     }
 
-    /// Time spent running batches so far, in seconds.
-    #[must_use]
-    pub fn busy_seconds(&self) -> f64 {
-        self.busy_seconds.get()
-    }
-
     /// Takes note of a shape that ran well; the first 65536 are told apart.
     pub fn shape_ran(&self, rows: u32, padded_len: u32) {
         if self.performance {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut seen = locked(&self.seen);
             if seen.len() < MOST_SHAPES && seen.insert((rows, padded_len)) {
                 self.shapes.inc();
             }

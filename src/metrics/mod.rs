@@ -16,7 +16,7 @@ pub use model::{BatchObserved, ModelMetrics, Total};
 pub use seen::{BatchesSeen, Bucket, Seen};
 pub use window::{MINUTE, Percentiles, SLOT};
 
-use crate::types::Time;
+use crate::types::{Time, locked};
 use arc_swap::ArcSwap;
 use families::Families;
 use prometheus::{Encoder, IntGauge, TextEncoder};
@@ -135,7 +135,7 @@ impl Metrics {
     /// What was counted under a label stays. So that renaming tenants for ever does not add series for
     /// ever, only the first thousand names get a label; later ones are `other`.
     pub fn set_tenants(&self, tenants: impl IntoIterator<Item = Arc<str>>) {
-        let mut labelled = self.labelled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut labelled = locked(&self.labelled);
         let mut may = |tenant: &Arc<str>| {
             labelled.contains(tenant) || labelled.len() < MOST_TENANTS && labelled.insert(Arc::clone(tenant))
         };

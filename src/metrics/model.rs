@@ -4,10 +4,10 @@ use super::device::DeviceMetrics;
 use super::families::Families;
 use super::labels::{Outcome, SloResult, TenantLabel};
 use super::seen::{self, BatchesSeen, Lengths, Requests, Seen, Waits};
-use crate::types::Time;
+use crate::types::{Time, locked};
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// One model's metrics.
@@ -43,8 +43,8 @@ pub struct BatchObserved<'a> {
     pub padded: u64,
     /// The run.
     pub compute: Duration,
-    /// How long each item waited.
-    pub queued: &'a [Duration],
+    /// How long its items waited, each with how many rows.
+    pub queued: &'a [(Duration, u32)],
     /// When it ended.
     pub now: Time,
 }
@@ -123,20 +123,19 @@ impl ModelMetrics {
     #[must_use]
     pub fn seen(&self, now: Time, over: Duration) -> Seen {
         let batches = self.batches_seen(now, over);
-        let requests = locked(&self.requests);
-        Seen {
-            outcomes: requests.outcomes.clone(),
-            last_used: requests.last_used,
-            throughput: requests.rate.per_second(now),
-            latency: requests.latency.percentiles(now, over),
-            batches,
-        }
+        // Requests wait for this lock: what takes long is done without it.
+        let (outcomes, last_used, throughput, latency) = {
+            let requests = locked(&self.requests);
+            let (throughput, latency) = (requests.rate.per_second(now), requests.latency.recent(now, over));
+            (requests.outcomes.clone(), requests.last_used, throughput, latency)
+        };
+        Seen { outcomes, last_used, throughput, latency: latency.percentiles(), batches }
     }
 
     fn batches_seen(&self, now: Time, over: Duration) -> Option<BatchesSeen> {
         let (queue, compute) = {
             let waits = locked(self.waits.as_ref()?);
-            (waits.queue.percentiles(now, over), waits.compute.percentiles(now, over))
+            (waits.queue.recent(now, over), waits.compute.recent(now, over))
         };
         let rows = self.batch_rows();
         let tokens = self.useful_tokens.get();
@@ -145,8 +144,8 @@ impl ModelMetrics {
             rows: rows.sum as u64,
             tokens,
             padded: tokens + self.padding_tokens.get(),
-            queue,
-            compute,
+            queue: queue.percentiles(),
+            compute: compute.percentiles(),
             batch_sizes: seen::buckets(&self.batch_rows),
             lengths: self.lengths.buckets(),
         })
@@ -167,13 +166,13 @@ impl ModelMetrics {
         self.compute_duration.observe(batch.compute.as_secs_f64());
         self.useful_tokens.inc_by(batch.tokens);
         self.padding_tokens.inc_by(batch.padded.saturating_sub(batch.tokens));
-        for queued in batch.queued {
-            self.queue_duration.observe(queued.as_secs_f64());
+        for (queued, rows) in batch.queued {
+            (0..*rows).for_each(|_| self.queue_duration.observe(queued.as_secs_f64()));
         }
         let mut waits = locked(waits);
-        waits.compute.record(batch.now, batch.compute);
-        for queued in batch.queued {
-            waits.queue.record(batch.now, *queued);
+        waits.compute.record(batch.now, batch.compute, 1);
+        for (queued, rows) in batch.queued {
+            waits.queue.record(batch.now, *queued, *rows);
         }
     }
 
@@ -228,9 +227,4 @@ impl ModelMetrics {
         };
         locked(&self.devices).entry(device.into()).or_insert_with(make).clone()
     }
-}
-
-/// What a lock holds is whole whenever it is free: a panic leaves nothing half done.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -74,7 +74,7 @@ impl Requests {
         if ok {
             self.last_used = self.last_used.max(Some(now));
             self.rate.count(now);
-            self.latency.record(now, took);
+            self.latency.record(now, took, 1);
         }
     }
 }
@@ -149,7 +149,8 @@ mod tests {
         requests.record(Time::from_millis(21_000), "overloaded", false, Duration::ZERO);
         assert_eq!(requests.outcomes, BTreeMap::from([("ok", 1), ("overloaded", 1)]));
         assert_eq!(requests.last_used, Some(Time::from_millis(20_000)));
-        let latency = requests.latency.percentiles(Time::from_millis(21_000), super::super::window::MINUTE).unwrap();
+        let latency =
+            requests.latency.recent(Time::from_millis(21_000), super::super::window::MINUTE).percentiles().unwrap();
         assert!(latency.p50 >= Duration::from_millis(49));
     }
 }

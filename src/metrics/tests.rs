@@ -18,8 +18,8 @@ fn everything(metrics: &Metrics) {
         duration: Duration::from_millis(3),
         now: Time(1),
     });
-    let (compute, queued) = (Duration::from_millis(2), &[Duration::from_millis(1); 2]);
-    model.batch_done(&BatchObserved { rows: 2, tokens: 10, padded: 16, compute, queued, now: Time(1) });
+    let (compute, queued) = (Duration::from_millis(2), &[(Duration::from_millis(1), 2), (Duration::ZERO, 1)]);
+    model.batch_done(&BatchObserved { rows: 3, tokens: 10, padded: 16, compute, queued, now: Time(1) });
     model.batch_released("full");
     model.slo(&TenantLabel::Default, SloResult::Met);
     model.queue_rows(&TenantLabel::Other).set(1);
@@ -40,9 +40,9 @@ fn every_family_has_its_documented_name() {
     for line in [
         r#"inferneo_requests_total{model="m",outcome="ok",protocol="v2",tenant="default"} 1"#,
         r#"inferneo_request_duration_seconds_count{model="m"} 1"#,
-        r#"inferneo_queue_duration_seconds_count{model="m"} 2"#,
+        r#"inferneo_queue_duration_seconds_count{model="m"} 3"#,
         r#"inferneo_compute_duration_seconds_count{model="m"} 1"#,
-        r#"inferneo_batch_rows_sum{model="m"} 2"#,
+        r#"inferneo_batch_rows_sum{model="m"} 3"#,
         r#"inferneo_batch_release_total{model="m",reason="full"} 1"#,
         r#"inferneo_tokens_total{kind="useful",model="m"} 10"#,
         r#"inferneo_tokens_total{kind="padding",model="m"} 6"#,
@@ -103,8 +103,8 @@ fn thousands_of_names_do_not_become_thousands_of_series() {
 fn without_performance_nothing_about_batches_is_kept() {
     let metrics = Metrics::with_performance(false).unwrap();
     let model = metrics.model("m");
-    let queued = &[Duration::from_millis(1)];
-    model.batch_done(&BatchObserved { rows: 1, tokens: 5, padded: 5, compute: queued[0], queued, now: Time(1) });
+    let (compute, queued) = (Duration::from_millis(1), &[(Duration::ZERO, 1)]);
+    model.batch_done(&BatchObserved { rows: 1, tokens: 5, padded: 5, compute, queued, now: Time(1) });
     model.batch_released("full");
     model.device("cpu").batch_started();
     model.device("cpu").shape_ran(1, 5);

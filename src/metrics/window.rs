@@ -53,26 +53,37 @@ impl Default for Window {
 }
 
 impl Window {
-    /// Takes a duration in.
-    pub(super) fn record(&mut self, now: Time, took: Duration) {
+    /// Takes a duration in, so many times.
+    pub(super) fn record(&mut self, now: Time, took: Duration, times: u32) {
         let number = slot_of(now, SLOT);
         let slot = &mut self.slots[(number % SLOTS as u64) as usize];
         if slot.number != number {
             slot.micros.reset();
             slot.number = number;
         }
-        slot.micros.saturating_record(u64::try_from(took.as_micros()).unwrap_or(LONGEST));
+        slot.micros.saturating_record_n(u64::try_from(took.as_micros()).unwrap_or(LONGEST), times);
     }
 
-    /// The percentiles over the present slot and those that began within `over` before it ends, which
-    /// is at most a minute; `None` when nothing was recorded in them.
-    pub(super) fn percentiles(&self, now: Time, over: Duration) -> Option<Percentiles> {
+    /// A copy of the present slot and those that began within `over` before it ends, which is at most a
+    /// minute.
+    pub(super) fn recent(&self, now: Time, over: Duration) -> Recent {
         let present = slot_of(now, SLOT);
         let slots = (over.as_nanos() / SLOT.as_nanos()).clamp(1, SLOTS as u128) as u64;
-        let mut recent = self.slots.iter().filter(|s| s.number <= present && s.number + slots > present);
-        let mut all = recent.next()?.micros.clone();
-        for slot in recent {
-            all += &slot.micros;
+        let recent = self.slots.iter().filter(|s| s.number <= present && s.number + slots > present);
+        Recent(recent.map(|slot| slot.micros.clone()).collect())
+    }
+}
+
+/// Slots of a window, as they were.
+pub(super) struct Recent(Vec<Histogram<u32>>);
+
+impl Recent {
+    /// The percentiles over all of them; `None` when nothing was recorded.
+    pub(super) fn percentiles(self) -> Option<Percentiles> {
+        let mut slots = self.0.into_iter();
+        let mut all = slots.next()?;
+        for slot in slots {
+            all += slot;
         }
         let at = |quantile| Duration::from_micros(all.value_at_quantile(quantile));
         (!all.is_empty()).then(|| Percentiles { p50: at(0.5), p95: at(0.95), p99: at(0.99) })
@@ -123,43 +134,56 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    fn percentiles(window: &Window, now: Time, over: Duration) -> Option<Percentiles> {
+        window.recent(now, over).percentiles()
+    }
+
     #[test]
     fn percentiles_are_of_what_was_recorded() {
         let mut window = Window::default();
-        assert_eq!(window.percentiles(at(1.0), MINUTE), None);
-        (1..=100).for_each(|i| window.record(at(100.0 + i as f64 / 4.0), ms(i)));
-        let seen = window.percentiles(at(125.0), MINUTE).unwrap();
+        assert_eq!(percentiles(&window, at(1.0), MINUTE), None);
+        (1..=100).for_each(|i| window.record(at(100.0 + i as f64 / 4.0), ms(i), 1));
+        let seen = percentiles(&window, at(125.0), MINUTE).unwrap();
         for (seen, exact) in [(seen.p50, 50.0), (seen.p95, 95.0), (seen.p99, 99.0)] {
             assert!((seen.as_secs_f64() * 1e3 / exact - 1.0).abs() < 0.011, "{seen:?} for {exact} ms");
         }
     }
 
     #[test]
+    fn what_happened_many_times_counts_as_often() {
+        let mut window = Window::default();
+        window.record(at(1.0), ms(100), 1);
+        window.record(at(1.0), ms(3), 19);
+        let seen = percentiles(&window, at(1.0), MINUTE).unwrap();
+        assert!(seen.p95 < ms(4) && seen.p99 > ms(90), "{seen:?}");
+    }
+
+    #[test]
     fn a_minute_later_nothing_is_left_and_a_new_slot_starts_afresh() {
         let mut window = Window::default();
-        window.record(at(5.0), ms(100));
-        assert!(window.percentiles(at(59.9), MINUTE).is_some());
-        assert_eq!(window.percentiles(at(60.0), MINUTE), None);
-        window.record(at(65.0), ms(3));
-        let seen = window.percentiles(at(65.0), MINUTE).unwrap();
+        window.record(at(5.0), ms(100), 1);
+        assert!(percentiles(&window, at(59.9), MINUTE).is_some());
+        assert_eq!(percentiles(&window, at(60.0), MINUTE), None);
+        window.record(at(65.0), ms(3), 1);
+        let seen = percentiles(&window, at(65.0), MINUTE).unwrap();
         assert!(seen.p99 < ms(4), "the slot's earlier life counts no more: {seen:?}");
     }
 
     #[test]
     fn a_shorter_look_sees_the_newest_slots_alone() {
         let mut window = Window::default();
-        window.record(at(101.0), ms(100));
-        window.record(at(115.0), ms(3));
-        assert!(window.percentiles(at(115.0), SLOT).unwrap().p99 < ms(4));
-        assert!(window.percentiles(at(115.0), SLOT * 2).unwrap().p99 > ms(90));
-        assert_eq!(window.percentiles(at(125.0), SLOT), None);
+        window.record(at(101.0), ms(100), 1);
+        window.record(at(115.0), ms(3), 1);
+        assert!(percentiles(&window, at(115.0), SLOT).unwrap().p99 < ms(4));
+        assert!(percentiles(&window, at(115.0), SLOT * 2).unwrap().p99 > ms(90));
+        assert_eq!(percentiles(&window, at(125.0), SLOT), None);
     }
 
     #[test]
     fn what_takes_for_ever_counts_as_the_longest() {
         let mut window = Window::default();
-        window.record(at(1.0), Duration::MAX);
-        assert!(window.percentiles(at(1.0), MINUTE).unwrap().p50 >= Duration::from_micros(LONGEST));
+        window.record(at(1.0), Duration::MAX, 1);
+        assert!(percentiles(&window, at(1.0), MINUTE).unwrap().p50 >= Duration::from_micros(LONGEST));
     }
 
     #[test]

@@ -47,6 +47,12 @@ impl Scheduler {
         free.min_by_key(|w| (self.busy_on(w.device), w.id)).copied()
     }
 
+    /// Whether a worker of the model could run something now.
+    #[must_use]
+    pub fn has_free_worker(&self, model: ModelId) -> bool {
+        self.free_worker(model).is_some()
+    }
+
     /// Hands out a free worker of the model for something else than a batch, the next after `last` in
     /// turn. It gets no batch before it is told to be ready.
     pub fn lend(&mut self, model: ModelId, last: Option<WorkerId>) -> Option<WorkerId> {

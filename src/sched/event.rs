@@ -177,8 +177,10 @@ pub enum FailReason {
 /// Why a batch was released when it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Release {
-    /// It holds as many rows as pay, or as its policy allows.
+    /// It holds as many rows as its policy, or the device's memory, allows.
     Full,
+    /// It holds as many rows as pay most: with more, a row would take no less time.
+    Best,
     /// It reached a preferred size.
     Preferred,
     /// It waited as long as its policy allows.
@@ -201,6 +203,7 @@ impl Release {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::Best => "best",
             Self::Preferred => "preferred",
             Self::Delay => "delay",
             Self::Deadline => "deadline",

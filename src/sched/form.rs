@@ -44,6 +44,8 @@ pub(super) struct Segment {
     pub(super) rows: u32,
     /// Rows of the best batch at its longest edge.
     pub(super) best_rows: u32,
+    /// Whether no batch at that edge may have more.
+    pub(super) capped: bool,
     /// Predicted ns of that batch, or of all of the rows where they are fewer.
     pub(super) time: f64,
     /// Useful tokens in the whole segment.
@@ -209,7 +211,8 @@ impl Former {
         let time =
             if rows >= last.best.rows { last.best.time } else { terms.cost.predict(rows, last.edge, terms.busy) };
         let (first, best_rows) = (self.cells[low].position, last.best.rows);
-        Segment { low: first, high: last.position, rows, best_rows, time, tokens }
+        let capped = best_rows >= terms.cap(last.edge);
+        Segment { low: first, high: last.position, rows, best_rows, capped, time, tokens }
     }
 }
 

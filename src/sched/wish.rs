@@ -31,6 +31,13 @@ pub(super) struct View<'a> {
     pub(super) draining: bool,
 }
 
+impl Segment {
+    /// Why a best batch of it is released.
+    fn release(&self) -> Release {
+        if self.capped { Release::Full } else { Release::Best }
+    }
+}
+
 impl View<'_> {
     /// What a lane wants, given what waits in it.
     pub(super) fn wish(&self, lane: &mut Lane, former: &mut Former) -> Wish {
@@ -102,7 +109,7 @@ impl View<'_> {
             target = target.min(lane.rows.div_ceil(self.idle)).max(1);
         }
         let (segment, why) = if segment.rows >= target {
-            (segment, if segment.rows >= segment.best_rows { Release::Full } else { Release::Idle })
+            (segment, if target >= segment.best_rows { segment.release() } else { Release::Idle })
         } else if !self.rule.waits {
             (segment, Release::Idle)
         } else if self.draining {
@@ -117,7 +124,7 @@ impl View<'_> {
                 (segment, cause)
             } else if let Some(full) = former.richest(&mut lane.classes[class], at, true, &self.terms) {
                 target = full.best_rows;
-                (full, Release::Full)
+                (full, full.release())
             } else {
                 return Wish::Hold(due);
             }

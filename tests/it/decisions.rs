@@ -50,7 +50,7 @@ async fn two_tenants_behave_by_their_own_strategies() {
     let all = decisions(&server, 1000).await;
     let all = &all[2..];
     assert!(all.is_sorted_by_key(|d| d["batch"].as_u64()), "newest last, on one worker");
-    for (tenant, reasons) in [("hasty", ["idle", "full"]), ("patient", ["delay", "full"])] {
+    for (tenant, reasons) in [("hasty", ["idle", "full", "best"]), ("patient", ["delay", "full", "best"])] {
         let own = of_tenant(all, tenant);
         assert_eq!(own.iter().map(|d| d["rows"].as_u64().unwrap()).sum::<u64>(), 16, "{tenant}");
         for d in &own {
@@ -77,6 +77,17 @@ async fn failed_batches_are_shown_and_a_bad_count_is_refused() {
     let outcomes: Vec<_> = decisions(&server, 10).await.iter().map(|d| d["outcome"].clone()).collect();
     assert_eq!(outcomes, ["failed", "ok"]);
     assert_eq!(decisions(&server, 1).await[0]["outcome"], "ok");
+    let of = async |model: &str| {
+        let list = server.admin().get(&format!("/decisions?model={model}&n=20")).await.ok().json();
+        list.as_array().unwrap().len()
+    };
+    assert_eq!((of("picky").await, of("text").await), (2, 0));
+    server.http1().embed("text", "sun").await.ok();
+    assert_eq!((of("picky").await, of("text").await), (2, 1));
+    let answer = server.admin().get("/decisions?model=pick").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["reason"]), (404, &json!("unknown_model")));
+    let answer = server.admin().get("/decisions?m=5").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["reason"]), (400, &json!("invalid_request")));
     for query in ["n=0", "n=1001", "n=many", "n="] {
         let answer = server.admin().get(&format!("/decisions?{query}")).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["reason"]), (400, &json!("invalid_request")));

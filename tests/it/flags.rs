@@ -109,4 +109,10 @@ async fn without_dynamic_batching_every_row_runs_alone_and_at_once() {
         assert_eq!(metrics.sum(name, &[]), rows, "{name}");
     }
     assert_eq!(metrics.sum("inferneo_batch_release_total", &[("reason", "alone")]), rows);
+
+    // No request falls under the built-in policy, which would batch.
+    let batches = async || server.admin().get("/stats").await.ok().json()["features"]["dynamic_batching"].clone();
+    assert_eq!(batches().await, false);
+    fs::write(server.folder().join("policies/alone.toml"), policy("")).unwrap();
+    until("batching", async || batches().await == true).await;
 }

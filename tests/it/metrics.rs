@@ -1,7 +1,7 @@
 //! Known traffic, counted to the row: what `/metrics` says before and after it, what `/stats` says of
 //! it, and that nothing is said where performance monitoring is off.
 
-use crate::client::{Answer, Client};
+use crate::client::{Answer, Client, input};
 use crate::exposition::Exposition;
 use crate::harness::{Server, Settings, model, together, until};
 use serde_json::{Value, json};
@@ -95,6 +95,14 @@ async fn five_of_others(server: &Server) {
     }
 }
 
+/// One request of four rows, which stay together.
+async fn four_as_tensors(server: &Server) {
+    let tensor = |name: &str| input(name, "INT64", &[4, 5], json!(vec![1; 20]));
+    let inputs = ["input_ids", "attention_mask"].map(tensor);
+    let batch = server.http1().infer("counted", json!({"inputs": inputs})).await.ok().batch();
+    assert_eq!((batch.rows, batch.tokens, batch.padded), (4, 20, 20));
+}
+
 /// One refusal of each kind.
 async fn refusals(server: &Server) {
     let (acme, beta) = (server.http1().tenant("acme"), server.http2().tenant("beta"));
@@ -120,6 +128,7 @@ async fn known_traffic_is_counted_to_the_row() {
     four_of_acme(&server).await;
     six_of_beta(&server).await;
     five_of_others(&server).await;
+    four_as_tensors(&server).await;
     refusals(&server).await;
     idle(&server).await;
     let after = scrape(&server).await;
@@ -140,8 +149,8 @@ async fn known_traffic_is_counted_to_the_row() {
     for gauge in ["inferneo_queue_bytes", "inferneo_batches_in_flight"] {
         assert_eq!(after.sum(gauge, counted), 0.0, "{gauge}");
     }
-    // One shape of the batch of four, and rows of 3, 7 and 8 tokens alone.
-    assert_eq!(after.value("inferneo_shapes", &[("model", "counted"), ("device", "cpu")]), Some(4.0));
+    // One shape of each batch of four, and rows of 3, 7 and 8 tokens alone.
+    assert_eq!(after.value("inferneo_shapes", &[("model", "counted"), ("device", "cpu")]), Some(5.0));
     let tenants: BTreeSet<_> = ["acme", "beta", "other", "default"].into();
     assert_eq!(tenants_of(&server.metrics().await.0), tenants.into_iter().map(str::to_owned).collect());
     agrees(&server, &after).await;
@@ -154,6 +163,7 @@ fn check_requests(of: &impl Fn(&str, &[(&str, &str)]) -> f64) {
         ("beta", "v2", "ok", 3.0),
         ("other", "openai", "ok", 3.0),
         ("default", "openai", "ok", 2.0),
+        ("default", "v2", "ok", 1.0),
         ("acme", "openai", "invalid_request", 1.0),
         ("acme", "openai", "too_large", 1.0),
         ("acme", "openai", "deadline_exceeded", 1.0),
@@ -162,8 +172,8 @@ fn check_requests(of: &impl Fn(&str, &[(&str, &str)]) -> f64) {
         let labels = [("tenant", tenant), ("protocol", protocol), ("outcome", outcome)];
         assert_eq!(of("inferneo_requests_total", &labels), count, "{labels:?}");
     }
-    assert_eq!(of("inferneo_requests_total", &[]), 14.0);
-    assert_eq!(of("inferneo_request_duration_seconds_count", &[]), 14.0);
+    assert_eq!(of("inferneo_requests_total", &[]), 15.0);
+    assert_eq!(of("inferneo_request_duration_seconds_count", &[]), 15.0);
     assert!(of("inferneo_request_duration_seconds_sum", &[]) > 0.03);
     // Acme's deadline passed; beta's three and that of `free-1`, which a glob sends to beta, came too late.
     for (tenant, result, count) in
@@ -175,17 +185,17 @@ fn check_requests(of: &impl Fn(&str, &[(&str, &str)]) -> f64) {
 }
 
 fn check_batches(of: &impl Fn(&str, &[(&str, &str)]) -> f64) {
-    assert_eq!(of("inferneo_batch_rows_sum", &[]), 15.0);
+    assert_eq!(of("inferneo_batch_rows_sum", &[]), 19.0);
     for batches in
         ["inferneo_batch_rows_count", "inferneo_compute_duration_seconds_count", "inferneo_batch_release_total"]
     {
-        assert_eq!(of(batches, &[]), 12.0, "{batches}");
+        assert_eq!(of(batches, &[]), 13.0, "{batches}");
     }
     assert_eq!(of("inferneo_batch_release_total", &[("reason", "full")]), 1.0);
     // Beta's six, and the one of `free-1`.
     assert_eq!(of("inferneo_batch_release_total", &[("reason", "alone")]), 7.0);
-    assert_eq!(of("inferneo_queue_duration_seconds_count", &[]), 15.0);
-    assert_eq!(of("inferneo_tokens_total", &[("kind", "useful")]), f64::from(18 + 3 * (7 + 8) + 5 * 3));
+    assert_eq!(of("inferneo_queue_duration_seconds_count", &[]), 19.0);
+    assert_eq!(of("inferneo_tokens_total", &[("kind", "useful")]), f64::from(18 + 3 * (7 + 8) + 5 * 3 + 20));
     assert_eq!(of("inferneo_tokens_total", &[("kind", "padding")]), f64::from(24 - 18));
     let (busy, compute) =
         (of("inferneo_device_busy_seconds_total", &[]), of("inferneo_compute_duration_seconds_sum", &[]));
@@ -196,6 +206,11 @@ fn check_batches(of: &impl Fn(&str, &[(&str, &str)]) -> f64) {
 fn tenants_of(text: &str) -> BTreeSet<String> {
     let requests = text.lines().filter(|line| line.starts_with("inferneo_requests_total{"));
     requests.filter_map(|line| Some(line.split_once("tenant=\"")?.1.split_once('"')?.0.to_owned())).collect()
+}
+
+/// Whether two numbers are one, but for how they were written and read.
+fn near(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-12
 }
 
 /// Holds `/stats` against the scrape.
@@ -213,29 +228,40 @@ async fn agrees(server: &Server, scraped: &Exposition) {
     ] {
         assert_eq!(number(field), scraped.sum(name, &labels), "{field}");
     }
-    assert_eq!((number("total_tokens"), number("padding_efficiency")), (useful, useful / number("padded_tokens")));
-    assert_eq!((number("avg_batch_size"), number("current_batch_size")), (15.0 / 12.0, 0.0));
-    assert_eq!(number("success_rate"), 10.0 / 14.0);
-    let outcomes = json!({"ok": 10, "invalid_request": 2, "too_large": 1, "deadline_exceeded": 1});
+    assert_eq!((number("total_tokens"), number("current_batch_size")), (useful, 0.0));
+    for (field, ratio) in [
+        ("padding_efficiency", useful / number("padded_tokens")),
+        ("avg_batch_size", 19.0 / 13.0),
+        ("success_rate", 11.0 / 15.0),
+    ] {
+        assert!(near(number(field), ratio), "{field}: {counted}");
+    }
+    let outcomes = json!({"ok": 11, "invalid_request": 2, "too_large": 1, "deadline_exceeded": 1});
     assert_eq!(counted["outcomes"], outcomes);
-    for (field, count) in [("batch_sizes", 12), ("lengths", 15)] {
+    for (field, count) in [("batch_sizes", 13), ("lengths", 19)] {
         let buckets = counted[field].as_array().unwrap();
         assert_eq!(buckets.iter().map(|b| b["count"].as_u64().unwrap()).sum::<u64>(), count, "{field}");
         assert!(buckets.last().unwrap()["le"].is_null(), "{field}");
     }
     assert_eq!(counted["batch_sizes"][0], json!({"le": 1, "count": 11}));
-    assert_eq!(counted["lengths"][0], json!({"le": 8, "count": 15}));
+    assert_eq!(counted["lengths"][0], json!({"le": 8, "count": 19}));
     for times in ["latency_ms", "queue_ms", "compute_ms"] {
         let at = |p: &str| counted[times][p].as_f64().unwrap();
         assert!(at("p50") <= at("p95") && at("p95") <= at("p99") && at("p99") > 0.0, "{times}: {counted}");
     }
     let costs = &counted["cost_model"];
-    assert_eq!(costs["error_ratio"].as_f64(), scraped.value("inferneo_cost_model_error_ratio", &labels));
-    assert_eq!(costs["coverage_ratio"].as_f64(), scraped.value("inferneo_cost_model_coverage_ratio", &labels));
+    for (field, name) in
+        [("error_ratio", "inferneo_cost_model_error_ratio"), ("coverage_ratio", "inferneo_cost_model_coverage_ratio")]
+    {
+        assert!(near(costs[field].as_f64().unwrap(), scraped.value(name, &labels).unwrap()), "{field}: {costs}");
+    }
     let points = costs["devices"][0]["points"].as_array().unwrap();
     assert!((1..=24).contains(&points.len()) && points.iter().all(|p| p["measured_ms"].as_f64().unwrap() > 0.0));
     assert_eq!(stats["policy"], server.admin().get("/policies").await.json());
-    assert_eq!(stats["devices"], json!([{"name": "cpu", "workers": 1, "ready": 1, "running": 0, "busy_ratio": null}]));
+    let device = &stats["devices"][0];
+    for (field, value) in [("name", json!("cpu")), ("workers", json!(1)), ("ready", json!(1)), ("running", json!(0))] {
+        assert_eq!(device[field], value, "{device}");
+    }
     assert!(number("throughput_rps") > 0.0 && counted["last_used"].as_str().unwrap().ends_with('Z'));
 }
 
@@ -280,4 +306,5 @@ async fn without_performance_monitoring_nothing_about_batches_is_said() {
     }
     assert_eq!((&counted["total_requests"], &counted["outcomes"]), (&json!(8), &json!({"ok": 8})));
     assert!(counted["latency_ms"]["p99"].as_f64().unwrap() > 0.0);
+    assert!(stats["devices"][0]["busy_ratio"].is_null(), "{stats}");
 }

@@ -49,6 +49,8 @@ async fn the_history_grows_and_shows_the_traffic() {
         busy["rps"].as_array().unwrap().iter().any(|rps| rps.as_f64() > Some(0.0))
     })
     .await;
+    let ratio = admin.get("/stats").await.ok().json()["devices"][0]["busy_ratio"].as_f64();
+    assert!(ratio > Some(0.0) && ratio <= Some(1.0), "{ratio:?}");
     let series = busy.as_object().unwrap();
     let samples = series["rps"].as_array().unwrap().len();
     assert_eq!(series.len(), 7);

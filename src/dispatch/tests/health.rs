@@ -132,7 +132,8 @@ async fn an_idle_model_runs_one_small_row_that_nobody_counts() {
     checked.end(canary).await;
     let model = checked.world.metrics.model("fake");
     assert_eq!((model.batch_rows().count, model.computed().count, model.queued().count), (0, 0, 0));
-    assert_eq!(model.device("cpu").busy_seconds(), 0.0);
+    let report = checked.world.handle.report().await.unwrap();
+    assert!(report.workers.iter().all(|worker| worker.busy.is_zero()), "{report:?}");
     assert_eq!((checks(&checked.world, "failed"), checked.ailment()), (0, String::new()));
 }
 

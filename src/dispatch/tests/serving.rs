@@ -115,8 +115,8 @@ async fn once_batching_is_off_what_waited_for_company_runs_alone_and_at_once() {
 
 #[tokio::test]
 async fn overload_and_size_are_refused_with_their_reasons() {
-    let mut world =
-        World::held(1, "dynamic_batching = false\n[batch]\nmax_batch_tokens = 4\n[queue]\nmax_rows = 2").await;
+    let policy = "dynamic_batching = false\n[batch]\nmax_batch_tokens = 4\n[queue]\nmax_rows = 2\n[slo]\ntarget = '1h'";
+    let mut world = World::held(1, policy).await;
     let refused = async |items: &[&[u32]]| world.handle.infer(world.request(items)).await.unwrap_err();
     let large = refused(&[&[1, 2, 3, 4, 5]]).await;
     assert_eq!((large.reason, large.retry_after), (Reason::TooLarge, None));
@@ -140,6 +140,17 @@ async fn overload_and_size_are_refused_with_their_reasons() {
         task.await.unwrap().unwrap();
     }
     world.until(|world| world.handle.gate().reserve(1).is_ok()).await;
+    // Too late and too many are missed, too large is nobody's fault but the caller's.
+    assert_eq!(slo(&world), [3, 2]);
+}
+
+/// Requests that met the target, and that missed it.
+fn slo(world: &World) -> [u32; 2] {
+    let text = String::from_utf8(world.metrics.text().unwrap()).unwrap();
+    ["met", "missed"].map(|result| {
+        let name = format!("inferneo_slo_total{{model=\"fake\",result=\"{result}\",tenant=\"default\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
+    })
 }
 
 #[tokio::test]

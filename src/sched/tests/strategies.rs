@@ -21,7 +21,7 @@ fn adaptive_batches_what_waits_and_never_waits_itself() {
     let world = sixteen(&[], 1);
     assert!(world.sizes().iter().max() >= Some(&8), "{:?}", world.sizes());
     assert_eq!(world.history[0].oldest, Time::from_millis(1000), "a free worker starts at once");
-    assert!(world.history.iter().all(|d| matches!(d.why, Release::Idle | Release::Full)));
+    assert!(world.history.iter().all(|d| matches!(d.why, Release::Idle | Release::Full | Release::Best)));
 }
 
 #[test]
@@ -90,7 +90,31 @@ fn throughput_optimized_takes_the_richest_segment_first_but_starves_nobody() {
     let turn = world.history.iter().position(|d| d.items.contains(&(lonely, 0))).expect("it runs");
     assert!(turn > 0, "full batches of long rows are worth more");
     assert!(turn < world.history.len() - 1, "the guard brings it forward");
-    assert_eq!(world.history[0].why, Release::Full);
+    assert_eq!(world.history[0].why, Release::Best, "{} of 8 rows", world.history[0].rows);
+}
+
+#[test]
+fn a_full_batch_is_told_from_one_that_would_gain_nothing_by_more() {
+    // Every row costs the same, whoever it runs with.
+    let curve = |rows, len| 0.1 * f64::from(rows * len);
+    for (most, why) in [(32, Release::Best), (1, Release::Full)] {
+        let text = format!("strategy = 'coalescing'\n[batch]\nmax_queue_delay = '1s'\nmax_batch_size = {most}");
+        let mut world = World::new(policies(&[("c.toml", &text)], 1), 1, curve);
+        world.arrive(100);
+        let batches = world.poll();
+        assert_eq!((batches[0].rows, batches[0].why), (1, why));
+    }
+}
+
+#[test]
+fn rows_that_are_shared_out_are_no_full_batch() {
+    let curve = |rows, len| 5.0 + 0.01 * f64::from(rows * len);
+    let mut world = World::new(policies(&[("a.toml", "[batch]\nmax_batch_size = 12")], 1), 2, curve);
+    for _ in 0..16 {
+        world.arrive(12);
+    }
+    let batches: Vec<_> = world.poll().iter().map(|d| (d.rows, d.why)).collect();
+    assert_eq!(batches, [(8, Release::Idle), (8, Release::Idle)]);
 }
 
 #[test]
