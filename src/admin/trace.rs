@@ -37,7 +37,7 @@ pub(super) async fn record(State(admin): State<Admin>, body: Bytes) -> Response 
 async fn recorded(admin: &Admin, body: &[u8]) -> Result<Lines, Error> {
     let seconds = seconds(body)?;
     let recorder = admin.handle.recorder();
-    let recording = recorder.start(seconds, clock::now(), clock::today()).map_err(refused)?;
+    let recording = recorder.start(seconds, clock::now(), clock::wall_now()).map_err(refused)?;
     tokio::select! {
         () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
         () = recorder.closed() => {}

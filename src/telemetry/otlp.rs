@@ -68,7 +68,7 @@ impl Exporter {
     /// Queues the spans of a request if it is sampled; answers the trace they belong to.
     pub(super) fn export(&self, request: &Finished<'_>) -> Option<TraceId> {
         let caller = request.caller.map_or_else(Context::new, remote);
-        let dates = Dates { now: clock::today(), ended: request.ended };
+        let dates = Dates { now: clock::wall_now(), ended: request.ended };
         let attributes = attributes(request);
         let root = SpanBuilder::from_name("request").with_kind(SpanKind::Server).with_attributes(attributes);
         let root = root.with_start_time(dates.of(request.arrived)).start_with_context(&self.tracer, &caller);
