@@ -28,23 +28,23 @@ pub fn deadline(time: Time) -> tokio::time::Instant {
     tokio::time::Instant::from_std(origin() + time.since(Time(1)))
 }
 
-/// The present as a date; unlike [`now`] it may jump.
+/// The present by the wall clock; unlike [`now`] it may jump.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the module that may read the clock")]
-pub fn today() -> SystemTime {
+pub fn wall_now() -> SystemTime {
     SystemTime::now()
 }
 
 /// The date at which `time`, which is past, was.
 #[must_use]
 pub fn date(time: Time) -> SystemTime {
-    today() - now().since(time)
+    wall_now() - now().since(time)
 }
 
 /// Seconds since the Unix epoch, for fields that name a date.
 #[must_use]
 pub fn unix_seconds() -> u64 {
-    today().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+    wall_now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
 /// Lets one of many like log lines through now and then: a fault that meets every request must not

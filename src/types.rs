@@ -24,6 +24,12 @@ impl Time {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// Whole microseconds since `earlier`, zero if `earlier` is later.
+    #[must_use]
+    pub fn micros_since(self, earlier: Time) -> u64 {
+        u64::try_from(self.since(earlier).as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// Builds a time from whole milliseconds after the origin.
     #[must_use]
     pub const fn from_millis(ms: u64) -> Time {

@@ -22,8 +22,6 @@ use std::time::Duration;
 /// Seconds that a recording may last, and how long it lasts when nothing is said.
 const SECONDS: RangeInclusive<u64> = 1..=3600;
 const DEFAULT_SECONDS: u64 = 60;
-/// Bytes of a part of the answer.
-const PART: usize = 64 << 10;
 
 /// Answers with the trace once its time is over, or once a drain begins. Its place is given up when
 /// the answer is read, or the client goes away.
@@ -37,7 +35,7 @@ pub(super) async fn record(State(admin): State<Admin>, body: Bytes) -> Response 
 async fn recorded(admin: &Admin, body: &[u8]) -> Result<Lines, Error> {
     let seconds = seconds(body)?;
     let recorder = admin.handle.recorder();
-    let recording = recorder.start(seconds, clock::now(), clock::today()).map_err(refused)?;
+    let recording = recorder.start(seconds, clock::now(), clock::wall_now()).map_err(refused)?;
     tokio::select! {
         () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
         () = recorder.closed() => {}
@@ -76,7 +74,7 @@ fn refused(why: Refused) -> Error {
     }
 }
 
-/// A body of lines, written as they are sent.
+/// A body of lines, given up as they are sent.
 struct Parts(Lines);
 
 impl http_body::Body for Parts {
@@ -84,9 +82,7 @@ impl http_body::Body for Parts {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let mut part = Vec::with_capacity(PART);
-        let written = self.0.write(&mut part, PART);
-        Poll::Ready(written.then(|| Ok(Frame::data(part.into()))))
+        Poll::Ready(self.0.next().map(|part| Ok(Frame::data(part.into()))))
     }
 }
 

@@ -83,10 +83,8 @@ impl AppError {
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Policies(_) | Self::Runtime(_) | Self::Model { .. } => true,
-            Self::Tracing(_) | Self::Listen { .. } | Self::Ended(_) | Self::Interrupted(_) | Self::System { .. } => {
-                false
-            }
+            Self::Policies(_) | Self::Runtime(_) | Self::Model { .. } | Self::Tracing(_) => true,
+            Self::Listen { .. } | Self::Ended(_) | Self::Interrupted(_) | Self::System { .. } => false,
         }
     }
 
@@ -260,4 +258,15 @@ fn write_ready(path: &Path, listen: SocketAddr, admin: SocketAddr) -> std::io::R
     draft.push(".draft");
     std::fs::write(&draft, format!("{body}\n"))?;
     std::fs::rename(&draft, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn spans_that_cannot_be_exported_are_the_configurations_fault() {
+        let error = Tracer::exporting("http://two words/v1/traces", 1.0).unwrap_err();
+        assert!(AppError::from(error).is_configuration());
+    }
 }

@@ -5,14 +5,19 @@ use crate::config::Config;
 use crate::dispatch::Handle;
 use crate::exec::WorkerHandle;
 use crate::telemetry::Tracer;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout_at};
+
+/// Longest that the readers of traces are waited for, once all else is done.
+const READING: Duration = Duration::from_secs(2);
 
 /// The tasks without which the program is of no use.
 pub(super) struct Tasks {
     pub(super) driver: JoinHandle<Vec<WorkerHandle>>,
     pub(super) front: JoinHandle<()>,
+    /// A thread of its own, which cannot be stopped from here: it ends with the process at the latest.
     pub(super) admin: JoinHandle<std::io::Result<()>>,
     /// The program can do without: it may end where there is nothing to watch.
     pub(super) policies: JoinHandle<()>,
@@ -57,13 +62,13 @@ impl Tasks {
             tracing::warn!("drain_timeout passed with a batch still running");
         }
         self.policies.abort();
-        // A trace is worth waiting for, a scraper that holds its connection open is not.
-        if handle.recorder().is_recording() && !self.admin.is_finished() {
-            drop(timeout_at(deadline, &mut self.admin).await);
-        }
-        self.admin.abort();
         let (tracer, left) = (self.tracer.clone(), ends.since(clock::now()));
         drop(tokio::task::spawn_blocking(move || tracer.stop(left)).await);
+        // Those who read a trace are worth a short wait, a scraper that holds its connection open is not.
+        if handle.recorder().is_recording() && !self.admin.is_finished() {
+            let last = clock::deadline(ends.min(clock::now() + READING));
+            drop(timeout_at(last, &mut self.admin).await);
+        }
         tracing::info!("stopped");
     }
 }

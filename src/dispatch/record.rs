@@ -9,13 +9,12 @@ use std::sync::Arc;
 pub(super) fn arrival(arrival: &sched::Arrival<'_>, model: &Arc<str>, now: Time) -> Arrival {
     let run =
         |item: &sched::Item| Run { count: 1, rows: item.rows, len: item.len, bytes: item.bytes, class: item.class };
-    let micros = |deadline: Time| u64::try_from(deadline.since(now).as_micros()).unwrap_or(u64::MAX);
     Arrival {
         at_us: 0,
         model: Arc::clone(model),
         tenant: Arc::clone(arrival.tenant),
         priority: arrival.priority.0,
-        deadline_us: arrival.deadline.map(micros),
+        deadline_us: arrival.deadline.map(|deadline| deadline.micros_since(now)),
         items: Run::join(arrival.items.iter().map(run)),
     }
 }

@@ -4,18 +4,16 @@
 
 use super::{Front, Held, gzip};
 use crate::error::{Error, Reason};
+use crate::listener::holding;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
-use pin_project_lite::pin_project;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -45,11 +43,6 @@ pub(super) async fn receive(State(front): State<Arc<Front>>, request: Request, n
     let held = room.held;
     let response = next.run(Request::from_parts(parts, Body::empty())).await;
     response.map(|inner| holding(inner, held))
-}
-
-/// The same body, which keeps `held` until it is read to its end or dropped.
-pub(super) fn holding<H: Send + 'static>(inner: Body, held: H) -> Body {
-    Body::new(Holding { inner, held })
 }
 
 /// The body a handler decodes; empty where the route has none.
@@ -179,32 +172,6 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Error> {
         (None | Some("" | "identity"), None) => Ok(false),
         (Some("gzip" | "x-gzip"), None) => Ok(true),
         _ => Err(Error::new(Reason::UnsupportedMediaType, "content-encoding must be gzip, identity or absent")),
-    }
-}
-
-pin_project! {
-    /// A body and what it holds.
-    struct Holding<H> {
-        #[pin]
-        inner: Body,
-        held: H,
-    }
-}
-
-impl<H> HttpBody for Holding<H> {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.project().inner.poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }
 

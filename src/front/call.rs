@@ -5,6 +5,7 @@
 
 use crate::error::Error;
 use crate::model::Model;
+use crate::request::{InferRequest, Payload, Want};
 use crate::telemetry::Ran;
 use crate::types::{Priority, Time};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -77,13 +78,34 @@ impl Call {
         })
     }
 
+    /// The request that this call makes of a decoded body. A body's own urgency and timeout count as
+    /// the headers leave them.
+    pub(super) fn request(
+        &self,
+        model: Arc<Model>,
+        items: Vec<Payload>,
+        want: Want,
+        priority: Option<Priority>,
+        timeout: Option<Duration>,
+    ) -> InferRequest {
+        InferRequest {
+            id: Arc::clone(&self.id),
+            model,
+            tenant: Arc::clone(&self.tenant),
+            priority: self.priority(priority),
+            deadline: self.deadline(timeout),
+            items,
+            want,
+        }
+    }
+
     /// The urgency: the header's, else the body's, else none.
-    pub(super) fn priority(&self, body: Option<Priority>) -> Priority {
+    fn priority(&self, body: Option<Priority>) -> Priority {
         self.priority.or(body).unwrap_or_default()
     }
 
     /// When the answer is no longer wanted, measured from arrival.
-    pub(super) fn deadline(&self, body: Option<Duration>) -> Option<Time> {
+    fn deadline(&self, body: Option<Duration>) -> Option<Time> {
         [self.timeout, body].into_iter().flatten().min().map(|timeout| self.arrived + timeout)
     }
 }

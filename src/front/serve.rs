@@ -3,9 +3,9 @@
 //! Decides how connections begin and end. A client that goes away drops its request's future, and
 //! with it the request.
 
+use super::Front;
 use super::patience::{Exchange, IDLE, Patient};
-use super::{Front, body};
-use crate::clock::{self, Seldom};
+use crate::listener::{accept, holding};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -17,12 +17,9 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
 use tower::ServiceExt;
 
 /// Most requests in flight on one HTTP/2 connection.
@@ -30,10 +27,6 @@ const MAX_STREAMS: u32 = 1024;
 /// Receive windows of HTTP/2: the default of 64 KiB would make a tensor wait for round trips.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// Pause after an accept that failed for want of file descriptors, so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// That lasts as long as the descriptors are missing.
-static NOT_ACCEPTED: Seldom = Seldom::new(Duration::from_secs(10));
 
 impl Front {
     /// Serves `listener` until `shutdown` completes; then accepts no more, tells connections to close,
@@ -43,22 +36,11 @@ impl Front {
         let server = builder();
         let router = self.router();
         let graceful = GracefulShutdown::new();
-        let mut shutdown = pin!(shutdown);
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = &mut shutdown => break,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    let connection = Connection { peer, header_timeout, watcher: graceful.watcher() };
-                    tokio::spawn(connection.run(stream, server.clone(), router.clone()));
-                }
-                Err(error) => pause_after(&error).await,
-            }
-        }
-        drop(listener);
+        let take = |stream, peer| {
+            let connection = Connection { peer, header_timeout, watcher: graceful.watcher() };
+            tokio::spawn(connection.run(stream, server.clone(), router.clone()));
+        };
+        accept(listener, shutdown, take).await;
         graceful.shutdown().await;
     }
 }
@@ -95,30 +77,19 @@ impl Connection {
         let service = service_fn(move |request: http::Request<Incoming>| {
             let (router, exchange) = (router.clone(), exchange.clone());
             let (asking, answering) = (exchange.begin(), exchange.begin());
-            let mut request = request.map(|inner| body::holding(Body::new(inner), asking));
+            let mut request = request.map(|inner| holding(Body::new(inner), asking));
             request.extensions_mut().insert(ConnectInfo(peer));
             async move {
                 let response = router.oneshot(request).await?;
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     exchange.go_on_for_ever();
                 }
-                Ok::<_, Infallible>(response.map(|inner| body::holding(inner, answering)))
+                Ok::<_, Infallible>(response.map(|inner| holding(inner, answering)))
             }
         });
         let connection = server.serve_connection_with_upgrades(io, service);
         if let Err(error) = self.watcher.watch(connection.into_owned()).await {
             tracing::debug!(peer = %self.peer, %error, "connection ended");
         }
-    }
-}
-
-/// Errors of one connection are skipped; others (no descriptors left) pass with time.
-async fn pause_after(error: &io::Error) {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-        if let Some(withheld) = NOT_ACCEPTED.pass(clock::now()) {
-            tracing::warn!(%error, withheld, "a connection could not be accepted");
-        }
-        sleep(ACCEPT_PAUSE).await;
     }
 }

@@ -14,10 +14,10 @@ use crate::types::Time;
 use client::Client;
 use opentelemetry::trace::{Span as _, SpanBuilder, TracerProvider as _};
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceState};
-use opentelemetry::{Context, KeyValue, trace};
+use opentelemetry::{Context, Key, KeyValue, Value, trace};
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::resource::EnvResourceDetector;
+use opentelemetry_sdk::resource::{EnvResourceDetector, ResourceDetector, SdkProvidedResourceDetector};
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider};
 use stages::Stages;
 use std::time::{Duration, SystemTime};
@@ -51,15 +51,10 @@ impl Exporter {
             .with_max_export_batch_size(BATCH)
             .with_scheduled_delay(DELAY)
             .build();
-        let resource = Resource::builder_empty()
-            .with_attribute(KeyValue::new("service.name", env!("CARGO_PKG_NAME")))
-            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-            // The operator's own words, in the variable that every SDK reads.
-            .with_detector(Box::new(EnvResourceDetector::new()));
         let provider = SdkTracerProvider::builder()
             .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(batches).build())
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))
-            .with_resource(resource.build())
+            .with_resource(resource())
             .build();
         let tracer = provider.tracer(env!("CARGO_PKG_NAME"));
         Ok(Self { provider, tracer })
@@ -67,14 +62,18 @@ impl Exporter {
 
     /// Queues the spans of a request if it is sampled; answers the trace they belong to.
     pub(super) fn export(&self, request: &Finished<'_>) -> Option<TraceId> {
+        if request.caller.is_some_and(|caller| !caller.sampled) {
+            return None;
+        }
         let caller = request.caller.map_or_else(Context::new, remote);
-        let dates = Dates { now: clock::today(), ended: request.ended };
-        let attributes = attributes(request);
-        let root = SpanBuilder::from_name("request").with_kind(SpanKind::Server).with_attributes(attributes);
-        let root = root.with_start_time(dates.of(request.arrived)).start_with_context(&self.tracer, &caller);
+        let dates = Dates { now: clock::wall_now(), ended: request.ended };
+        let root = SpanBuilder::from_name("request").with_kind(SpanKind::Server);
+        let mut root = root.with_start_time(dates.of(request.arrived)).start_with_context(&self.tracer, &caller);
         if !root.span_context().is_sampled() {
             return None;
         }
+        // Not before: most requests are not sampled.
+        root.set_attributes(attributes(request));
         let trace = TraceId(root.span_context().trace_id().to_bytes());
         let inside = caller.with_span(root);
         if let Some(decoded) = request.decoded {
@@ -113,6 +112,21 @@ impl Exporter {
             tracing::warn!(%error, "spans may be lost");
         }
     }
+}
+
+/// What is told of the program itself. Over its own name and version go the operator's words, in the
+/// variables that every SDK reads: `OTEL_RESOURCE_ATTRIBUTES`, and over that `OTEL_SERVICE_NAME`.
+fn resource() -> Resource {
+    let key = Key::from_static_str("service.name");
+    // A name that the SDK made up itself is worse than ours.
+    let is_given = |name: &Value| !name.as_str().starts_with("unknown_service");
+    let given = SdkProvidedResourceDetector.detect().get(&key).filter(is_given);
+    Resource::builder_empty()
+        .with_attribute(KeyValue::new(key.clone(), env!("CARGO_PKG_NAME")))
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .with_detector(Box::new(EnvResourceDetector::new()))
+        .with_attributes(given.map(|name| KeyValue::new(key, name)))
+        .build()
 }
 
 /// Turns the process's own times into dates, all by one reading, so that spans keep their distances.

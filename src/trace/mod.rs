@@ -3,6 +3,7 @@
 //! Decides the format (docs/interface.md) and how much one recording keeps. Holds all that a scheduler is
 //! told of an arrival but its ids, and no payload. Does not know who records, who replays, or what time it is.
 
+mod chunks;
 mod read;
 mod recorder;
 

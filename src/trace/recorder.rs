@@ -1,5 +1,6 @@
-//! Recordings under way: bounded in number and in what each keeps.
+//! Recordings under way: bounded in number and in the bytes they keep.
 
+use super::chunks::{Allowance, Chunks};
 use super::{Arrival, Footer, Header, VERSION};
 use crate::types::Time;
 use serde::Serialize;
@@ -10,9 +11,8 @@ use tokio::sync::watch;
 
 /// Most recordings at a time.
 const MOST_RECORDINGS: usize = 4;
-/// Most arrivals of a recording, and most runs of items of all of them.
-const MOST_ARRIVALS: usize = 1_000_000;
-const MOST_RUNS: usize = 2_000_000;
+/// Most bytes that all of them keep together.
+const MOST_BYTES: usize = 64 << 20;
 
 /// Hands every arrival to the recordings under way. One atomic load where there is none.
 #[derive(Debug)]
@@ -20,19 +20,20 @@ pub struct Recorder {
     /// Recordings that still take arrivals.
     taking: AtomicUsize,
     tapes: Mutex<Vec<Arc<Tape>>>,
+    allowance: Arc<Allowance>,
     closed: watch::Sender<bool>,
 }
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self { taking: AtomicUsize::new(0), tapes: Mutex::default(), closed: watch::Sender::new(false) }
+        Self::keeping(MOST_BYTES)
     }
 }
 
 /// Why a recording does not begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// As many as may be are under way; the first of them ends at this time.
+    /// Those under way are as many, or keep as much, as may be; the first of them ends at this time.
     Full(Time),
     /// Nothing arrives any more.
     Closed,
@@ -53,18 +54,24 @@ struct Tape {
     taken: Mutex<Taken>,
 }
 
-/// What a recording keeps.
-#[derive(Debug, Default)]
+/// What a recording keeps: lines, because they are smaller than what they are made of.
+#[derive(Debug)]
 struct Taken {
-    arrivals: Vec<Arrival>,
-    runs: usize,
+    lines: Chunks,
+    arrivals: u64,
     rows: u64,
     truncated: bool,
-    /// Set once it takes nothing more.
-    ended: Option<Time>,
+    /// Whether it takes nothing more.
+    ended: bool,
 }
 
 impl Recorder {
+    /// Builds one whose recordings keep so many bytes together.
+    pub(super) fn keeping(bytes: usize) -> Self {
+        let (taking, closed) = (AtomicUsize::new(0), watch::Sender::new(false));
+        Self { taking, tapes: Mutex::default(), allowance: Arc::new(Allowance::of(bytes)), closed }
+    }
+
     /// Begins a recording that is to last `seconds` from `now`, which is the date `started_at`.
     ///
     /// # Errors
@@ -74,12 +81,14 @@ impl Recorder {
         if *self.closed.borrow() {
             return Err(Refused::Closed);
         }
-        if tapes.len() >= MOST_RECORDINGS {
+        if tapes.len() >= MOST_RECORDINGS || self.allowance.is_used_up() {
             return Err(Refused::Full(tapes.iter().map(|tape| tape.ends).min().unwrap_or(now)));
         }
         let header = Header { trace: VERSION, started_at, seconds };
         let ends = now + Duration::from_secs(seconds);
-        let tape = Arc::new(Tape { header, started: now, ends, taken: Mutex::default() });
+        let lines = Chunks::new(Arc::clone(&self.allowance));
+        let taken = Mutex::new(Taken { lines, arrivals: 0, rows: 0, truncated: false, ended: false });
+        let tape = Arc::new(Tape { header, started: now, ends, taken });
         tapes.push(Arc::clone(&tape));
         self.taking.fetch_add(1, Ordering::Relaxed);
         Ok(Recording { recorder: Arc::clone(self), tape })
@@ -90,9 +99,9 @@ impl Recorder {
         if self.taking.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let arrival = arrival();
+        let mut arrival = arrival();
         for tape in &*lock(&self.tapes) {
-            tape.take(now, &arrival);
+            tape.take(now, &mut arrival);
         }
     }
 
@@ -120,22 +129,20 @@ impl Recording {
     /// Ends the recording and answers its lines.
     #[must_use]
     pub fn finish(self, now: Time) -> Lines {
-        let mut taken = lock(&self.tape.taken);
-        let arrivals = std::mem::take(&mut taken.arrivals);
+        self.end();
+        let taken = lock(&self.tape.taken);
         let footer = Footer {
-            arrivals: arrivals.len() as u64,
+            arrivals: taken.arrivals,
             rows: taken.rows,
-            duration_us: micros(now.since(self.tape.started)),
+            duration_us: now.micros_since(self.tape.started),
             truncated: taken.truncated,
         };
         drop(taken);
-        self.end(now);
-        let header = Some(self.tape.header.clone());
-        Lines { header, arrivals: arrivals.into_iter(), footer: Some(footer), _recording: self }
+        Lines { header: Some(line(&self.tape.header)), footer: Some(line(&footer)), recording: self }
     }
 
-    fn end(&self, now: Time) {
-        if lock(&self.tape.taken).ended.replace(now).is_none() {
+    fn end(&self) {
+        if !std::mem::replace(&mut lock(&self.tape.taken).ended, true) {
             self.recorder.taking.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -143,64 +150,51 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        self.end(self.tape.ends);
+        self.end();
         lock(&self.recorder.tapes).retain(|tape| !Arc::ptr_eq(tape, &self.tape));
     }
 }
 
 impl Tape {
-    fn take(&self, now: Time, arrival: &Arrival) {
+    fn take(&self, now: Time, arrival: &mut Arrival) {
         let mut taken = lock(&self.taken);
-        if taken.ended.is_some() || taken.truncated {
+        if taken.ended || taken.truncated {
             return;
         }
-        let runs = taken.runs + arrival.items.len();
-        taken.truncated = taken.arrivals.len() >= MOST_ARRIVALS || runs > MOST_RUNS;
-        if !taken.truncated {
-            taken.runs = runs;
+        arrival.at_us = now.micros_since(self.started);
+        if taken.lines.push(&line(arrival)) {
+            taken.arrivals += 1;
             taken.rows += arrival.rows();
-            taken.arrivals.push(Arrival { at_us: micros(now.since(self.started)), ..arrival.clone() });
+        } else {
+            taken.truncated = true;
         }
     }
 }
 
-/// The lines of a recording, its place kept until they are dropped.
+/// The lines of a recording in parts of whole lines, its place kept until they are dropped.
 #[derive(Debug)]
 pub struct Lines {
-    header: Option<Header>,
-    arrivals: std::vec::IntoIter<Arrival>,
-    footer: Option<Footer>,
-    _recording: Recording,
+    header: Option<Vec<u8>>,
+    footer: Option<Vec<u8>>,
+    recording: Recording,
 }
 
-impl Lines {
-    /// Writes the next lines, whole ones, until `into` holds `bytes`; false when there was none left.
-    pub fn write(&mut self, into: &mut Vec<u8>, bytes: usize) -> bool {
-        let before = into.len();
-        if let Some(header) = self.header.take() {
-            line(&header, into);
-        }
-        while into.len() < bytes {
-            let Some(arrival) = self.arrivals.next() else {
-                if let Some(footer) = self.footer.take() {
-                    line(&footer, into);
-                }
-                break;
-            };
-            line(&arrival, into);
-        }
-        into.len() > before
+impl Iterator for Lines {
+    type Item = Vec<u8>;
+
+    /// The next part; what was handed out is no longer kept here.
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let taken = || lock(&self.recording.tape.taken).lines.pop();
+        self.header.take().or_else(taken).or_else(|| self.footer.take())
     }
 }
 
-fn line(value: &impl Serialize, into: &mut Vec<u8>) {
+fn line(value: &impl Serialize) -> Vec<u8> {
+    let mut line = Vec::new();
     // Writing numbers and strings to memory does not fail.
-    drop(serde_json::to_writer(&mut *into, value));
-    into.push(b'\n');
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+    drop(serde_json::to_writer(&mut line, value));
+    line.push(b'\n');
+    line
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -7,10 +7,8 @@ use proptest::option;
 use proptest::prelude::*;
 use std::time::{Duration, UNIX_EPOCH};
 
-fn text(mut lines: Lines) -> String {
-    let mut bytes = Vec::new();
-    while lines.write(&mut bytes, usize::MAX) {}
-    String::from_utf8(bytes).unwrap()
+fn read(lines: Lines) -> Trace {
+    Trace::read(&*lines.flatten().collect::<Vec<u8>>()).unwrap()
 }
 
 fn run(len: u32) -> Run {
@@ -120,7 +118,6 @@ fn recordings_take_what_arrives_while_they_last() {
     recorder.record(at(5), || arrival(vec![run(6), run(7)]));
     let first = first.finish(at(6));
     recorder.record(at(7), || arrival(vec![run(8)]));
-    let read = |lines| Trace::read(text(lines).as_bytes()).unwrap();
     let (first, second) = (read(first), read(second.finish(at(8))));
     let seen = |trace: &Trace| trace.arrivals.iter().map(|a| (a.at_us, a.rows())).collect::<Vec<_>>();
     assert_eq!(seen(&first), [(1_000, 1), (3_000, 2)]);
@@ -147,22 +144,31 @@ fn a_recording_holds_its_place_until_it_is_read() {
 }
 
 #[test]
-fn a_full_recording_says_so() {
-    let recorder = Arc::new(Recorder::default());
-    let recording = recorder.start(1, Time(0), UNIX_EPOCH).unwrap();
-    // The bound on runs is met long before the one on arrivals.
-    let many = arrival((0..1_000).map(|n| run(n % 2 + 1)).collect());
-    for _ in 0..2_001 {
-        recorder.record(Time(1), || many.clone());
+fn recordings_keep_so_many_bytes_together_and_one_that_is_full_says_so() {
+    const KEPT: usize = 1 << 20;
+    let recorder = Arc::new(Recorder::keeping(KEPT));
+    let start = || recorder.start(1, Time(0), UNIX_EPOCH);
+    let fill = |runs: u32| {
+        let many = arrival((0..runs).map(|n| run(n % 2 + 1)).collect());
+        (0..KEPT / (runs as usize * 50)).for_each(|_| recorder.record(Time(1), || many.clone()));
+    };
+    // Lines of some kilobytes, and such as are longer than a chunk.
+    for runs in [100, 2_000] {
+        let both = [start().unwrap(), start().unwrap()];
+        fill(runs);
+        assert_eq!(start().unwrap_err(), Refused::Full(Time::from_millis(1_000)), "there is no room left");
+        let kept = both.map(|recording| {
+            let bytes: Vec<u8> = recording.finish(Time(3)).flatten().collect();
+            let trace = Trace::read(&*bytes).unwrap();
+            assert!(trace.footer.truncated && !trace.arrivals.is_empty(), "{:?}", trace.footer);
+            bytes.len()
+        });
+        // But for the headers and footers.
+        assert!((KEPT / 2..KEPT + 1_000).contains(&kept.iter().sum()), "{kept:?}");
     }
-    recorder.record(Time(2), || arrival(vec![run(1)]));
-    let mut lines = recording.finish(Time(3));
-    let mut part = Vec::new();
-    let mut last = Vec::new();
-    while lines.write(&mut part, 1 << 16) {
-        last = std::mem::take(&mut part);
-    }
-    let footer = last.trim_ascii_end().rsplit(|b| *b == b'\n').next().unwrap();
-    let footer: Footer = serde_json::from_slice(footer).unwrap();
-    assert_eq!((footer.arrivals, footer.truncated), (2_000, true));
+    let gone = start().unwrap();
+    fill(100);
+    drop(gone);
+    let trace = read(start().unwrap().finish(Time(4)));
+    assert_eq!((trace.footer.arrivals, trace.footer.truncated), (0, false));
 }

@@ -1,7 +1,7 @@
 //! Spans of the real program, as a collector gets them.
 
 use crate::client::Answer;
-use crate::harness::{Settings, model, together, until};
+use crate::harness::{Server, Settings, cached, folder, model, program, together, until};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -41,6 +41,14 @@ fn spans(batches: &Batches) -> Vec<Span> {
 /// The spans of a trace, by name.
 fn of<'a>(spans: &'a [Span], trace: u128, name: &str) -> Vec<&'a Span> {
     spans.iter().filter(|span| span.trace_id == trace.to_be_bytes() && span.name == name).collect()
+}
+
+/// What the first batch says of the program.
+fn told_of_itself(batches: &Batches, key: &str) -> String {
+    let resource = batches.lock().unwrap()[0].resource_spans[0].resource.clone().unwrap();
+    let value = resource.attributes.into_iter().find(|a| a.key == key).and_then(|a| a.value?.value);
+    let Some(Value::StringValue(text)) = value else { panic!("{key}: {value:?}") };
+    text
 }
 
 fn attribute(span: &Span, key: &str) -> Value {
@@ -100,9 +108,31 @@ async fn a_sampled_request_is_five_spans_under_its_callers() {
     for (key, value) in [("rows", told.rows), ("tokens", told.tokens), ("padded", told.padded)] {
         assert_eq!(number(key), Value::IntValue(value.try_into().unwrap()));
     }
-    let resource = batches.lock().unwrap()[0].resource_spans[0].resource.clone().unwrap();
-    let name = resource.attributes.iter().find(|a| a.key == "service.name").unwrap().value.clone().unwrap();
-    assert_eq!(name.value, Some(Value::StringValue("inferneo".into())));
+    assert_eq!(told_of_itself(&batches, "service.name"), "inferneo");
+}
+
+#[tokio::test]
+async fn the_operator_names_the_service() {
+    let given = "service.name=weaker,deployment.environment.name=test";
+    for (name, expected) in [("stronger", "stronger"), ("", "weaker")] {
+        let (url, batches) = collector().await;
+        let mut command = program();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--otlp-endpoint", &url]);
+        command.arg("--model").arg(cached("models/test/int_ops"));
+        command.env("OTEL_SERVICE_NAME", name).env("OTEL_RESOURCE_ATTRIBUTES", given);
+        let mut server = Server::spawn(command, folder());
+        server.wait_ready();
+        server
+            .http1()
+            .with("traceparent", &parent(TRACE, 1))
+            .embed("nobody", "sun")
+            .await
+            .refusal(404, "unknown_model");
+        until("a span", async || !spans(&batches).is_empty()).await;
+        let told = ["service.name", "deployment.environment.name"].map(|key| told_of_itself(&batches, key));
+        assert_eq!(told, [expected, "test"]);
+        assert!(!told_of_itself(&batches, "service.version").is_empty());
+    }
 }
 
 #[tokio::test]
@@ -144,7 +174,7 @@ async fn a_collector_that_is_away_harms_nobody() {
     for _ in 0..100 {
         server.http1().with("traceparent", &parent(TRACE, 1)).embed("tiny", "red sun").await.ok();
     }
-    until("a word about it", async || server.log().contains("ExportError")).await;
+    until("a word about it", async || server.log().contains("the collector takes no spans")).await;
     server.terminate();
     let ended = server.ended().await;
     assert_eq!(ended.code, Some(0), "{}", ended.log);

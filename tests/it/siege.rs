@@ -35,7 +35,9 @@ async fn a_besieged_admin_plane_costs_neither_the_data_plane_nor_the_probes() {
     for (method, path) in [("POST", "/metrics"), ("DELETE", "/readyz"), ("PUT", "/livez"), ("PATCH", "/metrics")] {
         assert_eq!(server.admin().send(method, path, json!({}).to_string()).await.status, 405, "{method} {path}");
     }
-    assert_eq!(server.log().matches("too many connections").count(), 1, "{}", server.log());
+    // The first of hundreds, and one a minute.
+    let told = server.log().matches("too many connections").count();
+    assert!((1..5).contains(&told), "{}", server.log());
     // Whoever still holds a connection is not waited for.
     server.terminate();
     let ended = server.ended().await;

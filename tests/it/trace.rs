@@ -4,6 +4,9 @@ use crate::client::{Answer, input};
 use crate::harness::{Server, Settings, model, until};
 use inferneo::trace::Trace;
 use serde_json::json;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 
 fn read(answer: &Answer) -> Trace {
@@ -89,4 +92,28 @@ async fn recordings_are_few_and_end_with_their_client_or_a_drain() {
     }
     let ended = server.ended().await;
     assert_eq!(ended.code, Some(0), "{}", ended.log);
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_holds_up_a_drain_but_for_a_moment() {
+    let settings = Settings::new(model("tiny", "test/tiny_text", "instances = 1"));
+    // What is refused is recorded too, and costs the least.
+    let server = settings.policy("short", "[batch]\nmax_batch_tokens = 2").start();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut reader = socket.connect(server.admin).await.unwrap();
+    reader.write_all(b"POST /trace HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    // Lines of more than a hundred kilobytes, and more of them than sockets buffer.
+    let rows: Vec<_> = (0..2048).map(|n| vec![1; 3 + n % 2]).collect();
+    for _ in 0..150 {
+        server.http1().embed("tiny", json!(rows)).await.refusal(413, "too_large");
+    }
+    server.terminate();
+    let ended = tokio::time::timeout(Duration::from_secs(20), server.ended()).await;
+    let ended = ended.expect("a drain far shorter than drain_timeout");
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    let mut read = Vec::new();
+    drop(reader.read_to_end(&mut read).await);
+    let read = String::from_utf8_lossy(&read);
+    assert!(read.contains("application/jsonl") && !read.contains("truncated"), "the whole trace fits into the sockets");
 }

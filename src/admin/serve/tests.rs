@@ -1,7 +1,11 @@
 //! The listener against those who mean it no good.
 
+use super::connections::CONNECTIONS;
 use super::*;
+use crate::trace::Recorder;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
@@ -11,15 +15,17 @@ struct Plane {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
+    recorder: Arc<Recorder>,
 }
 
 async fn plane() -> Plane {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let admin = super::super::tests::admin(vec![]);
+    let recorder = Arc::clone(admin.handle.recorder());
     let (stop, stopped) = oneshot::channel();
     let served = tokio::spawn(admin.serve(listener, async { drop(stopped.await) }));
-    Plane { address, stop, served }
+    Plane { address, stop, served, recorder }
 }
 
 impl Plane {
@@ -61,6 +67,40 @@ async fn connections_beyond_the_limit_close_the_oldest_and_never_keep_a_probe_ou
     let mut young = held.pop_back().unwrap();
     young.write_all(b"TP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
     assert!(rest(young).await.contains("inferneo_build_info"));
+}
+
+#[tokio::test]
+async fn those_at_work_and_those_just_answered_outlive_those_that_wait() {
+    let plane = plane().await;
+    let recording = plane.say(b"POST /trace HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    while !plane.recorder.is_recording() {
+        tokio::task::yield_now().await;
+    }
+    let mut asking = plane.say(b"").await;
+    let mut waiting = VecDeque::new();
+    for _ in 0..CONNECTIONS - 3 {
+        waiting.push_back(plane.say(b"").await);
+    }
+    // Once this is answered, all of them have been taken in, and its own has a place.
+    assert!(plane.answer(PROBE).await.starts_with("HTTP/1.1 200 "));
+    asking.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    asking.read_exact(&mut [0; 12]).await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..CONNECTIONS - 3 {
+        held.push(plane.say(b"").await);
+    }
+    // All but one of those that wait have made room.
+    for _ in 0..CONNECTIONS - 4 {
+        assert_eq!(rest(waiting.pop_front().unwrap()).await, "");
+    }
+    asking.write_all(PROBE).await.unwrap();
+    assert!(rest(asking).await.contains("HTTP/1.1 200 "));
+    for _ in 0..2 * CONNECTIONS {
+        held.push(plane.say(b"").await);
+    }
+    assert_eq!(rest(held.swap_remove(0)).await, "");
+    plane.recorder.close();
+    assert!(rest(recording).await.contains("\"truncated\":false"));
 }
 
 #[tokio::test]

@@ -4,8 +4,11 @@ use super::*;
 use crate::front::testing::World;
 use axum::body::Body;
 use http::Request;
+use http_body::Frame;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 const PATH: &str = "/v2/models/echo-FP32/infer";

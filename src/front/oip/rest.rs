@@ -7,7 +7,7 @@ use crate::front::pool::{INLINE_TENSORS, INLINE_TEXT};
 use crate::front::{Front, body, layers, respond};
 use crate::model::{Model, ModelState};
 use crate::readiness;
-use crate::request::{InferReply, InferRequest};
+use crate::request::InferReply;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Request, State};
@@ -99,15 +99,7 @@ async fn run(State(front): State<Arc<Front>>, Named(model): Named, mut request: 
     let (inline, shared, max_rows) = (body.len() <= limit, Arc::clone(&model), front.backend.max_rows());
     let prepared = front.pool.run(inline, move || infer::prepare(&shared, &headers, body, max_rows)).await?;
     let Prepared { items, want, plan, priority, timeout } = prepared;
-    let request = InferRequest {
-        id: Arc::clone(&call.id),
-        model: Arc::clone(&model),
-        tenant: Arc::clone(&call.tenant),
-        priority: call.priority(priority),
-        deadline: call.deadline(timeout),
-        items,
-        want,
-    };
+    let request = call.request(Arc::clone(&model), items, want, priority, timeout);
     let reply = front.infer(&call, request).await?;
     finish(&front, model, plan, reply).await
 }

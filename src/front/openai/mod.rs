@@ -9,7 +9,7 @@ use super::pool::{INLINE_TENSORS, INLINE_TEXT};
 use super::{Front, body, layers, oip, respond, tokens};
 use crate::error::{Error, Reason};
 use crate::model::{Model, Task};
-use crate::request::{InferRequest, Payload, Want};
+use crate::request::{Payload, Want};
 use crate::text::Overflow;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
@@ -86,15 +86,7 @@ async fn embeddings(State(front): State<Arc<Front>>, mut request: Request) -> Re
         })
         .await?;
     let Prepared { model, items, tokens, dimensions, base64 } = prepared;
-    let request = InferRequest {
-        id: Arc::clone(&call.id),
-        model: Arc::clone(&model),
-        tenant: Arc::clone(&call.tenant),
-        priority: call.priority(None),
-        deadline: call.deadline(None),
-        items,
-        want: Want::Embedding,
-    };
+    let request = call.request(Arc::clone(&model), items, Want::Embedding, None, None);
     let mut reply = front.infer(&call, request).await?;
     let answers = std::mem::take(&mut reply.answers);
     let inline = answers.len() * width(&model) * size_of::<f32>() <= INLINE_TENSORS;

@@ -8,6 +8,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use opentelemetry_http::{HttpClient, HttpError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -21,13 +22,29 @@ pub(super) struct Client {
     connections: legacy::Client<HttpConnector, Full<Bytes>>,
     runtime: Handle,
     limit: Duration,
+    /// Whether the last exchange failed.
+    away: AtomicBool,
 }
 
 impl Client {
     /// A client whose exchanges may take as long as `limit` each. To be called within a runtime.
     pub(super) fn new(limit: Duration) -> Self {
         let connections = legacy::Client::builder(TokioExecutor::new()).build_http();
-        Self { connections, runtime: Handle::current(), limit }
+        Self { connections, runtime: Handle::current(), limit, away: AtomicBool::new(false) }
+    }
+
+    /// Logs that the collector went away, or is back.
+    fn tell(&self, exchange: &Result<Response<Bytes>, HttpError>) {
+        let fault = match exchange {
+            Ok(answer) if answer.status().is_success() => None,
+            Ok(answer) => Some(answer.status().to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        match (&fault, self.away.swap(fault.is_some(), Ordering::Relaxed)) {
+            (Some(fault), false) => tracing::warn!(%fault, "the collector takes no spans"),
+            (None, true) => tracing::info!("the collector takes spans again"),
+            _ => {}
+        }
     }
 }
 
@@ -41,6 +58,8 @@ impl HttpClient for Client {
             Ok(Response::from_parts(parts, body))
         };
         let limit = self.limit;
-        self.runtime.spawn(async move { timeout(limit, exchange).await? }).await?
+        let answer = self.runtime.spawn(async move { timeout(limit, exchange).await? }).await?;
+        self.tell(&answer);
+        answer
     }
 }

@@ -1,0 +1,112 @@
+//! What the listeners of both planes share.
+//!
+//! Decides how connections are taken, and what happens when one cannot be. Knows no protocol and no route.
+
+use crate::clock::{self, Seldom};
+use axum::body::{Body, Bytes};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+/// Pause after an accept that failed for want of file descriptors, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Lets a warning through now and then: the want lasts as long as it lasts.
+static NOT_ACCEPTED: Seldom = Seldom::new(Duration::from_secs(10));
+
+/// Hands every connection that comes to `take`, until `shutdown` completes; then closes the listener.
+pub async fn accept(
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+    mut take: impl FnMut(TcpStream, SocketAddr),
+) {
+    let address = listener.local_addr().ok();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => take(stream, peer),
+            Err(error) if concerns_one(&error) => {}
+            Err(error) => {
+                if let Some(withheld) = NOT_ACCEPTED.pass(clock::now()) {
+                    tracing::warn!(?address, %error, withheld, "connections cannot be accepted");
+                }
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether an error is that of one connection; others (no descriptors left) pass with time.
+fn concerns_one(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// The same body, which keeps `held` until it is read to its end or dropped.
+pub fn holding<H: Send + 'static>(inner: Body, held: H) -> Body {
+    Body::new(Holding { inner, held })
+}
+
+pin_project! {
+    /// A body and what it holds.
+    struct Holding<H> {
+        #[pin]
+        inner: Body,
+        held: H,
+    }
+}
+
+impl<H> HttpBody for Holding<H> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.project().inner.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn want_of_descriptors_is_no_fault_of_one_connection() {
+        assert!(concerns_one(&io::ErrorKind::ConnectionAborted.into()));
+        let too_many_open_files = io::Error::from_raw_os_error(24);
+        assert!(!concerns_one(&too_many_open_files));
+    }
+
+    #[tokio::test]
+    async fn connections_are_taken_until_the_shutdown() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let (taken, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let accepting = accept(listener, async { drop(stopped.await) }, move |_, peer| taken.send(peer).unwrap());
+        let accepting = tokio::spawn(accepting);
+        let client = TcpStream::connect(address).await.unwrap();
+        assert_eq!(told.recv().await, Some(client.local_addr().unwrap()));
+        stop.send(()).unwrap();
+        accepting.await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}
