@@ -67,12 +67,13 @@ impl Admin {
         let router = self.router();
         let graceful = GracefulShutdown::new();
         let mut connections = Connections::default();
-        let take = |stream, _| {
+        // These make room for themselves.
+        let take = |stream, _, _| {
             let activity = Activity::new();
             let task = tokio::spawn(converse(stream, router.clone(), activity.clone(), graceful.watcher()));
             connections.admit(task.abort_handle(), activity);
         };
-        accept(listener, shutdown, take).await;
+        accept(listener, usize::MAX, shutdown, take).await;
         graceful.shutdown().await;
     }
 }

@@ -4,6 +4,7 @@
 //! ready", the drain delay passes; then, all under one deadline, new work is refused, waiting work is
 //! finished, connections are closed, workers are joined.
 
+mod descriptors;
 mod load;
 mod stop;
 
@@ -197,6 +198,7 @@ fn front(
         max_body_bytes: config.max_body_bytes,
         header_timeout: config.header_timeout,
         body_timeout: config.body_timeout,
+        connections: descriptors::connections(config.upstream.is_some()),
     };
     let pool = Pool::new(load::cores());
     let upstream = config.upstream.clone().map(|server| Upstream::new(server.authority, server.base));

@@ -50,6 +50,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Longest an inference body may take to arrive.
     pub body_timeout: Duration,
+    /// Most connections at a time; more wait to be accepted.
+    pub connections: usize,
 }
 
 /// Everything the data plane needs.

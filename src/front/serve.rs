@@ -5,7 +5,7 @@
 
 use super::Front;
 use super::patience::{Exchange, IDLE, Patient};
-use crate::listener::{accept, holding};
+use crate::listener::{Place, accept, holding};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -32,15 +32,15 @@ impl Front {
     /// Serves `listener` until `shutdown` completes; then accepts no more, tells connections to close,
     /// and returns once the last answer is written. The caller bounds that wait by dropping it.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let header_timeout = self.limits.header_timeout;
+        let (header_timeout, connections) = (self.limits.header_timeout, self.limits.connections);
         let server = builder();
         let router = self.router();
         let graceful = GracefulShutdown::new();
-        let take = |stream, peer| {
-            let connection = Connection { peer, header_timeout, watcher: graceful.watcher() };
+        let take = |stream, peer, place| {
+            let connection = Connection { peer, header_timeout, watcher: graceful.watcher(), _place: place };
             tokio::spawn(connection.run(stream, server.clone(), router.clone()));
         };
-        accept(listener, shutdown, take).await;
+        accept(listener, connections, shutdown, take).await;
         graceful.shutdown().await;
     }
 }
@@ -65,6 +65,7 @@ struct Connection {
     peer: SocketAddr,
     header_timeout: Duration,
     watcher: Watcher,
+    _place: Place,
 }
 
 impl Connection {

@@ -42,6 +42,7 @@ impl World {
                 max_body_bytes: 64 << 10,
                 header_timeout: Duration::from_secs(10),
                 body_timeout: Duration::from_secs(30),
+                connections: 1024,
             },
             upstream: None,
         }

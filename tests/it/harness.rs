@@ -42,6 +42,21 @@ pub(crate) fn program() -> Command {
     command
 }
 
+/// The program with at most so many file descriptors, raised by nobody.
+fn limited(descriptors: u32) -> Command {
+    let own = program();
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!(r#"ulimit -n {descriptors}; exec "$0" "$@""#)).arg(own.get_program());
+    for (name, value) in own.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    command
+}
+
 /// An empty folder, gone with its handle.
 pub(crate) fn folder() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
@@ -53,12 +68,14 @@ pub(crate) struct Settings {
     config: String,
     policies: Vec<(String, String)>,
     flags: Vec<String>,
+    /// Most file descriptors of the program.
+    descriptors: Option<u32>,
 }
 
 impl Settings {
     /// Takes the text of an `inferneo.toml`.
     pub(crate) fn new(config: impl Into<String>) -> Self {
-        Self { config: config.into(), policies: Vec::new(), flags: Vec::new() }
+        Self { config: config.into(), policies: Vec::new(), flags: Vec::new(), descriptors: None }
     }
 
     /// Adds a file to the policy folder.
@@ -70,6 +87,12 @@ impl Settings {
     /// Adds a flag and its value.
     pub(crate) fn flag(mut self, flag: &str, value: impl ToString) -> Self {
         self.flags.extend([flag.to_owned(), value.to_string()]);
+        self
+    }
+
+    /// Gives the program at most so many file descriptors.
+    pub(crate) fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
         self
     }
 
@@ -93,7 +116,7 @@ impl Settings {
         let ports = "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n";
         let ports = if self.config.contains("listen =") { "" } else { ports };
         fs::write(&config, format!("{ports}{}", self.config)).unwrap();
-        let mut command = program();
+        let mut command = self.descriptors.map_or_else(program, limited);
         command.arg("serve").arg("--config").arg(config).args(self.flags);
         if !self.policies.is_empty() {
             let folder = dir.path().join("policies");

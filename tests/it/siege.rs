@@ -1,6 +1,7 @@
 //! The admin plane under siege: what happens there is nothing to those who use the data plane.
 
 use crate::harness::{Settings, model, together, until};
+use crate::watch::shown;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -43,4 +44,24 @@ async fn a_besieged_admin_plane_costs_neither_the_data_plane_nor_the_probes() {
     let ended = server.ended().await;
     assert_eq!(ended.code, Some(0), "{}", ended.log);
     assert!(!ended.log.contains("panicked") && !ended.log.contains("drain_timeout"), "{}", ended.log);
+}
+
+#[tokio::test]
+async fn clients_that_hold_every_connection_keep_out_neither_probes_nor_policies() {
+    let settings = Settings::new(model("tiny", "test/tiny_text", "instances = 1")).policy("all", "");
+    let server = settings.descriptors(160).start();
+    let mut held = Vec::new();
+    // Far more than there are places for, and no more than wait in the system's queue.
+    for _ in 0..120 {
+        held.push(TcpStream::connect(server.data).await.unwrap());
+    }
+    assert_eq!(server.admin().get("/livez").await.status, 200);
+    std::fs::write(server.folder().join("policies/all.toml"), "# another\n").unwrap();
+    shown(&server, "an edit beside a flood of connections", |seen| seen["generation"] == 2).await;
+    assert!(server.log().contains("as many connections as there may be"), "{}", server.log());
+    // The one that waits is answered as soon as there is a place.
+    let client = server.http1();
+    let waiting = tokio::spawn(async move { client.embed("tiny", "red sun").await });
+    drop(held);
+    waiting.await.unwrap().ok();
 }
