@@ -198,12 +198,12 @@ fn head(fault: &Diagnostic) -> String {
     fault.help.as_ref().map_or_else(|| place.to_owned(), |help| format!("{place} ({help})"))
 }
 
-/// Publishes which policies are live.
+/// Publishes which policies are in use.
 fn publish(metrics: &Metrics, policies: &PolicySet) {
     metrics.set_tenants(policies.tenants().map(Into::into));
-    let hashes: Vec<String> = policies.policies().iter().map(|p| format!("{:016x}", p.hash())).collect();
-    let rows = policies.policies().iter().zip(&hashes);
-    metrics.set_policies(policies.generation, rows.map(|(p, hash)| [&*p.name, p.strategy.name(), hash.as_str()]));
+    let in_use = policies.in_use().into_iter().map(|at| &policies.policies()[at]);
+    let rows: Vec<_> = in_use.map(|p| (&*p.name, p.strategy.name(), format!("{:016x}", p.hash()))).collect();
+    metrics.set_policies(policies.generation, rows.iter().map(|(name, strategy, hash)| [name, strategy, &**hash]));
 }
 
 impl fmt::Debug for Live {

@@ -118,6 +118,7 @@ fn a_change_is_told_counted_and_shown_and_no_change_is_not() {
     assert!(text.contains("inferneo_policy_generation 2"));
     let info = format!("policy_info{{hash=\"{}\",policy=\"b\",strategy=\"coalescing\"}} 1", status.files[1].hash);
     assert!(text.contains(&info), "{info} is not in\n{text}");
+    assert!(!text.contains("policy=\"default\""), "no request falls under the built-in policy:\n{text}");
 }
 
 #[test]

@@ -70,6 +70,23 @@ fn no_policy_is_derived_where_it_would_be_the_same() {
 }
 
 #[test]
+fn what_another_stands_in_for_altogether_is_not_in_use() {
+    let sources = [source("all.toml", ""), source("m.toml", "match.models = [\"m\"]")];
+    let in_use = |overrides: &[Override]| {
+        let set = compile(&sources, overrides, 1).unwrap();
+        let told = |at: usize| (set.policies()[at].name.to_string(), set.policies()[at].strategy);
+        set.in_use().into_iter().map(told).collect::<Vec<_>>()
+    };
+    let is = |name: &str, strategy| (name.to_owned(), strategy);
+    let plain = [is("all", Strategy::Adaptive), is("m", Strategy::Adaptive)];
+    assert_eq!(in_use(&[]), plain);
+    let over_m = in_use(&[set(Some("m"), Strategy::FixedSize, &sources)]);
+    assert_eq!(over_m, [is("all", Strategy::Adaptive), is("m", Strategy::FixedSize)]);
+    let over_n = in_use(&[set(Some("n"), Strategy::FixedSize, &sources)]);
+    assert_eq!(over_n, [plain[0].clone(), plain[1].clone(), is("all", Strategy::FixedSize)]);
+}
+
+#[test]
 fn a_file_that_cannot_have_the_strategy_is_told_with_the_reason() {
     let sources = [source("a.toml", "strategy = \"coalescing\"\n[batch]\npreferred_batch_sizes = [32]")];
     for model in [None, Some("m")] {
@@ -153,6 +170,9 @@ proptest! {
             prop_assert_eq!(new.batch.max_queue_delay, delay.max_queue_delay);
             prop_assert_eq!(new.batch.max_batch_tokens, preset.max_batch_tokens);
         }
+        // The samples come to everything that these rules tell apart: models one letter long and longer.
+        let all = MODELS.iter().chain(&["x", "longer"]).flat_map(|model| TENANTS.map(|tenant| (*model, tenant)));
+        prop_assert_eq!(after.in_use(), all.map(|(model, tenant)| after.lookup(model, tenant)).collect());
     }
 
     #[test]

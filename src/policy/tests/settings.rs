@@ -77,6 +77,14 @@ fn a_file_with_the_name_of_the_built_in_policy_is_told_too() {
 }
 
 #[test]
+fn a_policy_that_no_request_falls_under_is_not_told() {
+    let (open, closed) = (folder(&[]), folder(&[("all.toml", "")]));
+    assert_eq!(diff(&open, &closed).to_string(), "all: added (adaptive)\ndefault: removed");
+    let shadowed = folder(&[("all.toml", ""), ("any.toml", "match.models = ['*']")]);
+    assert_eq!(diff(&closed, &shadowed).to_string(), "all: removed\nany: added (adaptive)");
+}
+
+#[test]
 fn comments_order_and_spelling_are_no_change() {
     let old = folder(&[("a.toml", "slo.target = \"1s\"\nbatch.preferred_batch_sizes = [8, 4]")]);
     let new = folder(&[("a.toml", "# hello\n[batch]\npreferred_batch_sizes = [4, 8]\n[slo]\ntarget = \"1000ms\"\n")]);
