@@ -16,6 +16,7 @@ mod harness;
 mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod overrides;
 mod policies_page;
 mod readme;
 mod refusals;

@@ -5,10 +5,10 @@ use crate::policy::{Override, Policy, PolicySet, Source, Strategy, compile};
 use proptest::prelude::{Just, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::strategy::Strategy as Generator;
 
-/// An override set while the folder was `sources`.
+/// An override of these files and the built-in policy.
 fn set(model: Option<&str>, strategy: Strategy, sources: &[Source]) -> Override {
     let files = sources.iter().map(|source| (source.name.clone(), source.text.clone())).collect();
-    Override { model: model.map(Into::into), strategy, files }
+    Override { model: model.map(Into::into), strategy, files, builtin: true }
 }
 
 fn found<'s>(set: &'s PolicySet, model: &str, tenant: &str) -> &'s Policy {
@@ -61,6 +61,15 @@ fn one_for_a_model_goes_before_one_for_every_model_and_the_later_wins() {
     assert_eq!(found(&compiled, "m", "").strategy, Coalescing);
     assert_eq!(found(&compiled, "n", "").strategy, LatencyOptimized);
     assert_eq!(compiled.origins()[0].own, Adaptive);
+}
+
+#[test]
+fn one_that_was_not_set_for_the_built_in_policy_leaves_that_alone() {
+    for model in [None, Some("m")] {
+        let over = Override { builtin: false, ..set(model, Strategy::FixedSize, &[]) };
+        let compiled = compile(&[], &[over], 1).unwrap();
+        assert_eq!((found(&compiled, "m", "").strategy, compiled.policies().len()), (Strategy::Adaptive, 1));
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn every_key_has_a_value_and_says_who_chose_it() {
 fn an_overridden_strategy_is_not_that_of_the_file() {
     let sources = [source("a.toml", "strategy = \"coalescing\"")];
     let files = [(sources[0].name.clone(), sources[0].text.clone())].into();
-    let over = Override { model: None, strategy: Strategy::FixedSize, files };
+    let over = Override { model: None, strategy: Strategy::FixedSize, files, builtin: false };
     let settings = compile(&sources, &[over], 1).unwrap().settings(0);
     assert_eq!(setting(&settings, "strategy"), (Some("\"fixed_size\"".to_owned()), Provenance::Override));
 }
@@ -94,7 +94,8 @@ fn comments_order_and_spelling_are_no_change() {
 
 #[test]
 fn what_an_override_derives_is_told_with_its_model() {
-    let over = Override { model: Some("minilm".into()), strategy: Strategy::FixedSize, files: [].into() };
+    let over =
+        Override { model: Some("minilm".into()), strategy: Strategy::FixedSize, files: [].into(), builtin: true };
     let (plain, over) = (folder(&[]), compile(&[], &[over], 2).unwrap());
     assert_eq!(diff(&plain, &over).to_string(), "default for minilm: added (fixed_size)");
     assert_eq!(diff(&over, &plain).to_string(), "default for minilm: removed");
