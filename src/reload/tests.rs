@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::metrics::Metrics;
-use crate::policy::{PolicySet, Strategy};
+use crate::policy::PolicySet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
