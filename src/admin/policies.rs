@@ -10,6 +10,7 @@ use crate::reload::{FileStatus, OverrideStatus, Status};
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
@@ -157,12 +158,16 @@ fn model_of(query: &str) -> Result<String, Error> {
     match (pairs.next(), pairs.next()) {
         (None, _) => Ok(EVERY_MODEL.to_owned()),
         (Some(pair), None) => match pair.split_once('=') {
-            // Names of models need no escapes.
-            Some(("model", model)) => Ok(model.replace("%2a", "%2A").replace("%2A", EVERY_MODEL)),
+            Some((name, model)) if decoded(name)? == "model" => decoded(model),
             _ => Err(Error::invalid(format!("unknown parameter {}: there is `model`", quote(pair)))),
         },
         (Some(_), Some(more)) => Err(Error::invalid(format!("one `model` is enough: {}", quote(more)))),
     }
+}
+
+fn decoded(text: &str) -> Result<String, Error> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(String::from).map_err(|_| Error::invalid(format!("{} is not UTF-8", quote(text))))
 }
 
 /// The model of this name, or `None` for every one.

@@ -108,8 +108,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let started = clock::now();
     let metrics = Metrics::with_performance(config.monitoring.performance);
     let metrics = Arc::new(metrics.map_err(|e| AppError::system("metrics")(std::io::Error::other(e)))?);
-    let live = Live::open(config.policies.as_deref(), Arc::clone(&metrics)).map_err(AppError::Policies)?;
-    let Some((models, plans)) = load_models(&config, &mut signals).await? else { return Ok(()) };
+    let Some((live, (models, plans))) = load(&config, &metrics, &mut signals).await? else { return Ok(()) };
     let registry = Arc::new(Registry::new(models));
     let readiness = Arc::new(Readiness::new(Arc::clone(&registry)));
     let listener = bind("listen", config.listen).await?;
@@ -153,13 +152,20 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     drained
 }
 
-/// Opens every model; `None` when a signal came first.
-async fn load_models(config: &Config, signals: &mut Signals) -> Result<Option<load::Models>, AppError> {
-    let config = config.clone();
-    let loading = tokio::task::spawn_blocking(move || load::models(&config));
+/// Reads the policies and opens every model, off the runtime; `None` when a signal came first.
+async fn load(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    signals: &mut Signals,
+) -> Result<Option<(Live, load::Models)>, AppError> {
+    let (config, metrics) = (config.clone(), Arc::clone(metrics));
+    let loading = tokio::task::spawn_blocking(move || {
+        let live = Live::open(config.policies.as_deref(), metrics).map_err(AppError::Policies)?;
+        Ok((live, load::models(&config)?))
+    });
     tokio::select! {
         loaded = loading => {
-            let loaded = loaded.map_err(|e| AppError::system("loading models")(std::io::Error::other(e)))?;
+            let loaded = loaded.map_err(|e| AppError::system("loading")(std::io::Error::other(e)))?;
             loaded.map(Some)
         }
         signal = signals.next() => {

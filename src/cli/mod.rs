@@ -8,6 +8,7 @@ mod policy;
 mod serve;
 
 use crate::config::Overrides;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +26,11 @@ fn bad_usage() -> ExitCode {
 /// The variable that other programs of ONNX Runtime read too.
 fn ort_dylib_path() -> Option<PathBuf> {
     std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from)
+}
+
+/// A path that may be empty, which counts as absent: an environment may hold an empty value.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// A batching sidecar for ML inference.
@@ -50,7 +56,7 @@ enum Command {
         #[arg(long, value_name = "[NAME=]DIR", env = "INFERNEO_MODEL", value_delimiter = ',')]
         model: Vec<String>,
         /// ONNX Runtime's shared library
-        #[arg(long, value_name = "FILE", env = "INFERNEO_ONNXRUNTIME_LIBRARY")]
+        #[arg(long, value_name = "FILE", env = "INFERNEO_ONNXRUNTIME_LIBRARY", value_parser = path())]
         onnxruntime_library: Option<PathBuf>,
     },
 }

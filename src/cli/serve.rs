@@ -11,13 +11,13 @@ use std::process::ExitCode;
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     /// Settings file
-    #[arg(long, value_name = "FILE", env = "INFERNEO_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "INFERNEO_CONFIG", value_parser = super::path())]
     config: Option<PathBuf>,
     /// Model folder to serve; repeatable. The name defaults to the folder's
     #[arg(long, value_name = "[NAME=]DIR", env = "INFERNEO_MODEL", value_delimiter = ',')]
     model: Vec<String>,
     /// Policy folder
-    #[arg(long, value_name = "DIR", env = "INFERNEO_POLICIES")]
+    #[arg(long, value_name = "DIR", env = "INFERNEO_POLICIES", value_parser = super::path())]
     policies: Option<PathBuf>,
     /// Address of the data plane [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", env = "INFERNEO_LISTEN")]
@@ -32,7 +32,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "URL", env = "INFERNEO_UPSTREAM")]
     upstream: Option<String>,
     /// ONNX Runtime's shared library
-    #[arg(long, value_name = "FILE", env = "INFERNEO_ONNXRUNTIME_LIBRARY")]
+    #[arg(long, value_name = "FILE", env = "INFERNEO_ONNXRUNTIME_LIBRARY", value_parser = super::path())]
     onnxruntime_library: Option<PathBuf>,
     /// Whether batches and devices are sampled: true or false [default: true]
     #[arg(long, value_name = "BOOL", env = "INFERNEO_PERFORMANCE_MONITORING")]
@@ -44,7 +44,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "URL", env = "INFERNEO_OTLP_ENDPOINT")]
     otlp_endpoint: Option<String>,
     /// File to write the addresses taken to, once ready
-    #[arg(long, value_name = "PATH", env = "INFERNEO_READY_FILE")]
+    #[arg(long, value_name = "PATH", env = "INFERNEO_READY_FILE", value_parser = super::path())]
     ready_file: Option<PathBuf>,
     /// Form of log lines: text or json
     #[arg(long, value_name = "FORMAT", env = "INFERNEO_LOG_FORMAT")]

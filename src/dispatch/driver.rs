@@ -302,10 +302,11 @@ fn take<T>(mut next: impl FnMut() -> Option<T>, into: &mut Vec<T>) {
     }
 }
 
-/// Sets the gate by the policies: twice the bytes that the largest queue holds, for what is being
+/// Sets the gate by the policies in use: twice the bytes that the largest queue holds, for what is being
 /// decoded or answered besides, and as many rows a request as the longest queue takes.
 fn set_gate(gate: &Gate, policies: &PolicySet) {
-    let queues = || policies.policies().iter().map(|p| &p.queue);
+    let in_use = policies.in_use();
+    let queues = || in_use.iter().map(|at| &policies.policies()[*at].queue);
     gate.set_capacity(queues().map(|q| q.max_bytes).max().unwrap_or(0).saturating_mul(2));
     gate.set_max_rows(queues().map(|q| q.max_rows).max().unwrap_or(0));
 }

@@ -40,6 +40,8 @@ pub struct Metrics {
     tenants: ArcSwap<HashSet<Arc<str>>>,
     /// Those that ever had.
     labelled: Mutex<HashSet<Arc<str>>>,
+    /// The policies that are shown as live.
+    policies: Mutex<HashSet<[Box<str>; 3]>>,
     performance: bool,
 }
 
@@ -88,6 +90,7 @@ impl Metrics {
             models: RwLock::default(),
             tenants: ArcSwap::default(),
             labelled: Mutex::default(),
+            policies: Mutex::default(),
             performance,
         })
     }
@@ -133,12 +136,14 @@ impl Metrics {
     /// Replaces the set of tenants that have a label of their own.
     ///
     /// What was counted under a label stays. So that renaming tenants for ever does not add series for
-    /// ever, only the first thousand names get a label; later ones are `other`.
+    /// ever, only the first thousand names get a label, those of one set in order; later ones are `other`.
     pub fn set_tenants(&self, tenants: impl IntoIterator<Item = Arc<str>>) {
         let mut labelled = locked(&self.labelled);
         let mut may = |tenant: &Arc<str>| {
             labelled.contains(tenant) || labelled.len() < MOST_TENANTS && labelled.insert(Arc::clone(tenant))
         };
+        let mut tenants: Vec<Arc<str>> = tenants.into_iter().collect();
+        tenants.sort_unstable();
         self.tenants.store(Arc::new(tenants.into_iter().filter(|tenant| may(tenant)).collect()));
     }
 
@@ -148,13 +153,20 @@ impl Metrics {
         &self.families.inflight_rows
     }
 
-    /// Publishes the live policy set: its generation, and each policy's name, strategy and hash.
+    /// Publishes the live policy set: its generation, and each policy's name, strategy and hash. What stays
+    /// is there at every moment.
     pub fn set_policies<'a>(&self, generation: u64, policies: impl IntoIterator<Item = [&'a str; 3]>) {
         self.families.policy_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
-        self.families.policy_info.reset();
-        for labels in policies {
-            self.families.policy_info.with_label_values(&labels).set(1);
+        let mut shown = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
+        let live: HashSet<[Box<str>; 3]> = policies.into_iter().map(|labels| labels.map(Into::into)).collect();
+        for labels in &live {
+            self.families.policy_info.with_label_values(labels).set(1);
         }
+        for labels in shown.difference(&live) {
+            // It is there: nobody else takes one away.
+            drop(self.families.policy_info.remove_label_values(labels));
+        }
+        *shown = live;
     }
 
     /// Counts a reading of the policy folder: `ok` when its policies went live, else the last good ones stay.

@@ -100,6 +100,39 @@ fn thousands_of_names_do_not_become_thousands_of_series() {
 }
 
 #[test]
+fn which_names_get_a_label_does_not_hang_on_chance() {
+    let metrics = Metrics::new().unwrap();
+    let names = (0..2 * MOST_TENANTS).rev().map(|i| format!("tenant-{i:04}").into());
+    metrics.set_tenants(names.collect::<HashSet<Arc<str>>>());
+    let last = MOST_TENANTS - 1;
+    assert_eq!(metrics.tenant_label(&format!("tenant-{last:04}")).as_str(), format!("tenant-{last:04}"));
+    assert_eq!(metrics.tenant_label(&format!("tenant-{MOST_TENANTS:04}")).as_str(), "other");
+}
+
+#[test]
+fn policies_that_stay_are_there_at_every_moment() {
+    let metrics = Metrics::new().unwrap();
+    let (kept, other) = (["kept", "adaptive", "1"], ["other", "adaptive", "2"]);
+    let info = |metrics: &Metrics| {
+        let text = text(metrics);
+        text.lines().filter(|line| line.starts_with("inferneo_policy_info{")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    metrics.set_policies(1, [kept]);
+    std::thread::scope(|scope| {
+        let swaps = scope.spawn(|| {
+            for generation in 1..2_000 {
+                metrics.set_policies(2 * generation, [kept, other]);
+                metrics.set_policies(2 * generation + 1, [kept]);
+            }
+        });
+        while !swaps.is_finished() {
+            assert!(info(&metrics).iter().any(|line| line.contains("policy=\"kept\"")));
+        }
+    });
+    assert_eq!(info(&metrics), [r#"inferneo_policy_info{hash="1",policy="kept",strategy="adaptive"} 1"#]);
+}
+
+#[test]
 fn without_performance_nothing_about_batches_is_kept() {
     let metrics = Metrics::with_performance(false).unwrap();
     let model = metrics.model("m");

@@ -9,6 +9,7 @@ mod entry;
 mod keys;
 mod overrides;
 mod pattern;
+mod reach;
 mod read;
 mod set;
 mod settings;

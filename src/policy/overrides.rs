@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A strategy that is put in place of the files' own.
 ///
 /// A file under an override is read again with its strategy replaced: the keys it names keep their
-/// values, all others default by the new strategy. The built-in policy is always under it.
+/// values, all others default by the new strategy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
     /// The only model whose requests are concerned; `None` is every model. One for a model goes
@@ -20,13 +20,15 @@ pub struct Override {
     /// The files it holds for, by [`Source::name`], with their text when it was set: it holds for a
     /// file as long as the text is still that.
     pub files: BTreeMap<String, String>,
+    /// Whether it holds for the built-in policy: whether requests could fall under that when it was set.
+    pub builtin: bool,
 }
 
 impl Override {
     /// Whether it holds for a file; `None` is the built-in policy.
     #[must_use]
     pub fn holds_for(&self, source: Option<&Source>) -> bool {
-        source.is_none_or(|source| self.files.get(&source.name) == Some(&source.text))
+        source.map_or(self.builtin, |source| self.files.get(&source.name) == Some(&source.text))
     }
 }
 

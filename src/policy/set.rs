@@ -4,7 +4,7 @@ use super::entry::Entry;
 use super::pattern::{Pattern, matches};
 use super::read::Written;
 use super::{Policy, Strategy};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// All policies of a folder, swapped as a whole.
@@ -15,11 +15,11 @@ pub struct PolicySet {
     policies: Vec<Arc<Policy>>,
     /// One for each policy.
     origins: Vec<Origin>,
-    index: Level<Level<usize>>,
+    pub(super) index: Level<Level<usize>>,
     /// The policy for what no file matches.
-    fallback: usize,
+    pub(super) fallback: usize,
     /// For a model with an override of its own: what stands in for which policy.
-    derived: HashMap<Box<str>, HashMap<usize, usize>>,
+    pub(super) derived: HashMap<Box<str>, HashMap<usize, usize>>,
     names_tenants: bool,
 }
 
@@ -102,32 +102,6 @@ impl PolicySet {
         levels.chain(&self.index.any).flat_map(|level| level.exact.keys()).map(|name| &**name)
     }
 
-    /// The indices in [`policies`](Self::policies) that some request falls under, overrides for single
-    /// models aside: some request for `model`, or with `None` any request at all.
-    #[must_use]
-    pub fn reachable(&self, model: Option<&str>) -> BTreeSet<usize> {
-        let Level { exact, globs, any } = &self.index;
-        // A closer step that takes every tenant leaves nothing to the next.
-        let steps: [Vec<&Level<usize>>; 3] = match model {
-            Some(name) => [
-                exact.get(name).into_iter().collect(),
-                globs.iter().filter(|(glob, _)| matches(glob, name)).map(|(_, level)| level).collect(),
-                any.iter().collect(),
-            ],
-            None => [exact.values().collect(), globs.iter().map(|(_, level)| level).collect(), any.iter().collect()],
-        };
-        let mut found = BTreeSet::new();
-        for (step, levels) in steps.into_iter().enumerate() {
-            found.extend(levels.iter().flat_map(|level| level.values()));
-            let every_model = model.is_some() || step == 2;
-            if every_model && levels.iter().any(|level| level.any.is_some()) {
-                return found;
-            }
-        }
-        found.insert(self.fallback);
-        found
-    }
-
     /// Whether the answer of [`lookup`](Self::lookup) may depend on the tenant.
     #[must_use]
     pub fn names_tenants(&self) -> bool {
@@ -169,10 +143,10 @@ enum Fit {
 
 /// One name of a match (the model's or the tenant's), and what lies behind each pattern for it.
 #[derive(Debug, Clone, Default)]
-struct Level<T> {
-    exact: HashMap<Box<str>, T>,
-    globs: Vec<(Box<[char]>, T)>,
-    any: Option<T>,
+pub(super) struct Level<T> {
+    pub(super) exact: HashMap<Box<str>, T>,
+    pub(super) globs: Vec<(Box<[char]>, T)>,
+    pub(super) any: Option<T>,
 }
 
 impl<T: Default> Level<T> {
@@ -195,11 +169,6 @@ impl<T: Default> Level<T> {
 }
 
 impl Level<usize> {
-    fn values(&self) -> impl Iterator<Item = usize> {
-        let listed = self.exact.values().chain(self.globs.iter().map(|(_, index)| index));
-        listed.chain(&self.any).copied()
-    }
-
     fn find(&self, name: &str) -> Option<(Fit, usize)> {
         let by_name = self.exact.get(name).map(|index| (Fit::Name, *index));
         let by_glob = || self.globs.iter().find(|(glob, _)| matches(glob, name)).map(|(_, index)| (Fit::Glob, *index));

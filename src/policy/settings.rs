@@ -48,13 +48,14 @@ impl PolicySet {
         KEYS.iter().zip(origin.written.lines).map(setting).collect()
     }
 
-    /// The policies by what they are told as. A file may have the name of the built-in policy.
+    /// The policies that requests can fall under by what they are told as; one whose every request another
+    /// stands in for is still there. A file may have the name of the built-in policy.
     fn by_name(&self) -> BTreeMap<Name<'_>, usize> {
-        let policies = self.policies().iter().zip(self.origins());
-        policies
-            .map(|(policy, origin)| (&*policy.name, origin.model.as_deref(), origin.file.is_none()))
-            .zip(0..)
-            .collect()
+        let named = |at: usize| {
+            let (policy, origin) = (&self.policies()[at], &self.origins()[at]);
+            ((&*policy.name, origin.model.as_deref(), origin.file.is_none()), at)
+        };
+        self.reachable(None).into_iter().chain(self.in_use()).map(named).collect()
     }
 }
 
@@ -105,7 +106,8 @@ impl PolicyDiff {
     }
 }
 
-/// Compares two sets, policy by policy of the same name.
+/// Compares two sets, policy by policy of the same name; policies that no request can fall under do not
+/// count.
 #[must_use]
 pub fn diff(old: &PolicySet, new: &PolicySet) -> PolicyDiff {
     let (before, after) = (old.by_name(), new.by_name());

@@ -189,6 +189,22 @@ fn what_requests_can_fall_under_leaves_out_what_closer_files_take() {
 }
 
 #[test]
+fn a_star_takes_every_name_and_so_leaves_nothing() {
+    let reach = |files: &[(&str, &str)]| {
+        let sources: Vec<Source> = files.iter().map(|(name, text)| source(name, text)).collect();
+        let set = compile(&sources, &[], 1).unwrap();
+        set.reachable(None).into_iter().map(|at| set.policies()[at].name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(reach(&[("a.toml", "match.models = ['*']"), ("b.toml", "")]), ["a"]);
+    assert_eq!(reach(&[("a.toml", "match.tenants = ['**']"), ("b.toml", "")]), ["a"]);
+    assert_eq!(reach(&[("a.toml", "match = { models = ['*'], tenants = ['?*'] }"), ("b.toml", "")]), ["a", "b"]);
+    assert_eq!(
+        reach(&[("a.toml", "match.models = ['?*']"), ("b.toml", "match.tenants = ['t']")]),
+        ["a", "b", "default"]
+    );
+}
+
+#[test]
 fn a_tie_is_told_at_the_match_of_the_later_file() {
     let a = ("a.toml", "[match]\nmodels = [\"m*\", \"x\"]");
     let shown = faults(&[a, ("b.toml", "schema = 1\n[match]\nmodels = [\"*m\"]")]);

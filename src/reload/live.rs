@@ -3,8 +3,8 @@
 //! Decides what goes live and what is said about it. The order of a swap: compile everything, tell
 //! those who work under it, then show it.
 
-use super::overrides::Standing;
-use super::read::{self, Content};
+use super::overrides::{self, Standing};
+use super::read::{self, Content, QUIET};
 use super::status::{LastError, Status};
 use crate::clock;
 use crate::document::Diagnostic;
@@ -26,6 +26,8 @@ pub struct Live {
     metrics: Arc<Metrics>,
     tell: Box<dyn Fn(Arc<PolicySet>) + Send + Sync>,
     status: ArcSwap<Status>,
+    /// Held from reading the folder to taking it up: what was read earlier never follows what was read later.
+    looking: Mutex<()>,
     changing: Mutex<State>,
 }
 
@@ -64,6 +66,7 @@ impl Live {
             metrics,
             tell: Box::new(drop),
             status: ArcSwap::from_pointee(status),
+            looking: Mutex::default(),
             changing: Mutex::new(State { seen: Ok(sources.clone()), sources, overrides: Vec::new() }),
         })
     }
@@ -81,11 +84,13 @@ impl Live {
     }
 
     /// Puts `strategy` in place of the files' own, for requests for one model or (`None`) for all, which
-    /// ends every other override. It holds for each file until that changes. Blocks.
+    /// ends every other override. It holds for each file until that changes; what was saved before is taken
+    /// up before, if the folder comes to rest. Blocks.
     ///
     /// # Errors
     /// The faults of files that do not go together with the strategy; nothing has changed then.
     pub fn set_override(&self, model: Option<&str>, strategy: Strategy) -> Result<(), Vec<Diagnostic>> {
+        self.refresh(QUIET);
         let mut state = self.change();
         let made = Standing::new(model, strategy, &self.status().policies, &state.sources);
         let mut overrides = state.overrides.clone();
@@ -97,11 +102,13 @@ impl Live {
         self.override_with(&mut state, overrides)
     }
 
-    /// Ends the override for one model, or (`None`) every override. Blocks.
+    /// Ends the override for one model, or (`None`) every override; what was saved before is taken up before,
+    /// if the folder comes to rest. Blocks.
     ///
     /// # Errors
     /// As [`set_override`](Self::set_override).
     pub fn clear_overrides(&self, model: Option<&str>) -> Result<(), Vec<Diagnostic>> {
+        self.refresh(QUIET);
         let mut state = self.change();
         let mut overrides = state.overrides.clone();
         overrides.retain(|standing| model.is_some() && standing.rule.model.as_deref() != model);
@@ -120,6 +127,7 @@ impl Live {
     /// `gap` apart. Blocks.
     pub(super) fn refresh(&self, gap: Duration) -> bool {
         let Some(folder) = &self.folder else { return true };
+        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(content) = read::settled(folder, gap, |content| self.change().seen == *content) else {
             return false;
         };
@@ -128,7 +136,8 @@ impl Live {
             match content.clone().and_then(|sources| self.compile(sources, state.overrides.clone())) {
                 Ok(next) => {
                     self.metrics.policy_reloaded(true);
-                    self.go_live(&mut state, next, None);
+                    let cause = overrides::overtaken(&state.overrides, &next.overrides);
+                    self.go_live(&mut state, next, &cause, None);
                 }
                 Err(faults) => self.refuse(&faults),
             }
@@ -144,7 +153,8 @@ impl Live {
     /// Puts the live files under other overrides; a folder that is refused stays so.
     fn override_with(&self, state: &mut State, overrides: Vec<Standing>) -> Result<(), Vec<Diagnostic>> {
         let next = self.compile(state.sources.clone(), overrides)?;
-        self.go_live(state, next, self.status().last_error.clone());
+        let cause = overrides::ordered(&state.overrides, &next.overrides);
+        self.go_live(state, next, &cause, self.status().last_error.clone());
         Ok(())
     }
 
@@ -158,14 +168,14 @@ impl Live {
         Ok(Next { sources, overrides, policies })
     }
 
-    fn go_live(&self, state: &mut State, next: Next, last_error: Option<LastError>) {
+    fn go_live(&self, state: &mut State, next: Next, cause: &str, last_error: Option<LastError>) {
         let Next { sources, overrides, policies } = next;
         let old = self.status();
         let changes = match policy::diff(&old.policies, &policies).changes {
             none if none.is_empty() => "no setting has changed".to_owned(),
             changes => brief(&changes, ToString::to_string),
         };
-        tracing::info!(generation = policies.generation, files = sources.len(), "policies live: {changes}");
+        tracing::info!(generation = policies.generation, files = sources.len(), cause, "policies live: {changes}");
         (self.tell)(Arc::clone(&policies));
         publish(&self.metrics, &policies);
         let now = clock::date(clock::now());
@@ -209,12 +219,12 @@ fn head(fault: &Diagnostic) -> String {
     fault.help.as_ref().map_or_else(|| place.to_owned(), |help| format!("{place} ({help})"))
 }
 
-/// Publishes which policies are live.
+/// Publishes which policies are in use.
 fn publish(metrics: &Metrics, policies: &PolicySet) {
     metrics.set_tenants(policies.tenants().map(Into::into));
-    let hashes: Vec<String> = policies.policies().iter().map(|p| format!("{:016x}", p.hash())).collect();
-    let rows = policies.policies().iter().zip(&hashes);
-    metrics.set_policies(policies.generation, rows.map(|(p, hash)| [&*p.name, p.strategy.name(), hash.as_str()]));
+    let in_use = policies.in_use().into_iter().map(|at| &policies.policies()[at]);
+    let rows: Vec<_> = in_use.map(|p| (&*p.name, p.strategy.name(), format!("{:016x}", p.hash()))).collect();
+    metrics.set_policies(policies.generation, rows.iter().map(|(name, strategy, hash)| [name, strategy, &**hash]));
 }
 
 impl fmt::Debug for Live {

@@ -56,17 +56,17 @@ impl Notices {
         let mut notices = Self { folder, concern, watcher: None, watched: BTreeSet::new(), warned: false };
         match notify::recommended_watcher(heard) {
             Ok(watcher) => notices.watcher = Some(watcher),
-            Err(error) => notices.warn(&error),
+            Err(error) => notices.warn(&error.to_string()),
         }
         notices
     }
 
-    /// Watches the folder as its path leads now; answers whether changes will be noticed. Blocks.
+    /// Watches the folder as its path leads now; answers whether every change will be noticed. Blocks.
     ///
     /// A watch stays with the folder it was made for when that is moved, removed or no longer linked
     /// to, so all are made anew. What happens meanwhile is not noticed: look at the folder after this.
     pub(super) fn renew(&mut self) -> bool {
-        let entries = way(&self.folder);
+        let (entries, all_found) = way(&self.folder);
         let mut folders: BTreeSet<PathBuf> = entries.iter().filter_map(|e| e.parent().map(Path::to_owned)).collect();
         folders.remove(&self.folder);
         let names = entries.iter().filter_map(|entry| entry.file_name().map(ToOwned::to_owned)).collect();
@@ -81,21 +81,23 @@ impl Notices {
         for folder in folders.iter().take(MOST_FOLDERS).chain([&self.folder]) {
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => drop(self.watched.insert(folder.clone())),
-                Err(error) if !is_absent(&error) => missed = Some(error),
+                Err(error) if !is_absent(&error) => missed = Some(error.to_string()),
                 Err(_) => {}
             }
         }
-        if let Some(error) = &missed {
-            self.warn(error);
+        if !all_found || folders.len() > MOST_FOLDERS {
+            missed = Some(format!("links lead through more than {MOST_FOLDERS} folders, or too deep"));
         }
-        let parent = self.folder.parent().unwrap_or(&self.folder);
-        let awaited = || missed.is_none() && self.watched.contains(parent);
-        self.watched.contains(&self.folder) || awaited()
+        if let Some(why) = &missed {
+            self.warn(why);
+        }
+        // The folder itself may be absent: its parent, which is one of the others, tells when it comes.
+        missed.is_none() && folders.is_subset(&self.watched)
     }
 
-    fn warn(&mut self, error: &notify::Error) {
+    fn warn(&mut self, why: &str) {
         if !std::mem::replace(&mut self.warned, true) {
-            tracing::warn!(folder = %self.folder.display(), "changes are looked for instead of noticed: {error}");
+            tracing::warn!(folder = %self.folder.display(), "changes are looked for instead of noticed: {why}");
         }
     }
 }
@@ -124,18 +126,22 @@ fn is_absent(error: &notify::Error) -> bool {
 }
 
 /// The entries that decide what is read: the folder's own, those of its policies, and every link on
-/// the way to them with what it leads to.
-fn way(folder: &Path) -> BTreeSet<PathBuf> {
+/// the way to them with what it leads to; and whether these are all.
+fn way(folder: &Path) -> (BTreeSet<PathBuf>, bool) {
     let mut ahead: Vec<PathBuf> = vec![folder.to_owned()];
     if let Ok(inside) = fs::read_dir(folder) {
         let linked = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_symlink());
         let is_policy = |entry: &fs::DirEntry| super::read::is_policy(&entry.file_name());
         ahead.extend(inside.flatten().filter(|entry| linked(entry) && is_policy(entry)).map(|entry| entry.path()));
     }
-    let mut found = BTreeSet::new();
+    let (mut found, mut all) = (BTreeSet::new(), true);
     while let Some(path) = ahead.pop() {
         // Links may lead in circles, and deeper with every turn.
-        if path.ancestors().count() > DEEPEST || found.len() > MOST_ENTRIES || !found.insert(path.clone()) {
+        if path.ancestors().count() > DEEPEST || found.len() > MOST_ENTRIES {
+            all = false;
+            continue;
+        }
+        if !found.insert(path.clone()) {
             continue;
         }
         for step in path.ancestors() {
@@ -147,7 +153,7 @@ fn way(folder: &Path) -> BTreeSet<PathBuf> {
             ahead.push(step.to_owned());
         }
     }
-    found
+    (found, all)
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+/// Silence after which a burst of changes counts as over.
+pub(super) const QUIET: Duration = Duration::from_millis(100);
 /// Most readings of a folder that does not come to rest.
 const READINGS: usize = 6;
 

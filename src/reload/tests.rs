@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::metrics::Metrics;
-use crate::policy::{PolicySet, Strategy};
+use crate::policy::PolicySet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
+
+mod overrides;
 
 /// A folder of policies, what is live of it, and every set that was told of.
 pub(super) struct World {
@@ -118,6 +120,7 @@ fn a_change_is_told_counted_and_shown_and_no_change_is_not() {
     assert!(text.contains("inferneo_policy_generation 2"));
     let info = format!("policy_info{{hash=\"{}\",policy=\"b\",strategy=\"coalescing\"}} 1", status.files[1].hash);
     assert!(text.contains(&info), "{info} is not in\n{text}");
+    assert!(!text.contains("policy=\"default\""), "no request falls under the built-in policy:\n{text}");
 }
 
 #[test]
@@ -153,78 +156,4 @@ fn a_folder_that_cannot_be_read_or_is_not_text_keeps_the_last_good() {
     world.refresh();
     assert!(world.error().contains("policies: the policies cannot be read: "), "{}", world.error());
     assert_eq!((world.shown(), world.reloads()), ((1, files(&[("a.toml", "coalescing")])), [0, 2]));
-}
-
-#[test]
-fn an_override_holds_for_a_file_until_that_changes() {
-    let world = World::new(&[("a.toml", "match.tenants = ['a']"), ("b.toml", "")]);
-    world.live.set_override(None, Strategy::ThroughputOptimized).unwrap();
-    let both = files(&[("a.toml", "throughput_optimized"), ("b.toml", "throughput_optimized")]);
-    assert_eq!(world.shown(), (2, both));
-    world.live.set_override(None, Strategy::ThroughputOptimized).unwrap();
-    assert_eq!(world.shown().0, 2, "the same again is no change");
-    world.write("b.toml", "# the same, in other words");
-    world.refresh();
-    assert_eq!(world.shown(), (3, files(&[("a.toml", "throughput_optimized"), ("b.toml", "adaptive")])));
-    let held =
-        |world: &World| world.live.status().overrides.iter().flat_map(|o| o.policies.clone()).collect::<Vec<_>>();
-    assert_eq!(held(&world), ["a".into()]);
-    fs::remove_file(world.path("a.toml")).unwrap();
-    world.refresh();
-    // Every request falls under b.toml: an override of the built-in policy would hold for none.
-    assert_eq!((world.live.status().overrides.len(), world.reloads()), (0, [2, 0]));
-}
-
-#[test]
-fn an_override_of_the_built_in_policy_holds_until_it_is_cleared() {
-    let world = World::new(&[("a.toml", "match.models = ['m']")]);
-    world.live.set_override(None, Strategy::FixedSize).unwrap();
-    let strategies = |world: &World| {
-        let policies = world.live.status().policies.clone();
-        policies.policies().iter().map(|policy| policy.strategy).collect::<Vec<_>>()
-    };
-    assert_eq!(strategies(&world), [Strategy::FixedSize; 2]);
-    world.write("a.toml", "match.models = ['n']");
-    world.refresh();
-    assert_eq!(strategies(&world), [Strategy::Adaptive, Strategy::FixedSize]);
-    world.live.clear_overrides(None).unwrap();
-    assert_eq!((strategies(&world), world.shown().0), (vec![Strategy::Adaptive; 2], 4));
-}
-
-#[test]
-fn an_override_for_a_model_is_for_its_requests_and_its_files() {
-    let world = World::new(&[("all.toml", ""), ("m.toml", "match.models = ['m']"), ("n.toml", "match.models = ['n']")]);
-    world.live.set_override(Some("m"), Strategy::LatencyOptimized).unwrap();
-    let strategy = |model: &str| {
-        let policies = world.live.status().policies.clone();
-        policies.policies()[policies.lookup(model, "")].strategy
-    };
-    assert_eq!(
-        (strategy("m"), strategy("n"), strategy("o")),
-        (Strategy::LatencyOptimized, Strategy::Adaptive, Strategy::Adaptive)
-    );
-    assert_eq!(world.live.status().overrides[0].policies, ["m".into()]);
-    world.write("n.toml", "match.models = ['n', 'p']");
-    world.refresh();
-    assert_eq!(strategy("m"), Strategy::LatencyOptimized);
-    world.live.set_override(None, Strategy::Coalescing).unwrap();
-    assert_eq!((strategy("m"), world.live.status().overrides.len()), (Strategy::Coalescing, 1));
-    world.live.clear_overrides(Some("m")).unwrap();
-    assert_eq!(strategy("m"), Strategy::Coalescing);
-}
-
-#[test]
-fn an_override_over_a_folder_that_is_refused_leaves_its_error() {
-    let world = World::new(&[("a.toml", "queue.max_rows = 20")]);
-    world.write("a.toml", "nonsense");
-    world.refresh();
-    let error = world.error();
-    world.live.set_override(None, Strategy::Coalescing).unwrap();
-    assert_eq!((world.error(), world.shown()), (error, (2, files(&[("a.toml", "coalescing")]))));
-    let faults = world.live.set_override(None, Strategy::FixedSize).unwrap_err();
-    assert!(faults[0].to_string().contains("fixed_size could never fill a batch"), "{}", faults[0]);
-    assert_eq!(world.shown(), (2, files(&[("a.toml", "coalescing")])));
-    world.write("a.toml", "queue.max_rows = 20");
-    world.refresh();
-    assert_eq!((world.error(), world.shown()), (String::new(), (3, files(&[("a.toml", "coalescing")]))));
 }

@@ -4,14 +4,13 @@
 
 use super::Live;
 use super::notices::Notices;
+use super::read::QUIET;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-/// Silence after which a burst of changes counts as over.
-const QUIET: Duration = Duration::from_millis(100);
 /// Longest wait for that silence.
 const BURST: Duration = Duration::from_millis(250);
 /// Between two looks where changes are noticed: for links and mounts that give no notice.

@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod context;
 mod decisions;
+mod environment;
 mod exec;
 mod exposition;
 mod flags;
@@ -16,6 +17,7 @@ mod harness;
 mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod overrides;
 mod policies_page;
 mod readme;
 mod refusals;

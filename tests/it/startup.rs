@@ -1,7 +1,8 @@
 //! Starting: what is refused with which exit code and words, and what tells that it is up.
 
-use crate::harness::{Settings, cached, model, program};
+use crate::harness::{Server, Settings, cached, folder, model, program, until};
 use serde_json::json;
+use std::fs;
 use std::net::TcpListener;
 
 fn identity() -> String {
@@ -49,7 +50,7 @@ async fn what_a_model_needs_and_is_not_there_is_exit_2() {
     let words = ["model `m`", "no/such/folder"];
     refused(Settings::new("[[model]]\nname = \"m\"\npath = \"/no/such/folder\"\n"), 2, &words).await;
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("model.onnx"), "not a model").unwrap();
+    fs::write(dir.path().join("model.onnx"), "not a model").unwrap();
     let broken = Settings::new(format!("[[model]]\nname = \"m\"\npath = {:?}\n", dir.path()));
     refused(broken, 2, &["model `m`", "model.onnx"]).await;
     // A library that was named and does not load is never replaced by one that is found.
@@ -123,4 +124,28 @@ async fn once_up_the_ready_file_the_probes_and_the_log_say_so() {
 async fn a_model_by_flag_goes_by_its_folders_name() {
     let server = Settings::new("").flag("--model", cached("models/test/int_ops").display()).start();
     assert_eq!(server.http2().get("/v2/models/int_ops/ready").await.ok().json()["ready"], true);
+}
+
+#[tokio::test]
+async fn a_signal_ends_the_reading_of_policies_too() {
+    let dir = folder();
+    let policies = dir.path().join("policies");
+    fs::create_dir(&policies).unwrap();
+    // Whether two of so many long globs match the same name takes minutes to find out.
+    for name in ["a", "b"] {
+        let globs: Vec<String> = (0..4_000).map(|i| format!("{name}{i}{}*", "x".repeat(200))).collect();
+        fs::write(policies.join(name).with_extension("toml"), format!("match.models = {globs:?}")).unwrap();
+    }
+    // The program heeds signals before it removes the ready file of an earlier run.
+    let ready = dir.path().join("ready.json");
+    fs::write(&ready, "").unwrap();
+    let mut command = program();
+    command.arg("serve").arg("--model").arg(cached("models/test/identity")).arg("--policies").arg(policies);
+    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    let server = Server::spawn(command, dir);
+    until("heed of signals", async || !ready.exists()).await;
+    server.terminate();
+    let ended = server.ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert!(ended.log.contains("stopped while loading") && !ended.log.contains("policies read"), "{}", ended.log);
 }

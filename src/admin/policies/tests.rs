@@ -54,6 +54,25 @@ async fn files_and_overrides_are_shown_until_they_end() {
 }
 
 #[tokio::test]
+async fn names_in_a_query_may_be_escaped() {
+    let admin = admin(vec![model("mini-lm")]);
+    for query in [
+        "model=mini-lm",
+        "model=mini%2Dlm",
+        "model=mini%2dlm",
+        "mod%65l=%6d%69%6E%69-lm",
+        "model=*",
+        "model=%2A",
+        "model=%2a",
+    ] {
+        let (_, shown) = put(&admin, r#"{"model": "mini-lm", "strategy": "coalescing"}"#).await;
+        assert_eq!(shown["overrides"][0]["model"], "mini-lm");
+        let (status, shown) = ask(&admin, "DELETE", &format!("/strategy?{query}"), "").await;
+        assert_eq!((status, &shown["overrides"]), (200, &json!([])), "{query}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_an_order_is_refused_with_what_is_allowed() {
     let admin = admin(vec![model("minilm")]);
     for (body, words) in [
@@ -78,7 +97,18 @@ async fn what_is_not_an_order_is_refused_with_what_is_allowed() {
     assert_eq!(refusal["error"], "model `minilmm` is not known; did you mean `minilm`?");
     let (status, refusal) = put(&admin, " ".repeat(super::super::serve::BODY_BYTES + 1)).await;
     assert_eq!((status, &refusal["reason"]), (413, &json!("too_large")));
-    for (query, code) in [("?model=x", 404), ("?modle=minilm", 400), ("?model=minilm&model=m", 400), ("?model", 400)] {
+    for (query, code) in [
+        ("?model=x", 404),
+        ("?model=", 404),
+        ("?modle=minilm", 400),
+        ("?model=minilm&model=m", 400),
+        ("?model", 400),
+        ("?model=%ff", 400),
+        ("?%ff=minilm", 400),
+        // What is no escape stands for itself.
+        ("?model=minilm%", 404),
+        ("?model=mini%6", 404),
+    ] {
         let (status, refusal) = ask(&admin, "DELETE", &format!("/strategy{query}"), "").await;
         assert_eq!(status, code, "{query}: {refusal}");
     }

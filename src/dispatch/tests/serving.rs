@@ -198,3 +198,15 @@ async fn a_drain_answers_what_it_took_refuses_the_rest_and_returns_the_workers()
     drop(world);
     workers.into_iter().for_each(WorkerHandle::join);
 }
+
+#[tokio::test]
+async fn the_gate_goes_by_policies_that_requests_can_fall_under() {
+    let small = policies("[batch]\nmax_batch_size = 4\n[queue]\nmax_rows = 8\nmax_bytes = 100", 1);
+    let (_, handle) = Driver::start(small, Vec::new(), Arc::new(Metrics::new().unwrap())).unwrap();
+    // Neither the rows nor the bytes of the built-in policy beside it, which are more.
+    assert_eq!(handle.gate().max_rows(), 8);
+    let held = handle.gate().reserve(199).unwrap();
+    assert_eq!(handle.gate().reserve(2).unwrap_err().reason, Reason::Overloaded);
+    assert!(handle.gate().reserve(1).is_ok());
+    drop(held);
+}

@@ -5,10 +5,10 @@ use crate::policy::{Override, Policy, PolicySet, Source, Strategy, compile};
 use proptest::prelude::{Just, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::strategy::Strategy as Generator;
 
-/// An override set while the folder was `sources`.
+/// An override of these files and the built-in policy.
 fn set(model: Option<&str>, strategy: Strategy, sources: &[Source]) -> Override {
     let files = sources.iter().map(|source| (source.name.clone(), source.text.clone())).collect();
-    Override { model: model.map(Into::into), strategy, files }
+    Override { model: model.map(Into::into), strategy, files, builtin: true }
 }
 
 fn found<'s>(set: &'s PolicySet, model: &str, tenant: &str) -> &'s Policy {
@@ -64,9 +64,35 @@ fn one_for_a_model_goes_before_one_for_every_model_and_the_later_wins() {
 }
 
 #[test]
+fn one_that_was_not_set_for_the_built_in_policy_leaves_that_alone() {
+    for model in [None, Some("m")] {
+        let over = Override { builtin: false, ..set(model, Strategy::FixedSize, &[]) };
+        let compiled = compile(&[], &[over], 1).unwrap();
+        assert_eq!((found(&compiled, "m", "").strategy, compiled.policies().len()), (Strategy::Adaptive, 1));
+    }
+}
+
+#[test]
 fn no_policy_is_derived_where_it_would_be_the_same() {
     let compiled = compile(&[], &[set(Some("m"), Strategy::Adaptive, &[])], 1).unwrap();
     assert_eq!(compiled.policies().len(), 1);
+}
+
+#[test]
+fn what_another_stands_in_for_altogether_is_not_in_use() {
+    let sources = [source("all.toml", ""), source("m.toml", "match.models = [\"m\"]")];
+    let in_use = |overrides: &[Override]| {
+        let set = compile(&sources, overrides, 1).unwrap();
+        let told = |at: usize| (set.policies()[at].name.to_string(), set.policies()[at].strategy);
+        set.in_use().into_iter().map(told).collect::<Vec<_>>()
+    };
+    let is = |name: &str, strategy| (name.to_owned(), strategy);
+    let plain = [is("all", Strategy::Adaptive), is("m", Strategy::Adaptive)];
+    assert_eq!(in_use(&[]), plain);
+    let over_m = in_use(&[set(Some("m"), Strategy::FixedSize, &sources)]);
+    assert_eq!(over_m, [is("all", Strategy::Adaptive), is("m", Strategy::FixedSize)]);
+    let over_n = in_use(&[set(Some("n"), Strategy::FixedSize, &sources)]);
+    assert_eq!(over_n, [plain[0].clone(), plain[1].clone(), is("all", Strategy::FixedSize)]);
 }
 
 #[test]
@@ -153,6 +179,9 @@ proptest! {
             prop_assert_eq!(new.batch.max_queue_delay, delay.max_queue_delay);
             prop_assert_eq!(new.batch.max_batch_tokens, preset.max_batch_tokens);
         }
+        // The samples come to everything that these rules tell apart: models one letter long and longer.
+        let all = MODELS.iter().chain(&["x", "longer"]).flat_map(|model| TENANTS.map(|tenant| (*model, tenant)));
+        prop_assert_eq!(after.in_use(), all.map(|(model, tenant)| after.lookup(model, tenant)).collect());
     }
 
     #[test]

@@ -40,7 +40,7 @@ fn every_key_has_a_value_and_says_who_chose_it() {
 fn an_overridden_strategy_is_not_that_of_the_file() {
     let sources = [source("a.toml", "strategy = \"coalescing\"")];
     let files = [(sources[0].name.clone(), sources[0].text.clone())].into();
-    let over = Override { model: None, strategy: Strategy::FixedSize, files };
+    let over = Override { model: None, strategy: Strategy::FixedSize, files, builtin: false };
     let settings = compile(&sources, &[over], 1).unwrap().settings(0);
     assert_eq!(setting(&settings, "strategy"), (Some("\"fixed_size\"".to_owned()), Provenance::Override));
 }
@@ -77,6 +77,14 @@ fn a_file_with_the_name_of_the_built_in_policy_is_told_too() {
 }
 
 #[test]
+fn a_policy_that_no_request_falls_under_is_not_told() {
+    let (open, closed) = (folder(&[]), folder(&[("all.toml", "")]));
+    assert_eq!(diff(&open, &closed).to_string(), "all: added (adaptive)\ndefault: removed");
+    let shadowed = folder(&[("all.toml", ""), ("any.toml", "match.models = ['*']")]);
+    assert_eq!(diff(&closed, &shadowed).to_string(), "all: removed\nany: added (adaptive)");
+}
+
+#[test]
 fn comments_order_and_spelling_are_no_change() {
     let old = folder(&[("a.toml", "slo.target = \"1s\"\nbatch.preferred_batch_sizes = [8, 4]")]);
     let new = folder(&[("a.toml", "# hello\n[batch]\npreferred_batch_sizes = [4, 8]\n[slo]\ntarget = \"1000ms\"\n")]);
@@ -86,7 +94,8 @@ fn comments_order_and_spelling_are_no_change() {
 
 #[test]
 fn what_an_override_derives_is_told_with_its_model() {
-    let over = Override { model: Some("minilm".into()), strategy: Strategy::FixedSize, files: [].into() };
+    let over =
+        Override { model: Some("minilm".into()), strategy: Strategy::FixedSize, files: [].into(), builtin: true };
     let (plain, over) = (folder(&[]), compile(&[], &[over], 2).unwrap());
     assert_eq!(diff(&plain, &over).to_string(), "default for minilm: added (fixed_size)");
     assert_eq!(diff(&over, &plain).to_string(), "default for minilm: removed");

@@ -63,7 +63,8 @@ fn the_way_leads_through_every_link() {
     symlink("../../shared/b.toml", at("v1/set/b.toml")).unwrap();
     symlink("v1", at("..data")).unwrap();
     symlink("..data/set", at("policies")).unwrap();
-    let way = way(&at("policies"));
+    let (way, all) = way(&at("policies"));
+    assert!(all);
     for expected in ["policies", "..data", "..data/set", "v1/set", "policies/b.toml", "policies/../../shared/b.toml"] {
         assert!(way.contains(&at(expected)), "{expected} is not in {way:#?}");
     }
@@ -76,8 +77,9 @@ fn links_that_lead_in_circles_end() {
     symlink("b", dir.path().join("a")).unwrap();
     symlink("a", dir.path().join("b")).unwrap();
     symlink("c/c", dir.path().join("c")).unwrap();
-    assert!(way(&dir.path().join("a")).len() >= 2);
-    assert!(way(&dir.path().join("c")).len() <= DEEPEST);
+    assert!(way(&dir.path().join("a")).0.len() >= 2);
+    let (found, all) = way(&dir.path().join("c"));
+    assert!(found.len() <= DEEPEST && !all);
 }
 
 #[test]
@@ -89,4 +91,26 @@ fn a_folder_that_is_absent_is_awaited_in_its_parent() {
     assert!(!notices.renew(), "nobody would notice");
     fs::create_dir_all(dir.path().join("no/policies")).unwrap();
     assert!(notices.renew());
+}
+
+#[test]
+fn links_to_folders_that_cannot_all_be_watched_are_not_relied_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("policies");
+    fs::create_dir(&folder).unwrap();
+    let link = |i: usize| {
+        let target = dir.path().join(format!("shared{i}"));
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("a.toml"), "").unwrap();
+        symlink(target.join("a.toml"), folder.join(format!("{i}.toml"))).unwrap();
+    };
+    let mut notices = Notices::new(&folder, Arc::default());
+    (0..4).for_each(link);
+    assert!(notices.renew());
+    (4..MOST_FOLDERS + 1).for_each(link);
+    assert!(!notices.renew(), "some of the folders are left out");
+    (4..MOST_FOLDERS + 1).for_each(|i| fs::remove_file(folder.join(format!("{i}.toml"))).unwrap());
+    assert!(notices.renew());
+    fs::remove_dir_all(dir.path().join("shared0")).unwrap();
+    assert!(!notices.renew(), "nobody tells when the folder comes back");
 }
