@@ -181,7 +181,7 @@ pageTest("a switch asks first, and sends one request on confirmation alone", () 
   await shows(page, "#switch-about", "to fill large batches");
   await page.getByRole("button", { name: "Switch…" }).click();
   await shows(page, "dialog", "Switch every model to throughput_optimized?");
-  await shows(page, "dialog", "It holds for a policy until its file changes");
+  await shows(page, "dialog", "It holds for each policy until the policy's file changes");
   await page.getByRole("button", { name: "Cancel" }).click();
   await page.getByRole("button", { name: "Switch…" }).click();
   await page.keyboard.press("Escape");
@@ -197,6 +197,42 @@ pageTest("a switch asks first, and sends one request on confirmation alone", () 
   await hides(page, "#overrides", "every model");
   assert.equal(count(server, "DELETE", "/strategy"), 1);
 });
+
+pageTest("the question is answered by keyboard, and gives the focus back", () => {
+  const answers = { ...busy(), strategy: () => [400, { error: "no", reason: "invalid_request" }] };
+  answers.stats.policy.overrides = [{ model: "*", strategy: "coalescing", since: "2026-01-05T03:01:12Z", policies: ["acme"] }, { model: "minilm", strategy: "fixed_size", since: "2026-01-05T03:01:12Z", policies: ["acme"] }];
+  return answers;
+}, async (page, { answers }) => {
+  const focused = (id) => page.locator(`#${id}:focus`).waitFor();
+  await page.locator("#overrides button").nth(1).press("Enter");
+  await shows(page, "dialog", "From the next batch on, the override of every model holds here too.");
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator("#overrides button:focus").count(), 1);
+  await page.locator("#switch-open").press("Enter");
+  await shows(page, "dialog", "It takes the place of the override of minilm.");
+  await focused("dialog-cancel");
+  await page.keyboard.press("Tab");
+  await focused("dialog-confirm");
+  await page.keyboard.press("Enter");
+  await shows(page, "#dialog-error", "Not done");
+  await focused("dialog-confirm");
+  await page.keyboard.press("Shift+Tab");
+  await focused("dialog-cancel");
+  await page.keyboard.press("Enter");
+  await focused("switch-open");
+  await page.locator("#switch-model").selectOption("minilm");
+  await page.locator("#switch-open").press("Enter");
+  await shows(page, "dialog", "all requests for minilm are batched this way, under every policy that applies to minilm.");
+  answers.strategy = () => {
+    answers.stats.policy = { ...answers.stats.policy, overrides: [] };
+    return [200, answers.stats.policy];
+  };
+  await page.keyboard.press("Escape");
+  await page.locator("#overrides button").nth(1).press("Enter");
+  await page.locator("#dialog-confirm").press("Enter");
+  await hides(page, "#overrides", "minilm");
+  await focused("switch-open");
+}, { expected: /status of 400/ });
 
 pageTest("a switch that is refused says why and stays open", () => ({ ...busy(), strategy: () => [400, { error: "strategy `x` is not known", reason: "invalid_request" }] }), async (page) => {
   await shows(page, "#headline", "Ready");
