@@ -122,6 +122,38 @@ pageTest("of several models one is chosen, by keyboard too", () => {
   await shows(page, "#model-title", "reranker");
 });
 
+pageTest("the batches of a quiet model are asked for by its name", () => {
+  const names = ["minilm", "quiet", "idle"];
+  const models = { ...Object.fromEntries(names.map((name) => [name, busyModel()])), idle: idleModel() };
+  return { stats: stats(models), history: history(names), decisions: [decision({ model: "quiet", rows: 5 }), ...Array.from({ length: 200 }, () => decision())] };
+}, async (page, { answers }) => {
+  await shows(page, "#decision-list", "12 rows");
+  await page.getByRole("button", { name: "quiet" }).click();
+  await shows(page, "#decision-list", "5 rows");
+  answers.decisions.shift();
+  await shows(page, "#decision-list", "None of the batches that are still known.");
+  await page.getByRole("button", { name: "idle" }).click();
+  await shows(page, "#decision-list", "No batch yet.");
+});
+
+pageTest("without performance monitoring it says so once, and draws nothing empty", () => {
+  const all = stats();
+  const ofBatches = ["total_rows", "total_tokens", "padded_tokens", "padding_efficiency", "avg_batch_size", "queue_ms", "compute_ms", "batch_sizes", "lengths", "cost_model"];
+  const model = { ...busyModel(), ...Object.fromEntries(ofBatches.map((key) => [key, null])) };
+  return { stats: { ...all, models: { minilm: model }, features: { ...all.features, performance_monitoring: false } } };
+}, async (page, { answers }) => {
+  await shows(page, "#unrecorded", "Performance monitoring is off");
+  await shows(page, "#figures", "413");
+  await shows(page, "#latency .values", "41 ms");
+  await shows(page, "#throughput .plot[aria-label*='at most']", "");
+  for (const id of ["efficiency", "batches", "lengths", "cost", "decisions"]) assert.equal(await page.locator(`#${id}`).isVisible(), false, id);
+  assert.equal(await page.getByText("onitoring is off").filter({ visible: true }).count(), 1);
+  assert.doesNotMatch(await page.locator("#model").innerText(), /–(\s|$)/);
+  answers.stats = busy().stats;
+  await shows(page, "#cost", "off by 6.1 % of late");
+  assert.equal(await page.locator("#unrecorded").isVisible(), false);
+});
+
 pageTest("GPUs are shown where there are any", () => ({
   stats: stats(undefined, { gpus: [{ index: 0, uuid: "GPU-1", name: "NVIDIA L4", utilization: 0.64, memory_used_bytes: 6 * 2 ** 30, memory_total_bytes: 24 * 2 ** 30, temperature_c: 61, power_w: 58.2 }, { index: 1 }] }),
 }), async (page) => {
