@@ -55,6 +55,8 @@ fn content_security_policy(nonce: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Strategy;
+    use crate::sched::Release;
     use http_body_util::BodyExt;
 
     async fn answer() -> (header::HeaderMap, String) {
@@ -77,6 +79,27 @@ mod tests {
         assert_eq!(page.matches(&format!("nonce=\"{nonce}\"")).count(), tags);
         assert_eq!(headers[header::CACHE_CONTROL], "no-store");
         assert_ne!(answer().await.1, page, "a nonce is of one response");
+    }
+
+    /// The keys of a constant object of a part, in their order.
+    fn keys(part: &str, object: &str) -> Vec<&'static str> {
+        let (_, text) = PARTS.into_iter().find(|(name, _)| *name == part).unwrap();
+        let lines = text.split_once(&format!("const {object} = {{\n")).unwrap().1.split_once("\n};").unwrap().0;
+        lines.lines().map(|line| line.trim().split_once(':').unwrap().0).collect()
+    }
+
+    #[test]
+    fn the_page_knows_every_strategy_and_every_reason_of_a_batch() {
+        assert_eq!(keys("strategy.js", "STRATEGIES"), Strategy::ALL.map(Strategy::name));
+        assert_eq!(keys("words.js", "RELEASES"), Release::ALL.map(Release::label));
+    }
+
+    #[tokio::test]
+    async fn the_icon_is_within_the_page() {
+        let (headers, page) = answer().await;
+        assert!(page.contains(r#"<link rel="icon" href="data:"#), "a browser would ask for /favicon.ico");
+        let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.contains("img-src data:;"), "{policy}");
     }
 
     #[tokio::test]

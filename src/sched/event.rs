@@ -198,6 +198,19 @@ pub enum Release {
 }
 
 impl Release {
+    /// All of them.
+    pub const ALL: [Self; Self::Drain as usize + 1] = [
+        Self::Full,
+        Self::Best,
+        Self::Preferred,
+        Self::Delay,
+        Self::Deadline,
+        Self::Idle,
+        Self::Alone,
+        Self::Retry,
+        Self::Drain,
+    ];
+
     /// The label of `inferneo_batch_release_total`.
     #[must_use]
     pub const fn label(self) -> &'static str {

@@ -32,7 +32,7 @@ export async function mock(answers) {
 }
 
 function reply(answers, request, response) {
-  const { pathname } = new URL(request.url, "http://mock");
+  const { pathname, searchParams } = new URL(request.url, "http://mock");
   const json = (value, status = 200) => {
     response.writeHead(status, { "content-type": "application/json" });
     response.end(JSON.stringify(value));
@@ -45,6 +45,9 @@ function reply(answers, request, response) {
     const [status, value] = answers.strategy(request);
     return json(value, status);
   }
-  const value = { "/stats": answers.stats, "/decisions": answers.decisions, "/stats/history": answers.history }[pathname];
+  const model = searchParams.get("model");
+  if (model !== null && answers.stats?.models?.[model] === undefined) return json({ error: `no model \`${model}\``, reason: "unknown_model" }, 404);
+  const decisions = model === null ? answers.decisions : answers.decisions.filter((decision) => (decision.model ?? model) === model);
+  const value = { "/stats": answers.stats, "/decisions": decisions.slice(-Number(searchParams.get("n") ?? 100)), "/stats/history": answers.history }[pathname];
   return value === undefined ? json({ error: "not found", reason: "not_found" }, 404) : json(value);
 }

@@ -122,6 +122,38 @@ pageTest("of several models one is chosen, by keyboard too", () => {
   await shows(page, "#model-title", "reranker");
 });
 
+pageTest("the batches of a quiet model are asked for by its name", () => {
+  const names = ["minilm", "quiet", "idle"];
+  const models = { ...Object.fromEntries(names.map((name) => [name, busyModel()])), idle: idleModel() };
+  return { stats: stats(models), history: history(names), decisions: [decision({ model: "quiet", rows: 5 }), ...Array.from({ length: 200 }, () => decision())] };
+}, async (page, { answers }) => {
+  await shows(page, "#decision-list", "12 rows");
+  await page.getByRole("button", { name: "quiet" }).click();
+  await shows(page, "#decision-list", "5 rows");
+  answers.decisions.shift();
+  await shows(page, "#decision-list", "None of the batches that are still known.");
+  await page.getByRole("button", { name: "idle" }).click();
+  await shows(page, "#decision-list", "No batch yet.");
+});
+
+pageTest("without performance monitoring it says so once, and draws nothing empty", () => {
+  const all = stats();
+  const ofBatches = ["total_rows", "total_tokens", "padded_tokens", "padding_efficiency", "avg_batch_size", "queue_ms", "compute_ms", "batch_sizes", "lengths", "cost_model"];
+  const model = { ...busyModel(), ...Object.fromEntries(ofBatches.map((key) => [key, null])) };
+  return { stats: { ...all, models: { minilm: model }, features: { ...all.features, performance_monitoring: false } } };
+}, async (page, { answers }) => {
+  await shows(page, "#unrecorded", "Performance monitoring is off");
+  await shows(page, "#figures", "413");
+  await shows(page, "#latency .values", "41 ms");
+  await shows(page, "#throughput .plot[aria-label*='at most']", "");
+  for (const id of ["efficiency", "batches", "lengths", "cost", "decisions"]) assert.equal(await page.locator(`#${id}`).isVisible(), false, id);
+  assert.equal(await page.getByText("onitoring is off").filter({ visible: true }).count(), 1);
+  assert.doesNotMatch(await page.locator("#model").innerText(), /–(\s|$)/);
+  answers.stats = busy().stats;
+  await shows(page, "#cost", "off by 6.1 % of late");
+  assert.equal(await page.locator("#unrecorded").isVisible(), false);
+});
+
 pageTest("GPUs are shown where there are any", () => ({
   stats: stats(undefined, { gpus: [{ index: 0, uuid: "GPU-1", name: "NVIDIA L4", utilization: 0.64, memory_used_bytes: 6 * 2 ** 30, memory_total_bytes: 24 * 2 ** 30, temperature_c: 61, power_w: 58.2 }, { index: 1 }] }),
 }), async (page) => {
@@ -181,7 +213,7 @@ pageTest("a switch asks first, and sends one request on confirmation alone", () 
   await shows(page, "#switch-about", "to fill large batches");
   await page.getByRole("button", { name: "Switch…" }).click();
   await shows(page, "dialog", "Switch every model to throughput_optimized?");
-  await shows(page, "dialog", "It holds for a policy until its file changes");
+  await shows(page, "dialog", "It holds for each policy until the policy's file changes");
   await page.getByRole("button", { name: "Cancel" }).click();
   await page.getByRole("button", { name: "Switch…" }).click();
   await page.keyboard.press("Escape");
@@ -197,6 +229,42 @@ pageTest("a switch asks first, and sends one request on confirmation alone", () 
   await hides(page, "#overrides", "every model");
   assert.equal(count(server, "DELETE", "/strategy"), 1);
 });
+
+pageTest("the question is answered by keyboard, and gives the focus back", () => {
+  const answers = { ...busy(), strategy: () => [400, { error: "no", reason: "invalid_request" }] };
+  answers.stats.policy.overrides = [{ model: "*", strategy: "coalescing", since: "2026-01-05T03:01:12Z", policies: ["acme"] }, { model: "minilm", strategy: "fixed_size", since: "2026-01-05T03:01:12Z", policies: ["acme"] }];
+  return answers;
+}, async (page, { answers }) => {
+  const focused = (id) => page.locator(`#${id}:focus`).waitFor();
+  await page.locator("#overrides button").nth(1).press("Enter");
+  await shows(page, "dialog", "From the next batch on, the override of every model holds here too.");
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator("#overrides button:focus").count(), 1);
+  await page.locator("#switch-open").press("Enter");
+  await shows(page, "dialog", "It takes the place of the override of minilm.");
+  await focused("dialog-cancel");
+  await page.keyboard.press("Tab");
+  await focused("dialog-confirm");
+  await page.keyboard.press("Enter");
+  await shows(page, "#dialog-error", "Not done");
+  await focused("dialog-confirm");
+  await page.keyboard.press("Shift+Tab");
+  await focused("dialog-cancel");
+  await page.keyboard.press("Enter");
+  await focused("switch-open");
+  await page.locator("#switch-model").selectOption("minilm");
+  await page.locator("#switch-open").press("Enter");
+  await shows(page, "dialog", "all requests for minilm are batched this way, under every policy that applies to minilm.");
+  answers.strategy = () => {
+    answers.stats.policy = { ...answers.stats.policy, overrides: [] };
+    return [200, answers.stats.policy];
+  };
+  await page.keyboard.press("Escape");
+  await page.locator("#overrides button").nth(1).press("Enter");
+  await page.locator("#dialog-confirm").press("Enter");
+  await hides(page, "#overrides", "minilm");
+  await focused("switch-open");
+}, { expected: /status of 400/ });
 
 pageTest("a switch that is refused says why and stays open", () => ({ ...busy(), strategy: () => [400, { error: "strategy `x` is not known", reason: "invalid_request" }] }), async (page) => {
   await shows(page, "#headline", "Ready");

@@ -1,4 +1,4 @@
-// Asks the program: /stats and /decisions each second, /stats/history each ten; not while the tab is hidden,
+// Asks the program: /stats and a model's /decisions each second, /stats/history each ten; not while the tab is hidden,
 // and ever more seldom while nobody answers. Keeps what it was told; does not know how it is shown.
 
 const SECOND = 1000;
@@ -10,7 +10,8 @@ const SPAN = 600 * SECOND;
 
 const world = {
   stats: null,
-  decisions: [],
+  /** The last batches of one model, as `{model, batches}`; null while they are not known. */
+  decisions: null,
   history: null,
   /** Since when nobody answers, and what was said last; null while all is well. */
   unreachable: null,
@@ -40,8 +41,8 @@ function refusalIn(text) {
   }
 }
 
-/** Polls until the page goes, and calls `changed` whenever there is something new to see. */
-function poll(changed) {
+/** Polls until the page goes, and calls `changed` whenever there is something new to see; `shown` is the model to ask for. */
+function poll(changed, shown) {
   let timer = null;
   let failures = 0;
   let historyAt = -Infinity;
@@ -54,8 +55,7 @@ function poll(changed) {
       hear(await read("stats"));
       failures = 0;
       world.unreachable = null;
-      const many = Object.keys(world.stats.models ?? {}).length > 1;
-      world.decisions = list(await read(`decisions?n=${many ? 100 : 20}`).catch(() => []));
+      world.decisions = await decisionsOf(shown());
       if (Date.now() - historyAt >= HISTORY_EVERY) {
         historyAt = Date.now();
         hearHistory(await read("stats/history").catch(() => null));
@@ -77,6 +77,13 @@ function poll(changed) {
   document.addEventListener("visibilitychange", restart);
   restart();
   return restart;
+}
+
+/** The last batches of a model; null where nobody says. */
+async function decisionsOf(model) {
+  if (model === undefined) return null;
+  const batches = await read(`decisions?model=${encodeURIComponent(model)}&n=20`).catch(() => null);
+  return Array.isArray(batches) ? { model, batches } : null;
 }
 
 /** A second, and doubling while nobody answers. */

@@ -1,13 +1,14 @@
 // Puts the parts together: one drawing a second, and the choice of a model.
 
 /** The model that is shown: the one chosen in the address, else the first. */
-function chosen(names) {
+function chosen() {
+  const names = Object.keys(world.stats?.models ?? {});
   return names.find((name) => `#${encodeURIComponent(name)}` === location.hash) ?? names[0];
 }
 
 function show() {
   const names = Object.keys(world.stats?.models ?? {});
-  const name = chosen(names);
+  const name = chosen();
   showProgram();
   showState();
   showModels(names, name);
@@ -22,7 +23,11 @@ byId("model-rows").addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button) location.hash = encodeURIComponent(button.dataset.model);
 });
-addEventListener("hashchange", show);
 addEventListener("resize", show);
-prepareSwitch(poll(show));
+const askAgain = poll(show, chosen);
+addEventListener("hashchange", () => {
+  show();
+  askAgain();
+});
+prepareSwitch(askAgain);
 show();

@@ -53,11 +53,25 @@ function showModel(name) {
   say(byId("model-about"), about.filter(Boolean).join(" · "));
   showFigures(model);
   showTimeCharts(name);
+  showTimes(model);
+  byId("unrecorded").hidden = recorded();
+  for (const id of OF_BATCHES) byId(id).hidden = !recorded();
+  if (recorded()) showBatchCharts(name, model);
+}
+
+/** What shows batches, and so nothing where they are not recorded. */
+const OF_BATCHES = ["efficiency", "batches", "lengths", "cost", "decisions"];
+
+/** Whether the program keeps account of batches. */
+const recorded = () => world.stats?.features?.performance_monitoring !== false;
+
+function showBatchCharts(name, model) {
+  const points = series(name, "padding_efficiency");
+  drawLines("efficiency", { span: spanOf(points), lines: [{ name: "padding efficiency", look: "line", points }], format: percent, most: 1, none: "no requests of late" });
   drawBars("batches", { buckets: model.batch_sizes, unit: "rows", things: "batches since the start", none: "no batch yet" });
   drawBars("lengths", { buckets: model.lengths, unit: "tokens", things: "rows since the start", none: "no rows yet" });
   const cost = model.cost_model ?? {};
   drawPrediction("cost", { devices: list(cost.devices), ratio: cost.error_ratio, coverage: cost.coverage_ratio, none: "nothing learned yet" });
-  showTimes(model);
 }
 
 function showFigures(model) {
@@ -68,9 +82,11 @@ function showFigures(model) {
     ["Requests/s", short(model.throughput_rps), `${short(model.total_requests)} since the start`],
     ["p99", milliseconds(model.latency_ms?.p99), `p50 ${milliseconds(model.latency_ms?.p50)}, p95 ${milliseconds(model.latency_ms?.p95)}`],
     ["Waiting", count(model.queue_depth), waits],
-    ["Rows a batch", short(model.avg_batch_size), running],
-    ["Padding efficiency", percent(model.padding_efficiency), `${short(model.total_tokens)} tokens`],
-    ["Answered", percent(model.success_rate), `${short(model.total_rows)} rows`],
+    ...(recorded() ? [
+      ["Rows a batch", short(model.avg_batch_size), running],
+      ["Padding efficiency", percent(model.padding_efficiency), `${short(model.total_tokens)} tokens`],
+      ["Answered", percent(model.success_rate), `${short(model.total_rows)} rows`],
+    ] : [["Running", count(model.current_batch_size), "rows of the largest batch"], ["Answered", percent(model.success_rate), "of all requests"]]),
   ];
   put(byId("figures"), figures.map(([name, value, more]) => node("div", null, node("dt", null, name), node("dd", null, node("b", null, value), node("span", null, more)))));
 }
@@ -78,15 +94,14 @@ function showFigures(model) {
 function showTimeCharts(name) {
   const line = (key, called, look) => ({ name: called, look, points: series(name, key) });
   const span = spanOf(series(name, "queue_depth"));
-  const none = world.stats.features?.performance_monitoring === false ? "not recorded: performance monitoring is off" : "no requests of late";
+  const none = "no requests of late";
   drawLines("throughput", { span, lines: [line("rps", "answers a second", "line")], format: short, area: true, none });
   drawLines("latency", { span, lines: [line("p50_ms", "p50", "line thin"), line("p95_ms", "p95", "line dashed"), line("p99_ms", "p99", "line strong")], format: milliseconds, none });
   drawLines("queue", { span, lines: [line("queue_depth", "rows waiting", "line")], format: count, axis: short, most: 4, area: true, none: "not known yet" });
-  drawLines("efficiency", { span, lines: [line("padding_efficiency", "padding efficiency", "line")], format: percent, most: 1, none });
 }
 
 function showTimes(model) {
-  const rows = [["in all", model.latency_ms], ["waiting", model.queue_ms], ["computing", model.compute_ms]];
+  const rows = [["in all", model.latency_ms], ...(recorded() ? [["waiting", model.queue_ms], ["computing", model.compute_ms]] : [])];
   put(byId("time-rows"), rows.map(([name, times]) => node("tr", null, node("th", { scope: "row" }, name),
     ["p50", "p95", "p99"].map((key) => node("td", { class: "number" }, milliseconds(times?.[key]))))));
   const outcomes = Object.entries(model.outcomes ?? {}).sort((a, b) => b[1] - a[1]);
@@ -123,13 +138,21 @@ function showGpu(gpu) {
 }
 
 function showDecisions(name, withModel) {
-  const ours = world.decisions.filter((decision) => !withModel || decision?.model === name).slice(-20).reverse();
+  const ours = world.decisions && world.decisions.model === name ? world.decisions.batches.slice(-20).reverse() : null;
   say(byId("decisions-about"), withModel ? `of ${name}, newest first` : "newest first");
-  put(byId("decision-list"), ours.length === 0 ? node("li", { class: "none" }, "No batch yet.") : ours.map((decision) => {
+  put(byId("decision-list"), !ours?.length ? node("li", { class: "none" }, whyNone(name, ours)) : ours.map((decision) => {
     const failed = decision.outcome && decision.outcome !== "ok";
     return node("li", null, node("time", { datetime: decision.at ?? null }, clock(decision.at)),
       node("p", null, failed ? [sign("bad"), node("strong", null, ` ${decision.outcome}: `)] : null, sentence(decision, false)));
   }));
+}
+
+/** Why no batch is shown: none yet, none of those the program still knows, or no answer. */
+function whyNone(name, batches) {
+  if (!world.stats) return "Nothing heard yet.";
+  if (!world.stats.models?.[name]?.total_rows) return "No batch yet.";
+  if (batches) return "None of the batches that are still known.";
+  return world.decisions ? "Asking…" : "Not known at the moment.";
 }
 
 function showPolicies() {

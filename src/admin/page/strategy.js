@@ -39,14 +39,19 @@ function prepareSwitch(changed) {
 
 const whom = (model) => (model === EVERY_MODEL ? "every model" : model);
 
+/** The models that have an override. */
+const overridden = () => list(world.stats?.policy?.overrides).map((override) => override?.model);
+
 function askToSwitch(model, strategy, changed) {
-  const policies = [...list(world.stats?.policy?.files).map((file) => file?.policy), "the built-in default"];
+  const ended = model === EVERY_MODEL ? overridden().filter((each) => each !== EVERY_MODEL) : [];
+  const which = model === EVERY_MODEL ? "all requests are batched this way, whichever policy applies to them" : `all requests for ${model} are batched this way, under every policy that applies to ${model}`;
   ask({
     title: `Switch ${whom(model)} to ${strategy}?`,
     text: [
       STRATEGIES[strategy],
-      `From the next batch on, requests for ${whom(model)} are batched this way, whichever policy is theirs: ${listed(policies, 6)}. What a file sets itself stays; all else takes this strategy's defaults. Waiting requests stay in the queue and running batches end as they began; none is lost.`,
-      "It holds for a policy until its file changes, and in all until the override is removed here or the program restarts.",
+      `From the next batch on, ${which}. What a policy's file sets itself stays; all else takes this strategy's defaults. Waiting requests stay in the queue and running batches end as they began; none is lost.`,
+      ended.length > 0 ? `It takes the place of the override of ${listed(ended, 6)}.` : null,
+      "It holds for each policy until the policy's file changes, and at the longest until the override is removed or the program restarts.",
     ],
     confirm: `Switch to ${strategy}`,
     done: `${whom(model)} now runs ${strategy}.`,
@@ -57,10 +62,11 @@ function askToSwitch(model, strategy, changed) {
 
 function askToRemove(model, changed) {
   // Without a model the program ends them all.
-  const gone = model === EVERY_MODEL ? list(world.stats?.policy?.overrides).map((override) => whom(override?.model)) : [model];
+  const gone = model === EVERY_MODEL ? overridden().map(whom) : [model];
+  const then = model !== EVERY_MODEL && overridden().includes(EVERY_MODEL) ? "the override of every model holds here too" : "the policies decide again";
   ask({
     title: `Remove the override of ${listed(gone, 6)}?`,
-    text: ["From the next batch on, the policy files decide again. Waiting requests stay in the queue; none is lost."],
+    text: [`From the next batch on, ${then}. Waiting requests stay in the queue; none is lost.`],
     confirm: gone.length > 1 ? "Remove these overrides" : "Remove the override",
     done: `The override of ${listed(gone, 6)} is removed.`,
     act: () => read(model === EVERY_MODEL ? "strategy" : `strategy?model=${encodeURIComponent(model)}`, { method: "DELETE" }),
@@ -73,7 +79,7 @@ function ask({ title, text, confirm, done, act, changed }) {
   const dialog = byId("dialog");
   const button = byId("dialog-confirm");
   say(byId("dialog-title"), title);
-  put(byId("dialog-text"), text.map((each) => node("p", null, each)));
+  put(byId("dialog-text"), text.filter(Boolean).map((each) => node("p", null, each)));
   say(byId("dialog-error"), "");
   say(button, confirm);
   button.disabled = false;
@@ -82,11 +88,14 @@ function ask({ title, text, confirm, done, act, changed }) {
     try {
       await act();
       dialog.close();
+      // The button that asked may go with its override.
+      byId("switch-open").focus();
       announce(done);
       changed();
     } catch (error) {
       say(byId("dialog-error"), `Not done: ${reasonOf(error)}`);
       button.disabled = false;
+      button.focus();
     }
   };
   dialog.showModal();
