@@ -23,7 +23,7 @@ pub struct Report {
     pub inflight_rows: u64,
     /// By model.
     pub models: BTreeMap<ModelId, ModelReport>,
-    /// By number.
+    /// By number; without those of unloaded models.
     pub workers: Vec<WorkerReport>,
 }
 
@@ -99,7 +99,8 @@ impl Driver {
             }
         }
         self.find_oldest(&mut models);
-        let mut workers: Vec<_> = self.workers.iter().map(|(id, slot)| self.worker_report(*id, slot)).collect();
+        let there = self.workers.iter().filter(|(_, slot)| !slot.is_dismissed());
+        let mut workers: Vec<_> = there.map(|(id, slot)| self.worker_report(*id, slot)).collect();
         workers.sort_by_key(|w| w.id);
         let waiting: u64 = models.values().map(|model| u64::from(model.queue.rows)).sum();
         let inflight_rows = waiting + self.rows_held();

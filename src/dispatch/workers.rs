@@ -58,6 +58,11 @@ impl WorkerSlot {
         self.ready
     }
 
+    /// Whether it is away because nobody needs it.
+    pub(super) fn is_dismissed(&self) -> bool {
+        self.handle.is_none() && self.plan.model.state() == ModelState::Unloaded
+    }
+
     /// Forgets its present start, as if it had never been; hands out what is left of it.
     pub(super) fn dismiss(&mut self) -> Option<WorkerHandle> {
         (self.ready, self.losses) = (false, 0);

@@ -28,7 +28,7 @@ async fn an_unloaded_model_refuses_and_a_loaded_one_answers_as_before() {
         assert_eq!(server.admin().get("/readyz").await.status, 200);
         until("the session's end", async || {
             let stats = server.admin().get("/stats").await.ok().json();
-            stats["models"]["one"]["state"] == "unloaded" && stats["devices"][0]["ready"] == 1
+            stats["models"]["one"]["state"] == "unloaded" && stats["devices"][0]["workers"] == 1
         })
         .await;
         client.post("/v2/repository/models/one/load", json!({})).await.ok();

@@ -91,6 +91,9 @@ pageTest("states are told in words", () => ({ stats: stats({ a: idleModel(), b: 
   answers.stats.models.b = { ...idleModel(), ailment: "canary failed: no memory" };
   await shows(page, "#headline", "Not readyb is unwell. 1 model of 2 ready.");
   await shows(page, "#problems pre", "canary failed: no memory");
+  answers.stats = stats({ a: idleModel(), b: { ...idleModel(), state: "unloaded" } });
+  await shows(page, "#headline", "ReadyNo requests at the moment");
+  await shows(page, "#headline", "b is unloaded.");
   answers.stats = { ...stats(), ready: false, draining: true, inflight_rows: 12 };
   await shows(page, "#headline", "DrainingNo new requests are taken; 12 rows still in flight.");
   answers.stats = stats({ minilm: idleModel() }, { devices: [{ name: "cpu", workers: 2, ready: 1, running: 0, busy_ratio: null }] });

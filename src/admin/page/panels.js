@@ -30,7 +30,7 @@ function announceChange(text) {
 
 const announce = (text) => say(byId("announcement"), text);
 
-const STATES = { ready: "good", loading: "wait", failed: "bad", unwell: "bad" };
+const STATES = { ready: "good", loading: "wait", failed: "bad", unwell: "bad", unloaded: "wait" };
 
 function showModels(names, selected) {
   byId("models").hidden = names.length < 2;

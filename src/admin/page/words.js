@@ -12,7 +12,9 @@ function headline(found) {
   if (!stats) return { level: "wait", word: "Asking…", text: "" };
   if (stats.draining) return { level: "warn", word: "Draining", text: `No new requests are taken; ${several(stats.inflight_rows ?? 0, "row")} still in flight.` };
   const models = Object.entries(stats.models ?? {});
-  const missing = models.filter(([, model]) => conditionOf(model) !== "ready");
+  // What somebody unloaded is told, and missed by nobody.
+  const unloaded = models.filter(([, model]) => conditionOf(model) === "unloaded").map(([name]) => name);
+  const missing = models.filter(([name, model]) => conditionOf(model) !== "ready" && !unloaded.includes(name));
   if (missing.length > 0 || stats.ready === false) {
     const conditions = [...new Set(missing.map(([, model]) => conditionOf(model)))];
     const why = conditions.map((condition) => {
@@ -25,7 +27,8 @@ function headline(found) {
       ? { level: "wait", word: "Loading", text }
       : { level: "bad", word: "Not ready", text };
   }
-  const text = models.length === 0 ? "No model is served here." : flow(models.map(([name]) => name));
+  const resting = unloaded.length > 0 ? ` ${listed(unloaded)} ${unloaded.length > 1 ? "are" : "is"} unloaded.` : "";
+  const text = models.length === 0 ? "No model is served here." : flow(models.map(([name]) => name)) + resting;
   if (found.some(({ level }) => level !== "wait")) return { level: "warn", word: "Ready, with trouble", text };
   return { level: "good", word: "Ready", text };
 }
