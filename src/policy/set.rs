@@ -26,7 +26,7 @@ pub struct PolicySet {
 /// Where a policy of a set comes from.
 #[derive(Debug, Clone)]
 pub struct Origin {
-    /// The [`Source::name`] of its file; `None` for the built-in policy.
+    /// The [`Source::name`](super::Source::name) of its file; `None` for the built-in policy.
     pub file: Option<Box<str>>,
     /// The strategy it has without overrides.
     pub own: Strategy,
