@@ -102,6 +102,13 @@ impl Reason {
     }
 }
 
+/// What `retry-after` says: whole seconds, rounded up, at least one.
+#[must_use]
+pub fn retry_seconds(after: Duration) -> u64 {
+    let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+    seconds.max(1)
+}
+
 /// A refusal: its reason, a sentence that names the field and what is allowed, and when to retry.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]

@@ -50,9 +50,7 @@ impl Readiness {
 #[must_use]
 pub fn why_not(model: &Model) -> Option<String> {
     match model.state() {
-        ModelState::Loading => Some("loading".to_owned()),
-        ModelState::Failed => Some("failed".to_owned()),
-        ModelState::Unloaded => Some("unloaded".to_owned()),
         ModelState::Ready => model.ailment().map(|why| why.to_string()),
+        state => Some(state.name().to_owned()),
     }
 }

@@ -15,7 +15,7 @@ mod trace;
 pub use history::History;
 
 use crate::dispatch::Handle;
-use crate::error::{Error, Reason};
+use crate::error::{Error, Reason, retry_seconds};
 use crate::metrics::Metrics;
 use crate::model::Registry;
 use crate::readiness::Readiness;
@@ -114,8 +114,7 @@ fn refuse(error: &Error) -> Response {
     let mut response = json(&Refusal { error: &error.message, reason: error.reason.label() });
     *response.status_mut() = StatusCode::from_u16(status.http).unwrap_or_default();
     if let Some(after) = error.retry_after.filter(|_| status.retryable) {
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_seconds(after)));
     }
     response
 }

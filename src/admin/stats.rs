@@ -8,7 +8,7 @@ use super::{Admin, date, json, ms};
 use crate::clock;
 use crate::dispatch::{CostReport, ModelReport, Report, WorkerDoes, WorkerReport};
 use crate::metrics::{BatchesSeen, Bucket, MINUTE, Percentiles};
-use crate::model::{Model, ModelState};
+use crate::model::Model;
 use crate::policy::PolicySet;
 use axum::extract::State;
 use axum::response::Response;
@@ -160,7 +160,7 @@ impl<'a> ModelStats<'a> {
         let usual = &policies.policies()[policies.lookup(&model.name, "")];
         let answered = seen.outcomes.get("ok").copied().unwrap_or_default();
         Self {
-            state: word(model.state()),
+            state: model.state().name(),
             ailment: model.ailment().map(|why| why.to_string()),
             strategy: usual.strategy.name(),
             device: workers.first().map(|w| &*w.device),
@@ -245,15 +245,6 @@ fn devices<'a>(workers: &'a [WorkerReport], busy: &Busy) -> Vec<DeviceStats<'a>>
 
 fn buckets(buckets: &[Bucket]) -> Vec<BucketStats> {
     buckets.iter().map(|&Bucket { le, count }| BucketStats { le, count }).collect()
-}
-
-fn word(state: ModelState) -> &'static str {
-    match state {
-        ModelState::Loading => "loading",
-        ModelState::Ready => "ready",
-        ModelState::Failed => "failed",
-        ModelState::Unloaded => "unloaded",
-    }
 }
 
 /// `None` of nothing.

@@ -6,9 +6,9 @@ use crate::config::{Config, ModelConfig};
 use crate::dispatch::WorkerPlan;
 use crate::exec::{self, OnnxBackend, Runtime, WorkerConfig};
 use crate::model::{Folder, Model, ModelSpec};
-use crate::types::{DeviceId, ModelId, WorkerId};
+use crate::types::{DeviceId, ModelId, WorkerId, locked};
 use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Most sessions a model gets by default: each costs memory of its own.
 const MAX_INSTANCES: usize = 4;
@@ -84,7 +84,7 @@ fn workers(
         // The sweep is for the first start; a worker that comes back joins the others at work.
         let part = Mutex::new(Some(part));
         let start = move |events| {
-            let sweep = part.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let sweep = locked(&part).take();
             let warm_up = sweep.or_else(|| exec::first_run(&owner.spec).pop());
             let name = format!("{}/{id}", owner.name);
             let config = WorkerConfig { id, name, model: Arc::clone(&owner), warm_up };

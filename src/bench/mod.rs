@@ -13,11 +13,11 @@ mod tests;
 mod workload;
 
 use crate::clock;
-use crate::types::Time;
+use crate::types::{Time, locked};
 use client::{Client, Failure};
 use http::HeaderMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tally::Tally;
 use tokio::task::JoinSet;
@@ -176,7 +176,7 @@ struct Run {
 
 impl Run {
     fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.tally)
     }
 }
 

@@ -4,7 +4,7 @@
 //! travels as an empty response that carries it, and [`shape`] alone writes it out.
 
 use super::Front;
-use crate::error::{Error, Reason};
+use crate::error::{Error, Reason, retry_seconds};
 use crate::request::InferReply;
 use axum::body::Body;
 use axum::extract::Request;
@@ -142,15 +142,9 @@ fn write(form: Form, error: &Error, response: Response) -> Response {
     // The empty response that carried the refusal may have been given a length of its own.
     parts.headers.remove(header::CONTENT_LENGTH);
     if status.retryable {
-        parts.headers.insert(header::RETRY_AFTER, retry_after(error.retry_after.unwrap_or(RETRY)));
+        parts.headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_seconds(error.retry_after.unwrap_or(RETRY))));
     }
     Response::from_parts(parts, Body::from(body.unwrap_or_default()))
-}
-
-/// Whole seconds, rounded up, at least one.
-fn retry_after(after: Duration) -> HeaderValue {
-    let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-    HeaderValue::from(seconds.max(1))
 }
 
 /// OpenAI's `type` of each refusal.

@@ -157,7 +157,7 @@ impl Metrics {
     /// is there at every moment.
     pub fn set_policies<'a>(&self, generation: u64, policies: impl IntoIterator<Item = [&'a str; 3]>) {
         self.families.policy_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
-        let mut shown = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = locked(&self.policies);
         let live: HashSet<[Box<str>; 3]> = policies.into_iter().map(|labels| labels.map(Into::into)).collect();
         for labels in &live {
             self.families.policy_info.with_label_values(labels).set(1);

@@ -38,6 +38,19 @@ pub enum ModelState {
     Unloaded = 3,
 }
 
+impl ModelState {
+    /// Its word in what operators are shown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+            Self::Unloaded => "unloaded",
+        }
+    }
+}
+
 impl Model {
     /// Builds a model in state [`ModelState::Loading`].
     #[must_use]

@@ -10,10 +10,11 @@ use crate::clock;
 use crate::document::Diagnostic;
 use crate::metrics::Metrics;
 use crate::policy::{self, Override, PolicySet, Source, Strategy};
+use crate::types::locked;
 use arc_swap::ArcSwap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Most changes or faults that one line of the log names, and most letters of one.
@@ -127,7 +128,7 @@ impl Live {
     /// `gap` apart. Blocks.
     pub(super) fn refresh(&self, gap: Duration) -> bool {
         let Some(folder) = &self.folder else { return true };
-        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let _looking = locked(&self.looking);
         let Some(content) = read::settled(folder, gap, |content| self.change().seen == *content) else {
             return false;
         };
@@ -147,7 +148,7 @@ impl Live {
     }
 
     fn change(&self) -> MutexGuard<'_, State> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.changing)
     }
 
     /// Puts the live files under other overrides; a folder that is refused stays so.
@@ -163,6 +164,9 @@ impl Live {
         let generation = self.status().generation + 1;
         let plain = policy::compile(&sources, &[], generation)?;
         overrides.retain_mut(|standing| standing.still_holds(&plain, &sources));
+        if overrides.is_empty() {
+            return Ok(Next { sources, overrides, policies: Arc::new(plain) });
+        }
         let rules: Vec<Override> = overrides.iter().map(|standing| standing.rule.clone()).collect();
         let policies = Arc::new(policy::compile(&sources, &rules, generation)?);
         Ok(Next { sources, overrides, policies })

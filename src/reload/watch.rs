@@ -5,7 +5,8 @@
 use super::Live;
 use super::notices::Notices;
 use super::read::QUIET;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::types::locked;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
@@ -46,7 +47,7 @@ async fn follow(live: Arc<Live>, notices: Notices, wake: &Notify) {
 async fn look(live: &Arc<Live>, notices: &Arc<Mutex<Notices>>) -> Duration {
     let (live, notices) = (Arc::clone(live), Arc::clone(notices));
     let looked = spawn_blocking(move || {
-        let noticed = notices.lock().unwrap_or_else(PoisonError::into_inner).renew();
+        let noticed = locked(&notices).renew();
         // What is not noticed has not been waited for either.
         let settled = live.refresh(if noticed { GAP } else { QUIET });
         match (settled, noticed) {

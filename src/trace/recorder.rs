@@ -2,10 +2,10 @@
 
 use super::chunks::{Allowance, Chunks};
 use super::{Arrival, Footer, Header, VERSION};
-use crate::types::Time;
+use crate::types::{Time, locked};
 use serde::Serialize;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
@@ -77,7 +77,7 @@ impl Recorder {
     /// # Errors
     /// When there are too many, or the recorder was closed.
     pub fn start(self: &Arc<Self>, seconds: u64, now: Time, started_at: SystemTime) -> Result<Recording, Refused> {
-        let mut tapes = lock(&self.tapes);
+        let mut tapes = locked(&self.tapes);
         if *self.closed.borrow() {
             return Err(Refused::Closed);
         }
@@ -100,7 +100,7 @@ impl Recorder {
             return;
         }
         let mut arrival = arrival();
-        for tape in &*lock(&self.tapes) {
+        for tape in &*locked(&self.tapes) {
             tape.take(now, &mut arrival);
         }
     }
@@ -108,7 +108,7 @@ impl Recorder {
     /// Ends every recording with what it has, and lets none begin.
     pub fn close(&self) {
         // In the same lock in which a recording looks before it begins.
-        let _tapes = lock(&self.tapes);
+        let _tapes = locked(&self.tapes);
         self.closed.send_replace(true);
     }
 
@@ -121,7 +121,7 @@ impl Recorder {
     /// Whether a recording is under way or still being read.
     #[must_use]
     pub fn is_recording(&self) -> bool {
-        !lock(&self.tapes).is_empty()
+        !locked(&self.tapes).is_empty()
     }
 }
 
@@ -130,7 +130,7 @@ impl Recording {
     #[must_use]
     pub fn finish(self, now: Time) -> Lines {
         self.end();
-        let taken = lock(&self.tape.taken);
+        let taken = locked(&self.tape.taken);
         let footer = Footer {
             arrivals: taken.arrivals,
             rows: taken.rows,
@@ -142,7 +142,7 @@ impl Recording {
     }
 
     fn end(&self) {
-        if !std::mem::replace(&mut lock(&self.tape.taken).ended, true) {
+        if !std::mem::replace(&mut locked(&self.tape.taken).ended, true) {
             self.recorder.taking.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -151,13 +151,13 @@ impl Recording {
 impl Drop for Recording {
     fn drop(&mut self) {
         self.end();
-        lock(&self.recorder.tapes).retain(|tape| !Arc::ptr_eq(tape, &self.tape));
+        locked(&self.recorder.tapes).retain(|tape| !Arc::ptr_eq(tape, &self.tape));
     }
 }
 
 impl Tape {
     fn take(&self, now: Time, arrival: &mut Arrival) {
-        let mut taken = lock(&self.taken);
+        let mut taken = locked(&self.taken);
         if taken.ended || taken.truncated {
             return;
         }
@@ -184,7 +184,7 @@ impl Iterator for Lines {
 
     /// The next part; what was handed out is no longer kept here.
     fn next(&mut self) -> Option<Vec<u8>> {
-        let taken = || lock(&self.recording.tape.taken).lines.pop();
+        let taken = || locked(&self.recording.tape.taken).lines.pop();
         self.header.take().or_else(taken).or_else(|| self.footer.take())
     }
 }
@@ -195,8 +195,4 @@ fn line(value: &impl Serialize) -> Vec<u8> {
     drop(serde_json::to_writer(&mut line, value));
     line.push(b'\n');
     line
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

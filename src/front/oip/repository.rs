@@ -9,6 +9,7 @@ use crate::model::{Model, ModelState};
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,11 +32,7 @@ struct Wanted {
 
 /// Answers `POST /v2/repository/index`.
 pub(super) async fn index(State(front): State<Arc<Front>>, body: Bytes) -> Result<Response, Error> {
-    let wanted: Wanted = if body.trim_ascii().is_empty() {
-        Wanted::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|e| Error::new(Reason::InvalidRequest, format!("the body: {e}")))?
-    };
+    let wanted: Wanted = read(&body)?;
     let models = front.registry.list();
     let entries: Vec<_> = models.iter().map(|m| entry(m)).filter(|e| !wanted.ready || e.state == "READY").collect();
     respond::json(&entries)
@@ -46,13 +43,9 @@ pub(super) fn no_changes(body: &[u8]) -> Result<(), Error> {
     #[derive(Deserialize, Default)]
     #[serde(default)]
     struct Asked {
-        parameters: BTreeMap<String, serde::de::IgnoredAny>,
+        parameters: BTreeMap<String, IgnoredAny>,
     }
-    if body.trim_ascii().is_empty() {
-        return Ok(());
-    }
-    let asked: Asked =
-        serde_json::from_slice(body).map_err(|e| Error::new(Reason::InvalidRequest, format!("the body: {e}")))?;
+    let asked: Asked = read(body)?;
     match asked.parameters.keys().next() {
         None => Ok(()),
         Some(name) => {
@@ -60,6 +53,14 @@ pub(super) fn no_changes(body: &[u8]) -> Result<(), Error> {
             Err(Error::new(Reason::Unsupported, message))
         }
     }
+}
+
+/// A body, of which none is as good as an empty object.
+fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Error> {
+    if body.trim_ascii().is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(body).map_err(|e| Error::invalid(format!("the body: {e}")))
 }
 
 fn entry(model: &Model) -> Entry<'_> {
