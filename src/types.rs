@@ -5,6 +5,7 @@
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -81,7 +82,7 @@ id!(
     WorkerId(u32)
 );
 id!(
-    /// A CPU or a GPU.
+    /// A [`Device`], as a number that is cheap to compare.
     DeviceId(u32)
 );
 id!(
@@ -90,6 +91,46 @@ id!(
     /// Rows of different classes never share a batch.
     ShapeClass(u64)
 );
+
+/// Where a session runs. Devices share nothing: what runs on one does not slow another.
+///
+/// Written `cpu`, `cpu:1`, `cuda:0`. There is one CPU; further numbers stand for parts of it that are
+/// scheduled as devices of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Device {
+    /// The CPU, or a numbered part of it.
+    Cpu(u32),
+    /// A GPU, by CUDA's number among those this process may see.
+    Cuda(u32),
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu(0) => f.write_str("cpu"),
+            Self::Cpu(part) => write!(f, "cpu:{part}"),
+            Self::Cuda(gpu) => write!(f, "cuda:{gpu}"),
+        }
+    }
+}
+
+/// A text that names no device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotADevice;
+
+impl FromStr for Device {
+    type Err = NotADevice;
+    fn from_str(text: &str) -> Result<Self, NotADevice> {
+        let (kind, number) = text.split_once(':').unwrap_or((text, "0"));
+        let plain = number.bytes().all(|b| b.is_ascii_digit());
+        let number = number.parse().ok().filter(|_| plain).ok_or(NotADevice)?;
+        match kind {
+            "cpu" => Ok(Self::Cpu(number)),
+            "cuda" if text != kind => Ok(Self::Cuda(number)),
+            _ => Err(NotADevice),
+        }
+    }
+}
 
 /// A request's urgency level: 1 is the most urgent, 0 means "not given" (the middle level).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,11 +2,11 @@
 
 use super::AppError;
 use crate::clock;
-use crate::config::{Config, ModelConfig};
+use crate::config::{Config, ModelConfig, Placement};
 use crate::dispatch::WorkerPlan;
 use crate::exec::{self, OnnxBackend, Runtime, WorkerConfig};
 use crate::model::{Folder, Model, ModelSpec};
-use crate::types::{DeviceId, ModelId, WorkerId, locked};
+use crate::types::{Device, DeviceId, ModelId, WorkerId, locked};
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -29,16 +29,44 @@ pub(super) fn models(config: &Config) -> Result<Models, AppError> {
     let runtime = Runtime::load(config.onnxruntime_library.as_ref())?;
     let version = runtime.version().unwrap_or("unknown");
     tracing::info!(path = %runtime.path().display(), version, "ONNX Runtime");
-    let (mut models, mut plans) = (Vec::new(), Vec::new());
+    let (mut models, mut plans, mut known) = (Vec::new(), Vec::new(), Vec::new());
     for (index, settings) in config.models.iter().enumerate() {
         let id = ModelId(u32::try_from(index).unwrap_or(u32::MAX));
         let (model, folder) = open(id, settings, &runtime)?;
         let (instances, threads) = sizes(settings);
         tracing::info!(model = %model.name, path = %settings.path.display(), instances, threads, "loading");
-        plans.extend(workers(&model, &folder, &runtime, (instances, threads), plans.len()));
+        for device in devices(settings)? {
+            let site = (numbered(&mut known, device), device);
+            plans.extend(workers(&model, &folder, &runtime, site, (instances, threads), plans.len()));
+        }
         models.push(model);
     }
     Ok((models, plans))
+}
+
+/// Where a model runs.
+fn devices(settings: &ModelConfig) -> Result<Vec<Device>, AppError> {
+    let devices = match &settings.device {
+        Placement::Auto => vec![Device::Cpu(0)],
+        Placement::Cuda => vec![Device::Cuda(0)],
+        Placement::On(devices) => devices.clone(),
+    };
+    match devices.iter().find(|device| matches!(device, Device::Cuda(_))) {
+        None => Ok(devices),
+        Some(gpu) => {
+            let message = format!("this build cannot run on {gpu}");
+            Err(AppError::Model { name: settings.name.clone(), message })
+        }
+    }
+}
+
+/// The number of a device: models that name the same one share it.
+fn numbered(known: &mut Vec<Device>, device: Device) -> DeviceId {
+    let at = known.iter().position(|d| *d == device).unwrap_or_else(|| {
+        known.push(device);
+        known.len() - 1
+    });
+    DeviceId(u32::try_from(at).unwrap_or(u32::MAX))
 }
 
 fn open(id: ModelId, settings: &ModelConfig, runtime: &Runtime) -> Result<(Arc<Model>, Folder), AppError> {
@@ -73,6 +101,7 @@ fn workers(
     model: &Arc<Model>,
     folder: &Folder,
     runtime: &Arc<Runtime>,
+    (device, name): (DeviceId, Device),
     (instances, threads): (usize, usize),
     first: usize,
 ) -> Vec<WorkerPlan> {
@@ -92,13 +121,7 @@ fn workers(
             let make = move || Ok(Box::new(OnnxBackend::new(&runtime, &path, &owner.spec, threads)?) as _);
             exec::spawn(config, make, events)
         };
-        WorkerPlan {
-            id,
-            model: Arc::clone(model),
-            device: DeviceId(0),
-            device_name: "cpu".to_owned(),
-            start: Box::new(start),
-        }
+        WorkerPlan { id, model: Arc::clone(model), device, device_name: name.to_string(), start: Box::new(start) }
     };
     parts.into_iter().enumerate().map(plan).collect()
 }

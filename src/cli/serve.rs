@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// Address of the admin plane [default: 127.0.0.1:9090]
     #[arg(long, value_name = "ADDR", env = "INFERNEO_ADMIN_LISTEN")]
     admin_listen: Option<String>,
-    /// Where models run: auto or cpu
+    /// Where models run: auto, cpu, cuda, or a list such as cuda:0,cuda:1
     #[arg(long, value_name = "DEVICE", env = "INFERNEO_DEVICE")]
     device: Option<String>,
     /// Where every other path goes

@@ -1,7 +1,8 @@
 //! How the text of a setting is understood, the same in a flag and in the file.
 
-use super::{Device, Upstream};
+use super::{Placement, Upstream};
 use crate::telemetry::{self, LogFormat};
+use crate::types::Device;
 use http::Uri;
 use http::uri::Scheme;
 use std::net::SocketAddr;
@@ -30,12 +31,12 @@ pub(super) const OTLP_ENDPOINT: Kind<Upstream> = Kind {
     parse: |text| upstream(text).filter(|_| telemetry::HAS_OTLP),
 };
 
-pub(super) const DEVICE: Kind<Device> = Kind {
-    expected: "\"auto\" or \"cpu\" (\"cuda\" is not yet supported in this build)",
+pub(super) const DEVICE: Kind<Placement> = Kind {
+    expected: "\"auto\", \"cpu\", \"cuda\", or a list such as \"cuda:0,cuda:1\" that names each device once",
     parse: |text| match text {
-        "auto" => Some(Device::Auto),
-        "cpu" => Some(Device::Cpu),
-        _ => None,
+        "auto" => Some(Placement::Auto),
+        "cuda" => Some(Placement::Cuda),
+        _ => devices(text).map(Placement::On),
     },
 };
 
@@ -51,6 +52,12 @@ pub(super) const LOG_LEVEL: Kind<String> = Kind {
 
 pub(super) const MODEL_NAME: Kind<String> =
     Kind { expected: "a name of letters, digits, '.', '_' and '-'", parse: model_name };
+
+fn devices(text: &str) -> Option<Vec<Device>> {
+    let devices = text.split(',').map(|name| name.trim().parse().ok()).collect::<Option<Vec<Device>>>()?;
+    let is_new = |(at, device): (usize, &Device)| !devices[..at].contains(device);
+    devices.iter().enumerate().all(is_new).then_some(devices)
+}
 
 /// Reads a model's name, which stands in paths, headers and metrics.
 fn model_name(text: &str) -> Option<String> {

@@ -11,7 +11,7 @@ mod tests;
 
 use crate::document::{self, Diagnostic};
 use crate::telemetry::LogFormat;
-use crate::types::NamedFile;
+use crate::types::{Device, NamedFile};
 use http::uri::Authority;
 use std::fs;
 use std::net::SocketAddr;
@@ -107,7 +107,7 @@ pub struct ModelConfig {
     /// Its folder.
     pub path: PathBuf,
     /// Where it runs.
-    pub device: Device,
+    pub device: Placement,
     /// Sessions a device, ≥ 1; measured at warm-up where absent.
     pub instances: Option<u32>,
     /// Threads a session uses within an operator, ≥ 1.
@@ -123,13 +123,15 @@ pub struct Tracing {
     pub sample_ratio: f64,
 }
 
-/// Where a model runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Device {
-    /// On the best device there is.
+/// Where a model is to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Placement {
+    /// On every GPU that works, else on the CPU.
     Auto,
-    /// On the CPU.
-    Cpu,
+    /// On every GPU this process may see.
+    Cuda,
+    /// On these, each named once, at least one.
+    On(Vec<Device>),
 }
 
 /// An HTTP server: `http://HOST[:PORT][/BASE]`.

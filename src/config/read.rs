@@ -1,7 +1,7 @@
 //! Reads the file and puts the flags over it, key by key.
 
 use super::kind::{self, Kind};
-use super::{Config, Device, LogFormat, ModelConfig, Monitoring, Overrides, Tracing};
+use super::{Config, LogFormat, ModelConfig, Monitoring, Overrides, Placement, Tracing};
 use crate::document::{Diagnostic, Document, Table};
 use crate::telemetry;
 use crate::types::NamedFile;
@@ -146,13 +146,13 @@ impl Reader<'_, '_> {
     }
 
     fn models(&mut self, flags: &Overrides) -> Vec<ModelConfig> {
-        let general = self.root.parsed("device", kind::DEVICE.expected, kind::DEVICE.parse).unwrap_or(Device::Auto);
+        let general = self.root.parsed("device", kind::DEVICE.expected, kind::DEVICE.parse).unwrap_or(Placement::Auto);
         let named = flags.device.as_deref().filter(|text| !text.is_empty());
         let flag = named.and_then(|text| self.flag("device", &kind::DEVICE, text));
         let mut names = BTreeSet::new();
         let mut written = Vec::new();
         for mut table in self.root.tables("model") {
-            written.extend(model_of_table(&mut table, self.folder, flag, general, &mut names));
+            written.extend(model_of_table(&mut table, self.folder, flag.as_ref(), &general, &mut names));
         }
         let mut given = flags.models.iter().filter(|text| !text.is_empty()).peekable();
         if given.peek().is_none() {
@@ -160,10 +160,10 @@ impl Reader<'_, '_> {
         }
         let device = flag.unwrap_or(general);
         let mut names = BTreeSet::new();
-        given.filter_map(|text| self.model_of_flag(text, device, &mut names)).collect()
+        given.filter_map(|text| self.model_of_flag(text, device.clone(), &mut names)).collect()
     }
 
-    fn model_of_flag(&mut self, text: &str, device: Device, names: &mut BTreeSet<String>) -> Option<ModelConfig> {
+    fn model_of_flag(&mut self, text: &str, device: Placement, names: &mut BTreeSet<String>) -> Option<ModelConfig> {
         let (name, folder) = super::name_and_folder(text);
         let path = PathBuf::from(folder);
         let Some(name) = (kind::MODEL_NAME.parse)(name) else {
@@ -184,8 +184,8 @@ impl Reader<'_, '_> {
 fn model_of_table(
     table: &mut Table<'_>,
     folder: &Path,
-    flag: Option<Device>,
-    general: Device,
+    flag: Option<&Placement>,
+    general: &Placement,
     names: &mut BTreeSet<String>,
 ) -> Option<ModelConfig> {
     let is_upstream = table.has("upstream");
@@ -205,7 +205,8 @@ fn model_of_table(
         table.fault(key, format!("another model is named {name}"), Some("each model has a name of its own".into()));
         return None;
     }
-    Some(ModelConfig { name, path, device: flag.or(device).unwrap_or(general), instances, threads })
+    let device = flag.cloned().or(device).unwrap_or_else(|| general.clone());
+    Some(ModelConfig { name, path, device, instances, threads })
 }
 
 fn name_of_folder(table: &Table<'_>, path: &Path) -> Option<String> {

@@ -11,6 +11,10 @@ fn faults(text: &str) -> Vec<String> {
     of(text, &Overrides::default()).unwrap_err()
 }
 
+fn cpu() -> Placement {
+    Placement::On(vec![Device::Cpu(0)])
+}
+
 /// One model by flag, which most tests do not look at.
 fn flags() -> Overrides {
     Overrides { models: vec!["m=dir".into()], ..Overrides::default() }
@@ -20,7 +24,7 @@ fn flags() -> Overrides {
 fn everything_but_the_model_has_a_default() {
     let config = Config::resolve(&flags(), None).unwrap();
     let model =
-        ModelConfig { name: "m".into(), path: "dir".into(), device: Device::Auto, instances: None, threads: None };
+        ModelConfig { name: "m".into(), path: "dir".into(), device: Placement::Auto, instances: None, threads: None };
     let expected = Config {
         listen: "127.0.0.1:8080".parse().unwrap(),
         admin_listen: "127.0.0.1:9090".parse().unwrap(),
@@ -83,9 +87,21 @@ fn every_key_of_the_file_is_read() {
     assert_eq!(config.ready_file, Some("/run/ready.json".into()));
     assert_eq!(config.onnxruntime_library.unwrap().path, Path::new("/opt/libonnxruntime.so"));
     assert_eq!((config.log_format, &*config.log_level), (LogFormat::Json, "debug"));
-    let models: Vec<_> = config.models.iter().map(|m| (&*m.name, m.path.to_str().unwrap(), m.device)).collect();
-    assert_eq!(models, [("minilm", "etc/models/minilm/", Device::Cpu), ("other", "/models/x", Device::Auto)]);
+    let models: Vec<_> = config.models.iter().map(|m| (&*m.name, m.path.to_str().unwrap(), m.device.clone())).collect();
+    assert_eq!(models, [("minilm", "etc/models/minilm/", cpu()), ("other", "/models/x", Placement::Auto)]);
     assert_eq!((config.models[1].instances, config.models[1].threads), (Some(2), Some(1)));
+}
+
+#[test]
+fn devices_are_words_or_a_list() {
+    let placed = |text: &str| (kind::DEVICE.parse)(text);
+    assert_eq!(placed("auto"), Some(Placement::Auto));
+    assert_eq!(placed("cuda"), Some(Placement::Cuda));
+    assert_eq!(placed("cuda:1, cpu"), Some(Placement::On(vec![Device::Cuda(1), Device::Cpu(0)])));
+    assert_eq!(placed("cpu:0,cpu:1"), Some(Placement::On(vec![Device::Cpu(0), Device::Cpu(1)])));
+    for wrong in ["", "gpu", "cuda:", "cuda:x", "cuda:+1", "cpu,cpu:0", "cuda:0,", "cuda,cpu", "cuda:4294967296"] {
+        assert_eq!(placed(wrong), None, "{wrong}");
+    }
 }
 
 #[test]
@@ -104,7 +120,7 @@ fn a_flag_beats_the_file() {
     assert_eq!((config.listen.port(), &*config.log_level), (2, "warn"));
     assert_eq!(config.policies, Some("q".into()));
     assert_eq!(config.upstream.map(|server| server.authority.to_string()), Some("a".into()));
-    assert_eq!(config.models[0].device, Device::Cpu);
+    assert_eq!(config.models[0].device, cpu());
 }
 
 #[test]
@@ -164,7 +180,7 @@ fn models_by_flag_replace_those_of_the_file() {
 fn faults_of_file_and_flags_are_told_together() {
     let overrides = Overrides {
         listen: Some("8080".into()),
-        device: Some("cuda:0".into()),
+        device: Some("cuda:0,cuda:0".into()),
         models: vec!["..".into(), "a=".into(), "b=1".into(), "b=2".into(), "a b=c".into()],
         ..Overrides::default()
     };
@@ -173,7 +189,7 @@ fn faults_of_file_and_flags_are_told_together() {
     assert!(shown[0].ends_with("did you mean `listen`?"), "{shown:#?}");
     assert!(shown[1].starts_with("etc/inferneo.toml:2:18: expected a size"), "{shown:#?}");
     assert!(shown[2].starts_with("--listen (INFERNEO_LISTEN): expected an address and a port"), "{shown:#?}");
-    assert!(shown[3].contains("\"cuda\" is not yet supported in this build), found \"cuda:0\""), "{shown:#?}");
+    assert!(shown[3].ends_with("names each device once, found \"cuda:0,cuda:0\""), "{shown:#?}");
     assert_eq!(shown.iter().filter(|fault| fault.starts_with("--model (INFERNEO_MODEL): ")).count(), 4, "{shown:#?}");
 }
 
@@ -181,7 +197,7 @@ fn faults_of_file_and_flags_are_told_together() {
 fn models_of_the_file_need_a_folder_and_a_name_of_their_own() {
     let shown = faults(
         "[[model]]\nname = \"a\"\n[[model]]\npath = \"..\"\n[[model]]\npath = \"x/b\"\n[[model]]\nname = \"b\"\n\
-         path = \"y\"\ninstances = 0\n[[model]]\nname = \"sp ace\"\npath = \"z\"\ndevice = \"cuda\"\n",
+         path = \"y\"\ninstances = 0\n[[model]]\nname = \"sp ace\"\npath = \"z\"\ndevice = \"gpu\"\n",
     );
     let starts = [
         "etc/inferneo.toml:1:1: the key `path` is missing",
@@ -189,7 +205,7 @@ fn models_of_the_file_need_a_folder_and_a_name_of_their_own() {
         "etc/inferneo.toml:8:8: another model is named b",
         "etc/inferneo.toml:10:13: expected an integer from 1 to 1024, found 0",
         "etc/inferneo.toml:12:8: expected a name of letters",
-        "etc/inferneo.toml:14:10: expected \"auto\" or \"cpu\" (\"cuda\" is not yet supported",
+        "etc/inferneo.toml:14:10: expected \"auto\", \"cpu\", \"cuda\", or a list",
     ];
     assert_eq!(shown.len(), starts.len(), "{shown:#?}");
     for (fault, start) in shown.iter().zip(starts) {
