@@ -159,6 +159,8 @@ impl Driver {
                 }
             }
             Control::Restart(_) => {}
+            Control::Device(device, condition) => self.sched.handle_device(device, condition, clock::now()),
+            Control::DeviceLost(device, message) => self.device_lost(device, &message),
             Control::Policies(policies) => {
                 set_gate(&self.gate, &policies);
                 self.policies = Arc::clone(&policies);

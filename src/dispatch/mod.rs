@@ -26,8 +26,9 @@ use crate::exec::WorkerEvent;
 use crate::model::Model;
 use crate::policy::PolicySet;
 use crate::request::{InferReply, InferRequest};
+use crate::sched::DeviceCondition;
 use crate::trace::Recorder;
-use crate::types::{RequestId, WorkerId};
+use crate::types::{DeviceId, RequestId, WorkerId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -50,6 +51,8 @@ enum Control {
     Cancel(RequestId),
     Worker { worker: WorkerId, start: u64, event: WorkerEvent },
     Restart(WorkerId),
+    Device(DeviceId, DeviceCondition),
+    DeviceLost(DeviceId, String),
     Policies(Arc<PolicySet>),
     Load(Arc<Model>, loading::Reply),
     Unload(Arc<Model>, loading::Reply),
@@ -141,6 +144,17 @@ impl Handle {
     /// Swaps the policies; what waits moves under the new ones.
     pub fn set_policies(&self, policies: Arc<PolicySet>) {
         self.tell(Control::Policies(policies));
+    }
+
+    /// Tells how a device is; holds until told otherwise.
+    pub fn set_device_condition(&self, device: DeviceId, condition: DeviceCondition) {
+        self.tell(Control::Device(device, condition));
+    }
+
+    /// Takes every worker of a device out of service, with `message` for the log; each is started again
+    /// after a while.
+    pub fn device_lost(&self, device: DeviceId, message: String) {
+        self.tell(Control::DeviceLost(device, message));
     }
 
     /// Stops accepting; the driver ends once nothing waits and nothing runs.

@@ -170,6 +170,16 @@ impl Driver {
         });
     }
 
+    /// Takes every worker of a device out of service.
+    pub(super) fn device_lost(&mut self, device: DeviceId, message: &str) {
+        let lost = self.workers.iter().filter(|(_, w)| w.plan.device == device && w.handle.is_some());
+        let mut lost: Vec<WorkerId> = lost.map(|(id, _)| *id).collect();
+        lost.sort_unstable();
+        for id in lost {
+            self.worker_lost(id, message);
+        }
+    }
+
     /// Sets the state of a model that is to be served by its workers': ready once every first start has ended one way or the other.
     pub(super) fn judge(&self, model: &Model) {
         if model.state() == ModelState::Unloaded {

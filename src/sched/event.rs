@@ -73,6 +73,15 @@ pub enum WorkerState {
     Lost,
 }
 
+/// How a device is, as its monitor sees it. The default is a device in order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeviceCondition {
+    /// Nearly all of its memory is in use: no batch should need more than earlier ones did.
+    pub memory_scarce: bool,
+    /// It runs slower than it could, to keep within heat or power: what was learned of its speed is too good.
+    pub throttled: bool,
+}
+
 /// One measured run, as the warm-up reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measured {

@@ -22,8 +22,8 @@ mod wish;
 
 pub use cost::{CostModel, Point};
 pub use event::{
-    Arrival, BatchOutcome, BatchReport, Dispatch, FailReason, Grid, Item, Measured, ModelLimits, Output, Reject,
-    Release, WorkerState,
+    Arrival, BatchOutcome, BatchReport, DeviceCondition, Dispatch, FailReason, Grid, Item, Measured, ModelLimits,
+    Output, Reject, Release, WorkerState,
 };
 pub use scheduler::Scheduler;
 pub use status::Queue;

@@ -1,13 +1,15 @@
 //! The state machine: events in with `now`, decisions out.
 
-use super::event::{Arrival, BatchReport, FailReason, Measured, ModelLimits, Output, Reject, WorkerState};
+use super::event::{
+    Arrival, BatchReport, DeviceCondition, FailReason, Measured, ModelLimits, Output, Reject, WorkerState,
+};
 use super::form::Former;
 use super::model::{ModelState, Running, Trial, Worker};
 use super::strategy::urgency;
 use super::table::{ItemSlot, NONE, RequestSlot, Status, Table};
 use super::urgency::{Entry, UrgencyQueue};
 use crate::policy::PolicySet;
-use crate::types::{ModelId, RequestId, Time, WorkerId};
+use crate::types::{DeviceId, ModelId, RequestId, Time, WorkerId};
 use slab::Slab;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -24,6 +26,8 @@ pub struct Scheduler {
     pub(super) workers: Vec<Worker>,
     pub(super) running: Vec<Running>,
     pub(super) trials: Slab<Trial>,
+    /// Of devices that are not in order.
+    pub(super) conditions: BTreeMap<DeviceId, DeviceCondition>,
     pub(super) policies: Arc<PolicySet>,
     pub(super) former: Former,
     pub(super) outputs: VecDeque<Output>,
@@ -44,6 +48,7 @@ impl Scheduler {
             workers: Vec::new(),
             running: Vec::new(),
             trials: Slab::new(),
+            conditions: BTreeMap::new(),
             policies,
             former: Former::default(),
             outputs: VecDeque::new(),
@@ -155,6 +160,16 @@ impl Scheduler {
                 }
             }
             WorkerState::Lost => self.lose(worker, None),
+        }
+    }
+
+    /// Takes note of how a device is; holds until told otherwise.
+    pub fn handle_device(&mut self, device: DeviceId, condition: DeviceCondition, now: Time) {
+        self.advance(now);
+        if condition == DeviceCondition::default() {
+            self.conditions.remove(&device);
+        } else {
+            self.conditions.insert(device, condition);
         }
     }
 
