@@ -1,13 +1,30 @@
 {{/*
-What NOTES.txt says of each mode, and what it warns of. Takes the library's context.
+NOTES.txt: what to do next in each mode, and what is likely to surprise. Takes the library's context.
 */}}
-{{- define "inferneo.notes.start" -}}
-{{- if eq .mode "standalone" }}
-{{- include "inferneo.notes.standalone" . }}
-{{- else if eq .mode "sidecar" }}
-{{- include "inferneo.notes.sidecar" . }}
-{{- else }}
-{{- include "inferneo.notes.kserve" . }}
+{{- define "inferneo.notes" -}}
+{{- $name := include "inferneo.fullname" . }}
+{{- $namespace := .root.Release.Namespace }}
+{{- include (printf "inferneo.notes.%s" .mode) . }}
+
+Change how requests are batched, without a restart:
+
+  kubectl -n {{ $namespace }} edit configmap {{ $name }}-policies
+
+  The pods see it after 60 to 90 seconds; at once when they are annotated:
+
+  kubectl -n {{ $namespace }} annotate pods --overwrite policies-touched="$(date +%s)" -l {{ include "inferneo.notes.pods" . }}
+
+  A file with a mistake changes nothing; /policies on the admin port says what is wrong with it. `helm upgrade` puts
+  the chart's policies back, so keep those that should stay in the value `policies`.
+{{- include "inferneo.notes.warnings" . }}
+{{- end }}
+
+{{/* A selector of the pods. Those of KServe have the labels of their InferenceService. */}}
+{{- define "inferneo.notes.pods" -}}
+{{- if eq .mode "kserve" -}}
+serving.kserve.io/inferenceservice=minilm
+{{- else -}}
+app.kubernetes.io/instance={{ .root.Release.Name }},app.kubernetes.io/component=server
 {{- end }}
 {{- end }}
 
@@ -54,21 +71,23 @@ Let it prove that each model answers:
 
 {{- define "inferneo.notes.kserve" -}}
 {{- $name := include "inferneo.fullname" . }}
-The ServingRuntime {{ $name }} is there. Make a model with it:
+The ServingRuntime {{ $name }} is there. Give it a model: write this to minilm.yaml,
 
-  kubectl -n {{ .root.Release.Namespace }} apply -f - <<END
-  apiVersion: serving.kserve.io/v1beta1
-  kind: InferenceService
-  metadata:
-    name: minilm
-  spec:
-    predictor:
-      model:
-        runtime: {{ $name }}
-        modelFormat: {name: onnx}
-        protocolVersion: v2
-        storageUri: {{ .values.modelVolume.pvc.create | ternary (printf "pvc://%s-models/minilm" $name) "s3://BUCKET/minilm" }}
-  END
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata:
+  name: minilm
+spec:
+  predictor:
+    model:
+      runtime: {{ $name }}
+      modelFormat: {name: onnx}
+      protocolVersion: v2
+      storageUri: {{ .values.modelVolume.pvc.create | ternary (printf "pvc://%s-models/minilm" $name) "s3://BUCKET/minilm" }}
+
+and run
+
+  kubectl -n {{ .root.Release.Namespace }} apply -f minilm.yaml
 {{- end }}
 
 {{/* The first of the models, asked over the protocol that every model answers. */}}
