@@ -42,17 +42,55 @@ SERVING_RUNTIME = {
         "hostIPC": {"type": "boolean"},
     },
 }
+# Those of its InferenceService (serving.kserve.io/v1beta1) that name a runtime and a model.
+MODEL = {
+    "type": "object",
+    "required": ["modelFormat"],
+    "additionalProperties": False,
+    "properties": {
+        "modelFormat": {"type": "object", "required": ["name"], "additionalProperties": {"type": "string"}},
+        "runtime": {"type": "string"},
+        "storageUri": {"type": "string"},
+        "protocolVersion": {"enum": ["v1", "v2", "grpc-v1", "grpc-v2"]},
+        "resources": {"$ref": CORE + "ResourceRequirements"},
+    },
+}
+PREDICTOR = {
+    "type": "object",
+    "required": ["model"],
+    "additionalProperties": False,
+    "properties": {
+        "model": MODEL,
+        "minReplicas": {"type": "integer", "minimum": 0},
+        "maxReplicas": {"type": "integer", "minimum": 0},
+        "scaleMetric": {"enum": ["cpu", "memory", "concurrency", "rps"]},
+        "scaleTarget": {"type": "integer"},
+        "nodeSelector": STRINGS,
+        "tolerations": {"type": "array", "items": {"$ref": CORE + "Toleration"}},
+    },
+}
+INFERENCE_SERVICE = {
+    "type": "object",
+    "required": ["predictor"],
+    "additionalProperties": False,
+    "properties": {"predictor": PREDICTOR},
+}
+KSERVE = {"ServingRuntime": SERVING_RUNTIME, "InferenceService": INFERENCE_SERVICE}
 
 
 def knows(document):
     """Whether `document` is of such a kind."""
-    return document["apiVersion"] in ("monitoring.coreos.com/v1", "serving.kserve.io/v1alpha1")
+    return document["apiVersion"] == "monitoring.coreos.com/v1" or is_kserve(document)
+
+
+def is_kserve(document):
+    return document["apiVersion"].startswith("serving.kserve.io/")
 
 
 def faults(document):
     """What is wrong with `document`, a line a fault."""
-    if document["apiVersion"] == "serving.kserve.io/v1alpha1":
-        found = serving_runtime().iter_errors(document.get("spec", {}))
+    if is_kserve(document):
+        found = kserve(document["kind"]).iter_errors(document.get("spec", {}))
         return [f"{'/'.join(map(str, fault.absolute_path))}: {fault.message}" for fault in found]
     return monitoring_faults(document)
 
@@ -85,7 +123,7 @@ def lost(given, kept, path=""):
 
 
 @functools.lru_cache(maxsize=None)
-def serving_runtime():
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "serving-runtime", **SERVING_RUNTIME}
+def kserve(kind):
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": kind, **KSERVE[kind]}
     registry = Resource.from_contents(schema) @ kubeschema.definitions(kubeschema.LATEST)
     return jsonschema.Draft202012Validator(schema, registry=registry)

@@ -25,6 +25,7 @@ KINDS = {
     "policy/v1": ["PodDisruptionBudget"],
     "rbac.authorization.k8s.io/v1": ["Role", "RoleBinding"],
     "serving.kserve.io/v1alpha1": ["ServingRuntime"],
+    "serving.kserve.io/v1beta1": ["InferenceService"],
 }
 
 
@@ -45,11 +46,12 @@ def of_kind(kind):
 
 def groups():
     """The answer to `/apis`."""
-    versions = [{"groupVersion": name, "version": name.split("/")[1]} for name in KINDS if "/" in name]
-    listed = [
-        {"name": version["groupVersion"].split("/")[0], "versions": [version], "preferredVersion": version}
-        for version in versions
-    ]
+    versions = {}
+    for name in KINDS:
+        group, _, version = name.rpartition("/")
+        if group:
+            versions.setdefault(group, []).append({"groupVersion": name, "version": version})
+    listed = [{"name": group, "versions": found, "preferredVersion": found[-1]} for group, found in versions.items()]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
 
 
