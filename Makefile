@@ -20,7 +20,7 @@ STEP := @scripts/step
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo run test page-test lint bench clean need-rust need-python
+.PHONY: help setup build demo run test page-test helm-test lint bench clean need-rust need-python
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -45,12 +45,17 @@ test: need-rust setup ## Everything CI runs: format, lints, the core alone, all 
 	$(STEP) "the core alone" $(CARGO) test --locked --no-default-features --lib --test tidy
 	$(STEP) "all tests" $(CARGO) test --locked
 	$(STEP) "live page" scripts/page-test --or-skip $(DEBUG_BINARY)
+	$(STEP) "chart" scripts/helm-test --or-skip $(DEBUG_BINARY)
 	$(STEP) "export of spans" $(CARGO) test --locked --features otlp --test it otlp
 	$(STEP) "documentation" env RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --all-features --no-deps
 
 page-test: need-rust setup ## The live page in a real Chromium; needs node 18 and chromium
 	$(STEP) "build" $(CARGO) build --locked
 	$(STEP) "live page" scripts/page-test $(DEBUG_BINARY)
+
+helm-test: need-rust setup ## The chart, its rules and dashboard; needs promtool and npm
+	$(STEP) "build" $(CARGO) build --locked
+	$(STEP) "chart" scripts/helm-test $(DEBUG_BINARY)
 
 lint: need-rust ## Format, lints, documentation; licences too where cargo-deny is installed
 	$(STEP) "format" $(CARGO) fmt --check

@@ -6,6 +6,8 @@
   .cache/models/minilm/                    a sentence embedding model
   .cache/models/test/NAME/                 small models, each a trap for a batcher
 
+What the tests of the chart need on top is fetched by setup_platform.py, with the pieces of this file.
+
 Every download is pinned by version and hash. A part that is whole is left alone, so a second run takes
 no time; a part that is not is built anew beside its place and then moved there. Any Python that can
 start this file gets a clear answer, so it keeps to old syntax and the standard library.
@@ -54,16 +56,23 @@ class Failure(Exception):
 
 
 def main():
+    ensure_all(
+        lambda: [
+            Part("Python environment", VENV, build_venv, ["requirements.txt"], sys.version, in_place=True),
+            Part("ONNX Runtime", CACHE / "onnxruntime", build_runtime, ["downloads.txt"]),
+            Part("MiniLM model", CACHE / "models/minilm", build_minilm, ["downloads.txt", "export_minilm.py"]),
+            Part("test models", CACHE / "models/test", build_test_models, ["make_test_models.py"]),
+        ]
+    )
+
+
+def ensure_all(list_parts):
+    """Builds what is not whole, one part after the other; ends the program where that fails."""
     try:
         check_python()
         CACHE.mkdir(exist_ok=True)
         with lock():
-            parts = [
-                Part("Python environment", VENV, build_venv, ["requirements.txt"], sys.version),
-                Part("ONNX Runtime", CACHE / "onnxruntime", build_runtime, ["downloads.txt"]),
-                Part("MiniLM model", CACHE / "models/minilm", build_minilm, ["downloads.txt", "export_minilm.py"]),
-                Part("test models", CACHE / "models/test", build_test_models, ["make_test_models.py"]),
-            ]
+            parts = list_parts()
             for number, part in enumerate(parts, 1):
                 part.ensure("[{}/{}]".format(number, len(parts)))
             remove(DOWNLOADS)
@@ -98,12 +107,16 @@ def lock():
 
 
 class Part:
-    """A folder that is either whole, or gets built."""
+    """A folder that is either whole, or gets built.
 
-    def __init__(self, title, folder, build, scripts, version=""):
+    A virtual environment knows its own path: it is built in place, and is whole once stamped.
+    """
+
+    def __init__(self, title, folder, build, scripts, version="", in_place=False):
         self.title = title
         self.folder = folder
         self.build = build
+        self.in_place = in_place
         key = hashlib.sha256(version.encode())
         for script in scripts:
             key.update((SCRIPTS / script).read_bytes())
@@ -116,15 +129,13 @@ class Part:
             return say(number, self.title, "already there")
         say(number, self.title, "working")
         start = time.monotonic()
-        # A virtual environment knows its own path: it is built in place, and is whole once stamped.
-        in_place = self.folder == VENV
-        target = self.folder if in_place else unfinished
+        target = self.folder if self.in_place else unfinished
         remove(target)
         target.mkdir(parents=True)
         self.build(target)
-        stamp = {"key": self.key, "files": sizes(target, deep=not in_place)}
+        stamp = {"key": self.key, "files": sizes(target, deep=not self.in_place)}
         write(target / STAMP, json.dumps(stamp, indent=1).encode())
-        if not in_place:
+        if not self.in_place:
             remove(self.folder)
             target.rename(self.folder)
         say(number, self.title, "done in {:.0f} s".format(time.monotonic() - start))
@@ -138,9 +149,10 @@ class Part:
             return False
 
 
-def build_venv(folder):
+def build_venv(folder, requirements="requirements.txt"):
     run([sys.executable, "-m", "venv", str(folder)], "cannot make a virtual environment")
-    pip("install", "--no-deps", "--require-hashes", "--only-binary=:all:", "-r", SCRIPTS / "requirements.txt")
+    options = ["--no-deps", "--require-hashes", "--only-binary=:all:"]
+    pip("install", *options, "-r", SCRIPTS / requirements, venv=folder)
 
 
 def build_runtime(folder):
@@ -165,16 +177,16 @@ def build_test_models(folder):
     in_venv("make_test_models.py", folder)
 
 
-def download(package):
-    """The path of a pinned wheel. Both are fetched at once; pip checks the hash of one it finds there."""
+def download(package, wheels="downloads.txt", venv=VENV):
+    """The path of a pinned wheel. All of a list are fetched at once; pip checks the hash of one it finds there."""
     options = ["--no-deps", "--require-hashes", "--only-binary=:all:"]
     options += ["--implementation", "cp", "--python-version", WHEELS_FOR_PYTHON]
-    pip("download", *options, "-d", DOWNLOADS, "-r", SCRIPTS / "downloads.txt")
+    pip("download", *options, "-d", DOWNLOADS, "-r", SCRIPTS / wheels, venv=venv)
     return next(DOWNLOADS.glob(package.replace("-", "_") + "-*.whl"))
 
 
-def pip(*arguments):
-    words = [str(VENV / "bin/python"), "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]
+def pip(*arguments, venv=VENV):
+    words = [str(venv / "bin/python"), "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]
     run(words, "pip could not fetch the pinned packages; is the package index reachable?")
 
 

@@ -1,11 +1,14 @@
 //! `POST /trace`: records arrivals for a while and answers with them.
 //!
-//! Decides what may be asked for. The format of a trace, and how much one keeps, is the trace room's.
+//! Decides what may be asked for, and what of the models goes with the arrivals. The format of a trace, and how
+//! much one keeps, is the trace room's.
 
 use super::{Admin, refuse};
 use crate::clock;
+use crate::dispatch::{CostReport, CurveReport, Report};
 use crate::error::{Error, Reason};
-use crate::trace::{Lines, Refused};
+use crate::model::Model;
+use crate::trace::{Coefficients, Curve, Lines, Models, Place, Point, Refused, Served};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -16,6 +19,7 @@ use serde_json::Value;
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -36,11 +40,50 @@ async fn recorded(admin: &Admin, body: &[u8]) -> Result<Lines, Error> {
     let seconds = seconds(body)?;
     let recorder = admin.handle.recorder();
     let recording = recorder.start(seconds, clock::now(), clock::wall_now()).map_err(refused)?;
+    // What is known at the end is more, but a drain may end the driver before it tells.
+    let before = admin.handle.report().await;
     tokio::select! {
         () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
         () = recorder.closed() => {}
     }
-    Ok(recording.finish(clock::now()))
+    let ended = clock::now();
+    let report = admin.handle.report().await.or(before);
+    let models = report.map(|report| models(&admin.registry.list(), &report));
+    Ok(recording.finish(models.unwrap_or_default(), ended))
+}
+
+/// What is known of the models whose cost is.
+fn models(models: &[Arc<Model>], report: &Report) -> Models {
+    let served = |model: &Arc<Model>| {
+        let known = report.models.get(&model.id)?;
+        let devices: Vec<Place> = known.costs.iter().filter_map(|cost| place(model, cost, report)).collect();
+        let served = Served { batchable: model.spec.batchable, devices };
+        (!served.devices.is_empty()).then(|| (Arc::clone(&model.name), served))
+    };
+    models.iter().filter_map(served).collect()
+}
+
+fn place(model: &Model, cost: &CostReport, report: &Report) -> Option<Place> {
+    let there = report.workers.iter().filter(|w| w.model == model.id && w.device == cost.device);
+    let workers = u32::try_from(there.count()).unwrap_or(u32::MAX);
+    let costs: Vec<Curve> = cost.curves.iter().map(curve).collect();
+    (workers > 0 && !costs.is_empty()).then(|| Place { device: Arc::clone(&cost.device), workers, costs })
+}
+
+fn curve(learned: &CurveReport) -> Curve {
+    let [base, per_token, per_squared_token] = learned.coefficients.map(|ns| ns / 1e6);
+    let points = learned.points.iter().map(|p| Point {
+        rows: thousandths(p.rows),
+        len: thousandths(p.len),
+        measured_ms: thousandths(p.measured / 1e6),
+    });
+    let coefficients_ms = Coefficients { base, per_token, per_squared_token, least: 0.0 };
+    Curve { busy_workers: learned.busy, coefficients_ms, points: points.collect() }
+}
+
+/// As precise as what was measured, and short.
+fn thousandths(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }
 
 /// How long to record, of a body such as `{"seconds": 60}`; an empty one says nothing.

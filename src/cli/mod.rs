@@ -6,6 +6,7 @@ mod bench;
 mod doctor;
 mod policy;
 mod serve;
+mod simulate;
 
 use crate::config::Overrides;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -50,6 +51,8 @@ enum Command {
     Policy(policy::Command),
     /// Measure a running server
     Bench(bench::Args),
+    /// Replay a recorded trace under policies, on a virtual clock
+    Simulate(simulate::Args),
     /// Say what was found on this machine, and the mend for what is missing
     Doctor {
         /// Model folder to look at; repeatable
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Policy(command) => policy::run(command),
         Command::Bench(args) => bench::run(args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Doctor { model, onnxruntime_library } => {
             let flags = Overrides { onnxruntime_library, ort_dylib_path: ort_dylib_path(), ..Overrides::default() };
             doctor::run(flags.library(None).as_ref(), &model)

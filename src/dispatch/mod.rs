@@ -18,7 +18,7 @@ mod workers;
 pub use decisions::{Decision, Decisions, MOST as MOST_DECISIONS, Member, Outcome};
 pub use driver::Driver;
 pub use gate::{Gate, Permit};
-pub use report::{CostReport, ModelReport, Point, Queue, Report, WorkerDoes, WorkerReport};
+pub use report::{CostReport, CurveReport, ModelReport, Point, Queue, Report, WorkerDoes, WorkerReport};
 pub use workers::{Start, WorkerPlan};
 
 use crate::error::Error;

@@ -15,6 +15,8 @@ pub use crate::sched::{Point, Queue};
 
 /// Most measured shapes shown of a device.
 const POINTS: usize = 24;
+/// Most measured shapes of a curve.
+const CURVE_POINTS: usize = 64;
 
 /// The driver at one moment.
 #[derive(Debug, Clone)]
@@ -86,6 +88,19 @@ pub struct CostReport {
     /// Nanoseconds a run, a token, a squared token.
     pub coefficients: [f64; 3],
     /// Measured shapes beside what is predicted of them.
+    pub points: Vec<Point>,
+    /// All that is known, by the number of busy workers.
+    pub curves: Vec<CurveReport>,
+}
+
+/// What was learned of a model's cost on one device, under one load.
+#[derive(Debug, Clone)]
+pub struct CurveReport {
+    /// Workers of the device that run, the measured one included.
+    pub busy: u32,
+    /// Nanoseconds a run, a token, a squared token.
+    pub coefficients: [f64; 3],
+    /// The shapes measured most often.
     pub points: Vec<Point>,
 }
 
@@ -160,6 +175,13 @@ impl CostReport {
             busy,
             coefficients: cost.coefficients(busy),
             points: cost.points(busy, POINTS),
+            curves: cost.known_busy().map(|busy| CurveReport::of(cost, busy)).collect(),
         }
+    }
+}
+
+impl CurveReport {
+    fn of(cost: &CostModel, busy: u32) -> Self {
+        Self { busy, coefficients: cost.coefficients(busy), points: cost.points(busy, CURVE_POINTS) }
     }
 }

@@ -36,6 +36,7 @@ pub(super) struct Families {
     pub(super) policy_generation: IntGauge,
     pub(super) policy_info: IntGaugeVec,
     pub(super) policy_reloads: IntCounterVec,
+    pub(super) policy_last_reload_ok: IntGauge,
     pub(super) build_info: IntGaugeVec,
 }
 
@@ -66,6 +67,7 @@ impl Families {
             policy_generation: r.gauge("policy_generation", "Generation of the live policy set.")?,
             policy_info: r.gauges("policy_info", "The live policies.", &["policy", "strategy", "hash"])?,
             policy_reloads: r.counters("policy_reloads_total", "Times the policy folder was read again, by how that went.", &["outcome"])?,
+            policy_last_reload_ok: r.gauge("policy_last_reload_ok", "Whether the policy folder compiled when it was last read; if not, the last good policies stay.")?,
             build_info: r.gauges("build_info", "The running build.", &["version"])?,
         })
     }

@@ -83,6 +83,7 @@ impl Metrics {
         for ok in [true, false] {
             families.policy_reloads.with_label_values(&[reload_outcome(ok)]).reset();
         }
+        families.policy_last_reload_ok.set(1);
         families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
             registry,
@@ -172,6 +173,7 @@ impl Metrics {
     /// Counts a reading of the policy folder: `ok` when its policies went live, else the last good ones stay.
     pub fn policy_reloaded(&self, ok: bool) {
         self.families.policy_reloads.with_label_values(&[reload_outcome(ok)]).inc();
+        self.families.policy_last_reload_ok.set(i64::from(ok));
     }
 
     /// The Prometheus text form of everything.

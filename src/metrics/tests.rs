@@ -59,6 +59,7 @@ fn every_family_has_its_documented_name() {
         r#"inferneo_policy_info{hash="abc",policy="default",strategy="adaptive"} 1"#,
         r#"inferneo_policy_reloads_total{outcome="ok"} 1"#,
         r#"inferneo_policy_reloads_total{outcome="failed"} 0"#,
+        "inferneo_policy_last_reload_ok 1",
         "inferneo_build_info{version=",
     ] {
         assert!(text.contains(line), "{line} is missing from\n{text}");

@@ -1,12 +1,14 @@
 //! Recorded arrivals: what came when, as JSON Lines that can be replayed.
 //!
 //! Decides the format (docs/interface.md) and how much one recording keeps. Holds all that a scheduler is
-//! told of an arrival but its ids, and no payload. Does not know who records, who replays, or what time it is.
+//! told of an arrival but its ids, no payload, and what was learned of the models' cost. Does not know who records, who replays, or what time it is.
 
 mod chunks;
+mod models;
 mod read;
 mod recorder;
 
+pub use models::{Coefficients, Curve, Models, Place, Point, Served};
 pub use read::{ReadError, Trace};
 pub use recorder::{Lines, Recorder, Recording, Refused};
 
@@ -19,7 +21,7 @@ use std::time::SystemTime;
 pub const VERSION: u32 = 1;
 
 /// The first line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
     /// The version of the format.
@@ -29,6 +31,9 @@ pub struct Header {
     pub started_at: SystemTime,
     /// How long it was to last.
     pub seconds: u64,
+    /// The models as they were when it ended: what a replay must know of them. Empty where nothing is known.
+    #[serde(default, skip_serializing_if = "Models::is_empty")]
+    pub models: Models,
 }
 
 /// One arrival: a line between the first and the last.

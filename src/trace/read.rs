@@ -5,7 +5,7 @@ use serde::Deserialize;
 use std::io::{self, BufRead};
 
 /// A whole trace, checked: arrivals in order, each with at least one item, as many as the last line says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Trace {
     /// The first line.
     pub header: Header,

@@ -1,7 +1,7 @@
 //! Recordings under way: bounded in number and in the bytes they keep.
 
 use super::chunks::{Allowance, Chunks};
-use super::{Arrival, Footer, Header, VERSION};
+use super::{Arrival, Footer, Header, Models, VERSION};
 use crate::types::{Time, locked};
 use serde::Serialize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,7 +84,7 @@ impl Recorder {
         if tapes.len() >= MOST_RECORDINGS || self.allowance.is_used_up() {
             return Err(Refused::Full(tapes.iter().map(|tape| tape.ends).min().unwrap_or(now)));
         }
-        let header = Header { trace: VERSION, started_at, seconds };
+        let header = Header { trace: VERSION, started_at, seconds, models: Models::new() };
         let ends = now + Duration::from_secs(seconds);
         let lines = Chunks::new(Arc::clone(&self.allowance));
         let taken = Mutex::new(Taken { lines, arrivals: 0, rows: 0, truncated: false, ended: false });
@@ -126,9 +126,9 @@ impl Recorder {
 }
 
 impl Recording {
-    /// Ends the recording and answers its lines.
+    /// Ends the recording and answers its lines, which tell of these models.
     #[must_use]
-    pub fn finish(self, now: Time) -> Lines {
+    pub fn finish(self, models: Models, now: Time) -> Lines {
         self.end();
         let taken = locked(&self.tape.taken);
         let footer = Footer {
@@ -138,7 +138,8 @@ impl Recording {
             truncated: taken.truncated,
         };
         drop(taken);
-        Lines { header: Some(line(&self.tape.header)), footer: Some(line(&footer)), recording: self }
+        let header = Header { models, ..self.tape.header.clone() };
+        Lines { header: Some(line(&header)), footer: Some(line(&footer)), recording: self }
     }
 
     fn end(&self) {

@@ -35,16 +35,39 @@ fn arrivals() -> impl Strategy<Value = Arrival> {
     )
 }
 
+/// Numbers that decimal notation keeps.
+fn eighths() -> impl Strategy<Value = f64> {
+    (0..80_000_u32).prop_map(|n| f64::from(n) / 8.0)
+}
+
+fn models() -> impl Strategy<Value = Models> {
+    let point = (eighths(), eighths(), eighths()).prop_map(|(rows, len, measured_ms)| Point { rows, len, measured_ms });
+    let curve = (1..9_u32, [eighths(), eighths(), eighths(), eighths()], vec(point, 0..3));
+    let curve = curve.prop_map(|(busy_workers, [base, per_token, per_squared_token, least], points)| Curve {
+        busy_workers,
+        coefficients_ms: Coefficients { base, per_token, per_squared_token, least },
+        points,
+    });
+    let place = ("[a-z:0-9]{1,8}", 1..9_u32, vec(curve, 1..3)).prop_map(|(device, workers, costs)| Place {
+        device: device.into(),
+        workers,
+        costs,
+    });
+    let served = (any::<bool>(), vec(place, 1..3)).prop_map(|(batchable, devices)| Served { batchable, devices });
+    proptest::collection::btree_map("[a-z]{1,8}".prop_map(Into::into), served, 0..3)
+}
+
 proptest! {
     #[test]
     fn a_trace_reads_back_as_it_was_written(
         mut arrivals in vec(arrivals(), 0..20), seconds: u64, micros in 0..1_u64 << 50, duration_us: u64, truncated: bool,
+        models in models(),
     ) {
         arrivals.sort_by_key(|arrival| arrival.at_us);
         let started_at = UNIX_EPOCH + Duration::from_micros(micros);
         let rows = arrivals.iter().map(Arrival::rows).sum();
         let trace = Trace {
-            header: Header { trace: VERSION, started_at, seconds },
+            header: Header { trace: VERSION, started_at, seconds, models: models.clone() },
             footer: Footer { arrivals: arrivals.len() as u64, rows, duration_us, truncated },
             arrivals,
         };
@@ -116,9 +139,9 @@ fn recordings_take_what_arrives_while_they_last() {
     recorder.record(at(3), || arrival(vec![run(5)]));
     let second = recorder.start(60, at(4), UNIX_EPOCH).unwrap();
     recorder.record(at(5), || arrival(vec![run(6), run(7)]));
-    let first = first.finish(at(6));
+    let first = first.finish(Models::new(), at(6));
     recorder.record(at(7), || arrival(vec![run(8)]));
-    let (first, second) = (read(first), read(second.finish(at(8))));
+    let (first, second) = (read(first), read(second.finish(Models::new(), at(8))));
     let seen = |trace: &Trace| trace.arrivals.iter().map(|a| (a.at_us, a.rows())).collect::<Vec<_>>();
     assert_eq!(seen(&first), [(1_000, 1), (3_000, 2)]);
     assert_eq!(seen(&second), [(1_000, 2), (3_000, 1)]);
@@ -133,7 +156,7 @@ fn a_recording_holds_its_place_until_it_is_read() {
     let start = |seconds| recorder.start(seconds, Time(0), UNIX_EPOCH);
     let mut all: Vec<_> = [9, 3, 5, 7].into_iter().map(|seconds| start(seconds).unwrap()).collect();
     assert_eq!(start(1).unwrap_err(), Refused::Full(Time::from_millis(3_000)));
-    let lines = all.pop().unwrap().finish(Time(1));
+    let lines = all.pop().unwrap().finish(Models::new(), Time(1));
     assert!(start(1).is_err(), "its lines are not yet read");
     drop(lines);
     drop(start(1).unwrap());
@@ -158,7 +181,7 @@ fn recordings_keep_so_many_bytes_together_and_one_that_is_full_says_so() {
         fill(runs);
         assert_eq!(start().unwrap_err(), Refused::Full(Time::from_millis(1_000)), "there is no room left");
         let kept = both.map(|recording| {
-            let bytes: Vec<u8> = recording.finish(Time(3)).flatten().collect();
+            let bytes: Vec<u8> = recording.finish(Models::new(), Time(3)).flatten().collect();
             let trace = Trace::read(&*bytes).unwrap();
             assert!(trace.footer.truncated && !trace.arrivals.is_empty(), "{:?}", trace.footer);
             bytes.len()
@@ -169,6 +192,6 @@ fn recordings_keep_so_many_bytes_together_and_one_that_is_full_says_so() {
     let gone = start().unwrap();
     fill(100);
     drop(gone);
-    let trace = read(start().unwrap().finish(Time(4)));
+    let trace = read(start().unwrap().finish(Models::new(), Time(4)));
     assert_eq!((trace.footer.arrivals, trace.footer.truncated), (0, false));
 }

@@ -26,6 +26,7 @@ mod repository;
 mod shared;
 mod shutdown;
 mod siege;
+mod simulate;
 mod startup;
 mod stats;
 mod strategies;

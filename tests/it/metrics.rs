@@ -27,7 +27,7 @@ const PERFORMANCE: [(&str, &str); 10] = [
     ("inferneo_cost_model_coverage_ratio", "gauge"),
 ];
 /// The rest.
-const ALWAYS: [(&str, &str); 11] = [
+const ALWAYS: [(&str, &str); 12] = [
     ("inferneo_requests_total", "counter"),
     ("inferneo_request_duration_seconds", "histogram"),
     ("inferneo_queue_rows", "gauge"),
@@ -37,6 +37,7 @@ const ALWAYS: [(&str, &str); 11] = [
     ("inferneo_policy_generation", "gauge"),
     ("inferneo_policy_info", "gauge"),
     ("inferneo_policy_reloads_total", "counter"),
+    ("inferneo_policy_last_reload_ok", "gauge"),
     ("inferneo_build_info", "gauge"),
     ("process_resident_memory_bytes", "gauge"),
 ];

@@ -23,9 +23,9 @@ use tokio::time::sleep;
 use watch::{reloads, shown};
 
 /// Edits that go live, and those that are faults.
-const PLAIN: usize = 100;
-const SWAPS: usize = 50;
-const BROKEN: usize = 50;
+const PLAIN: usize = 60;
+const SWAPS: usize = 100;
+const BROKEN: usize = 40;
 /// A change is live within this, on a plain file system.
 const PROMISE: Duration = Duration::from_millis(500);
 

@@ -50,6 +50,6 @@ pub(super) fn run(command: Command) -> ExitCode {
 }
 
 /// Faults as they are printed, with a line between them.
-fn told(faults: &[crate::document::Diagnostic]) -> String {
+pub(super) fn told(faults: &[crate::document::Diagnostic]) -> String {
     faults.iter().map(|fault| format!("{fault}\n\n")).collect()
 }

@@ -143,6 +143,11 @@ impl CostModel {
         self.margin.coverage()
     }
 
+    /// The numbers of busy workers under which runs were measured, ascending; the last stands for all above.
+    pub fn known_busy(&self) -> impl Iterator<Item = u32> {
+        (1..).zip(&self.by_busy).filter(|(_, curve)| curve.fit.known()).map(|(busy, _)| busy)
+    }
+
     /// The number of busy workers under which most runs were measured.
     #[must_use]
     pub fn usual_busy(&self) -> u32 {

@@ -1,0 +1,90 @@
+//! `inferneo simulate`: what policies would have made of a recorded load.
+//!
+//! Decides the grammar, and what is told to whom. What a policy does is the scheduler's, what the world around it
+//! does the `sim` room's.
+
+mod candidate;
+mod costs;
+mod plan;
+mod show;
+
+use candidate::Candidate;
+use costs::Stats;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Most devices of a model.
+const MOST_DEVICES: i64 = 1024;
+
+/// Replays a recorded trace through the scheduler under each policy, on a virtual clock.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The trace, as POST /trace of the admin plane answers it
+    #[arg(long, env = "INFERNEO_SIMULATE_TRACE", value_name = "FILE", value_parser = super::path())]
+    trace: PathBuf,
+    /// A policy file, tried on every request whatever its [match] says, or a folder of them; may be repeated
+    #[arg(long, env = "INFERNEO_SIMULATE_POLICY", value_name = "FILE", value_delimiter = ',', required = true)]
+    #[arg(value_parser = super::path())]
+    policy: Vec<PathBuf>,
+    /// How much faster requests arrive than they were recorded, for example 10x or 0.5x
+    #[arg(long, env = "INFERNEO_SIMULATE_SCALE", default_value = "1x", value_parser = scale)]
+    scale: f64,
+    /// Devices of every model, each like the first it was recorded on, with as many workers [default: as recorded]
+    #[arg(long, env = "INFERNEO_SIMULATE_DEVICES", value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=MOST_DEVICES))]
+    devices: Option<u32>,
+    /// What GET /stats of a server answers: its costs beat those in the trace
+    #[arg(long, env = "INFERNEO_SIMULATE_COSTS", value_name = "FILE", value_parser = super::path())]
+    costs: Option<PathBuf>,
+    /// How far a run may be off its cost either way, as a share from 0 to 0.9
+    #[arg(long, env = "INFERNEO_SIMULATE_NOISE", default_value = "0", value_name = "SHARE", value_parser = share)]
+    noise: f64,
+    /// What the noise is drawn from
+    #[arg(long, env = "INFERNEO_SIMULATE_SEED", default_value = "1", value_name = "N")]
+    seed: u64,
+    /// Prints the figures as JSON instead of the tables
+    #[arg(long, env = "INFERNEO_SIMULATE_JSON")]
+    json: bool,
+}
+
+/// Runs the subcommand. Exit code: 0 simulated, 2 a file that cannot be read or used.
+#[must_use]
+pub(super) fn run(args: &Args) -> ExitCode {
+    match simulated(args) {
+        Ok(text) => {
+            // Nobody is left to tell when the stream is closed.
+            drop(io::stdout().lock().write_all(text.as_bytes()));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("inferneo simulate: {error:#}");
+            super::bad_usage()
+        }
+    }
+}
+
+fn simulated(args: &Args) -> anyhow::Result<String> {
+    let candidates = args.policy.iter().map(|path| Candidate::read(path)).collect::<anyhow::Result<Vec<_>>>()?;
+    let trace = plan::read(&args.trace)?;
+    let costs = args.costs.as_deref().map(Stats::read).transpose()?;
+    let models = costs::models(&trace, costs)?;
+    let plan = plan::of(&trace, &models, args)?;
+    let results: Vec<_> = candidates.iter().map(|c| (&*c.name, crate::sim::run(c.policies.clone(), &plan))).collect();
+    if args.json {
+        return show::json(&results);
+    }
+    Ok(format!("{}\n{}\n", show::heading(&plan, trace.footer.truncated), show::tables(&results)))
+}
+
+fn scale(word: &str) -> Result<f64, String> {
+    let number = word.strip_suffix('x').unwrap_or(word).parse().ok();
+    number.filter(|n| (0.001..=1000.0).contains(n)).ok_or_else(|| "from 0.001x to 1000x is wanted".to_owned())
+}
+
+fn share(word: &str) -> Result<f64, String> {
+    word.parse().ok().filter(|n| (0.0..=0.9).contains(n)).ok_or_else(|| "from 0 to 0.9 is wanted".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! The figures for people, and for machines.
+
+use crate::sim::{LatencyMs, Plan, Report};
+use anyhow::Context;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// One candidate's figures in JSON.
+#[derive(Serialize)]
+struct Named<'a> {
+    policy: &'a str,
+    /// As in the reports of `bench`; here arrivals come from a trace.
+    protocol: &'static str,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+pub(super) fn json(results: &[(&str, Report)]) -> anyhow::Result<String> {
+    let named: Vec<_> = results.iter().map(|(policy, report)| Named { policy, protocol: "trace", report }).collect();
+    let text = serde_json::to_string_pretty(&named).context("the figures cannot be written")?;
+    Ok(text + "\n")
+}
+
+/// What was played, in a sentence or two.
+pub(super) fn heading(plan: &Plan, truncated: bool) -> String {
+    let rows: u64 = plan.arrivals.iter().flat_map(|a| &a.items).map(|item| u64::from(item.rows)).sum();
+    let (requests, seconds) = (plan.arrivals.len(), plan.duration.as_secs_f64());
+    let rate = if seconds > 0.0 { requests as f64 / seconds } else { 0.0 };
+    let mut text = format!("{requests} requests of {rows} rows in {seconds:.1} s, {rate:.1} a second;");
+    for model in &plan.models {
+        let workers: u32 = model.places.iter().map(|place| place.workers).sum();
+        let devices = model.places.len();
+        text += &format!(" {}: {} on {}", model.limits.name, count(workers, "worker"), count(devices as u32, "device"));
+        text.push(';');
+    }
+    text.pop();
+    if truncated {
+        text.push_str("\nThe recording was full before its time was over: later requests are missing.");
+    }
+    text
+}
+
+fn count(n: u32, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// A table of the candidates and, where there are several tenants, one of these.
+pub(super) fn tables(results: &[(&str, Report)]) -> String {
+    let columns = ["", "good/s", "req/s", "p50 ms", "p95 ms", "p99 ms", "batches", "batch", "useful tokens", "busy"];
+    let mut all = table(&[&columns[..], &["refused"]].concat(), 1);
+    for (name, report) in results {
+        let (batch, share) = (&report.batch, |part: Option<f64>| known(part, |s| format!("{:.1} %", s * 100.0)));
+        let mut row = vec![(*name).to_owned()];
+        row.extend(answers(report.goodput_rps, report.throughput_rps, report.latency_ms.as_ref()));
+        row.extend([batch.count.to_string(), known(batch.avg_rows, |rows| format!("{rows:.2}"))]);
+        row.extend([share(report.padding_efficiency), share(report.busy_ratio), refused(&report.errors_by_reason)]);
+        all.add_row(row);
+    }
+    if results.iter().all(|(_, report)| report.tenants.len() < 2) {
+        return all.trim_fmt();
+    }
+    let mut tenants = table(&["", "tenant", "good/s", "req/s", "p50 ms", "p95 ms", "p99 ms", "refused"], 2);
+    for (name, report) in results {
+        for (tenant, own) in &report.tenants {
+            let tenant = if tenant.is_empty() { "–" } else { &**tenant };
+            let mut row = vec![(*name).to_owned(), tenant.to_owned()];
+            row.extend(answers(own.goodput_rps, own.throughput_rps, own.latency_ms.as_ref()));
+            row.push(refused(&own.errors_by_reason));
+            tenants.add_row(row);
+        }
+    }
+    format!("{}\n{}", all.trim_fmt(), tenants.trim_fmt())
+}
+
+/// A table whose columns after the first `left` are figures.
+fn table(header: &[&str], left: usize) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(header);
+    for column in table.column_iter_mut().skip(left) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn answers(good: f64, all: f64, latency: Option<&LatencyMs>) -> [String; 5] {
+    let ms = |pick: fn(&LatencyMs) -> f64| known(latency.map(pick), |ms| format!("{ms:.1}"));
+    [format!("{good:.1}"), format!("{all:.1}"), ms(|l| l.p50), ms(|l| l.p95), ms(|l| l.p99)]
+}
+
+fn known(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
+    value.map_or_else(|| "–".to_owned(), show)
+}
+
+fn refused(reasons: &BTreeMap<&'static str, u64>) -> String {
+    let told: Vec<_> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    if told.is_empty() { "0".to_owned() } else { told.join("\n") }
+}

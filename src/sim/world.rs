@@ -1,0 +1,195 @@
+//! The virtual world: what happens next, and what it does to the scheduler.
+//!
+//! Events of one moment are taken in as the program's driver does it: batches that end, then arrivals, then what
+//! is due; only then the scheduler is asked what to do, and only then answers reach their callers.
+
+use super::noise::Noise;
+use super::tally::{self, Tally};
+use super::{Arrival, Cost, Place, Plan, Report};
+use crate::policy::PolicySet;
+use crate::sched::{self, BatchOutcome, BatchReport, Dispatch, FailReason, Measured, Output, Scheduler, WorkerState};
+use crate::types::{BatchId, DeviceId, ModelId, RequestId, Time, WorkerId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Times that each shape is measured before anything arrives.
+const WARM_UPS: u32 = 4;
+/// The shapes that are measured where none are known: rows and lengths.
+const SWEEP: ([u32; 4], [u32; 4]) = ([1, 4, 12, 32], [8, 32, 128, 512]);
+
+pub(super) struct World<'p> {
+    plan: &'p Plan,
+    policies: Arc<PolicySet>,
+    sched: Scheduler,
+    now: Time,
+    /// Where each worker is, by its number.
+    workers: Vec<&'p Place>,
+    /// Batches that run, by when they end.
+    running: BTreeMap<(Time, BatchId), Run>,
+    /// Items of each arrival that have no answer yet; 0 once it was answered or refused.
+    open: Vec<u32>,
+    next: usize,
+    noise: Noise,
+    tally: Tally,
+}
+
+/// A batch on its way.
+struct Run {
+    batch: Dispatch,
+    device: DeviceId,
+    took: Duration,
+}
+
+impl<'p> World<'p> {
+    pub(super) fn new(policies: Arc<PolicySet>, plan: &'p Plan) -> Self {
+        let mut world = Self {
+            plan,
+            sched: Scheduler::new(Arc::clone(&policies)),
+            policies,
+            now: Time::default(),
+            workers: Vec::new(),
+            running: BTreeMap::new(),
+            open: plan.arrivals.iter().map(|arrival| arrival.items.len() as u32).collect(),
+            next: 0,
+            noise: Noise::new(plan.noise, plan.seed),
+            tally: Tally::default(),
+        };
+        for (model, id) in plan.models.iter().zip((0..).map(ModelId)) {
+            world.sched.handle_model(id, Some(model.limits.clone()), world.now);
+            for place in &model.places {
+                let first = WorkerId(world.workers.len() as u32);
+                (0..place.workers).for_each(|_| world.start_worker(id, place));
+                world.warm_up(first, &place.cost);
+            }
+        }
+        world
+    }
+
+    fn start_worker(&mut self, model: ModelId, place: &'p Place) {
+        let id = WorkerId(self.workers.len() as u32);
+        self.workers.push(place);
+        self.sched.handle_worker(id, WorkerState::Up { model, device: place.device }, self.now);
+        self.sched.handle_worker(id, WorkerState::Ready, self.now);
+    }
+
+    /// Tells the scheduler what a server that has run for a while knows.
+    fn warm_up(&mut self, worker: WorkerId, cost: &Cost) {
+        for _ in 0..WARM_UPS {
+            for curve in &cost.curves {
+                let known = curve.points.iter().map(|p| (p.rows.round() as u32, p.len.round() as u32));
+                let (rows, lengths) = SWEEP;
+                let swept = rows.into_iter().flat_map(|rows| lengths.map(|len| (rows, len)));
+                let swept = swept.filter(|_| curve.points.is_empty());
+                for (rows, len) in known.chain(swept).map(|(rows, len)| (rows.max(1), len.max(1))) {
+                    let compute = cost.time(rows, len, curve.busy);
+                    self.sched.handle_measured(worker, &Measured { rows, len, busy: curve.busy, compute }, self.now);
+                }
+            }
+        }
+    }
+
+    /// Plays to the end.
+    pub(super) fn run(mut self) -> Report {
+        while let Some(now) = self.next_event() {
+            self.now = self.now.max(now);
+            let ended = self.end_batches();
+            while self.plan.arrivals.get(self.next).is_some_and(|arrival| arrival.at <= self.now) {
+                self.arrive();
+            }
+            if self.sched.poll_timeout().is_some_and(|due| due <= self.now) {
+                self.sched.handle_timeout(self.now);
+            }
+            self.carry_out();
+            for run in ended {
+                self.answer(&run.batch);
+            }
+        }
+        self.tally.report(self.plan.duration.max(self.now.since(Time::default())), self.workers.len())
+    }
+
+    fn next_event(&mut self) -> Option<Time> {
+        let end = self.running.first_key_value().map(|((end, _), _)| *end);
+        let arrival = self.plan.arrivals.get(self.next).map(|arrival| arrival.at);
+        [end, arrival, self.sched.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Ends what has run by now.
+    fn end_batches(&mut self) -> Vec<Run> {
+        let mut ended = Vec::new();
+        while let Some(first) = self.running.first_entry().filter(|first| first.key().0 <= self.now) {
+            let run = first.remove();
+            let report = BatchReport { batch: run.batch.batch, compute: run.took, outcome: BatchOutcome::Ok };
+            self.sched.handle_batch_done(&report, self.now);
+            self.sched.handle_worker(run.batch.worker, WorkerState::Ready, self.now);
+            ended.push(run);
+        }
+        ended
+    }
+
+    /// Hands the next arrival in.
+    fn arrive(&mut self) {
+        let arrival = &self.plan.arrivals[self.next];
+        let handed = sched::Arrival {
+            request: RequestId(self.next as u64),
+            model: ModelId(arrival.model as u32),
+            tenant: &arrival.tenant,
+            priority: arrival.priority,
+            deadline: arrival.deadline.map(|deadline| self.now + deadline),
+            items: &arrival.items,
+        };
+        if let Err(reject) = self.sched.handle_arrival(&handed, self.now) {
+            self.open[self.next] = 0;
+            self.tally.refused(&arrival.tenant, tally::refusal(&reject));
+        }
+        self.next += 1;
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.sched.poll_output() {
+            match output {
+                Output::Dispatch(batch) => self.start(batch),
+                Output::Fail { request, reason } => self.fail(request, reason),
+                // No batch fails here, so no worker comes under suspicion.
+                Output::Suspect { .. } => {}
+            }
+        }
+    }
+
+    fn start(&mut self, batch: Dispatch) {
+        let place = self.workers[batch.worker.0 as usize];
+        let busy = 1 + self.running.values().filter(|run| run.device == place.device).count() as u32;
+        let took = place.cost.time(batch.rows, batch.padded_len, busy).mul_f64(self.noise.factor());
+        self.tally.ran(&batch, took);
+        self.running.insert((self.now + took, batch.batch), Run { batch, device: place.device, took });
+    }
+
+    fn fail(&mut self, request: RequestId, reason: FailReason) {
+        let at = request.0 as usize;
+        self.open[at] = 0;
+        self.tally.refused(&self.plan.arrivals[at].tenant, tally::failure(reason));
+    }
+
+    /// Answers the items of a batch, and the requests that are whole with it.
+    fn answer(&mut self, batch: &Dispatch) {
+        for (request, _) in &batch.items {
+            let at = request.0 as usize;
+            if self.open[at] == 0 {
+                continue;
+            }
+            self.open[at] -= 1;
+            if self.open[at] == 0 {
+                let arrival = &self.plan.arrivals[at];
+                let took = self.now.since(arrival.at);
+                let good = self.target(arrival).is_none_or(|target| took <= target);
+                self.tally.answered(&arrival.tenant, took, good);
+            }
+        }
+    }
+
+    /// The SLO of the policy that a request falls under.
+    fn target(&self, arrival: &Arrival) -> Option<Duration> {
+        let name = &self.plan.models[arrival.model].limits.name;
+        self.policies.policies()[self.policies.lookup(name, &arrival.tenant)].slo.target
+    }
+}

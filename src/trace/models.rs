@@ -1,0 +1,76 @@
+//! What a trace tells of the models, so that it can be replayed without the server it came from.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Models by name.
+pub type Models = BTreeMap<Arc<str>, Served>;
+
+/// One model as it was served.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Served {
+    /// Whether its items can share a batch at all.
+    pub batchable: bool,
+    /// Where it runs; at least one.
+    pub devices: Vec<Place>,
+}
+
+/// A model's workers on one device, and how long its batches take there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// The device's name, as in `cpu` and `cuda:0`.
+    pub device: Arc<str>,
+    /// Sessions of the model there, ≥ 1.
+    pub workers: u32,
+    /// What was learned, by the number of busy workers; at least one.
+    pub costs: Vec<Curve>,
+}
+
+/// How long a batch takes while so many workers of the device are busy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Curve {
+    /// Workers that run, the one in question included, ≥ 1.
+    pub busy_workers: u32,
+    /// The trend.
+    pub coefficients_ms: Coefficients,
+    /// What was measured beside the trend.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<Point>,
+}
+
+/// A batch of B rows of S tokens takes `base` + `per_token` × B·S + `per_squared_token` × B·S², and never
+/// less than `least`; in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coefficients {
+    /// Of every run.
+    pub base: f64,
+    /// Of every padded token.
+    pub per_token: f64,
+    /// Of every padded token for each token of its row.
+    pub per_squared_token: f64,
+    /// What the smallest run takes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub least: f64,
+}
+
+/// One measured shape; of several near ones their mean.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    /// Rows of the batch.
+    pub rows: f64,
+    /// Padded length.
+    pub len: f64,
+    /// How long such runs took.
+    pub measured_ms: f64,
+}
+
+// serde hands every field over by reference.
+fn is_zero(n: &f64) -> bool {
+    *n == 0.0
+}
