@@ -65,3 +65,22 @@ pub(super) fn uuid_of<'a>(gpus: &'a Snapshot, device: &str) -> Option<&'a str> {
     let is_behind = |gpu: &&GpuNow| gpu.device.is_some_and(|own| own.to_string() == device);
     gpus.gpus.iter().find(is_behind).map(|gpu| &*gpu.gpu.uuid)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::{Condition, Gpu, Sample};
+    use crate::types::Device;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_device_leads_to_its_gpu() {
+        let (name, memory_total, mig, instances) = Default::default();
+        let gpu = Arc::new(Gpu { index: 0, uuid: "GPU-a".to_owned(), name, memory_total, mig, instances });
+        let (device, up, driver, sampled_at) = (Some(Device::Cuda(1)), true, None, None);
+        let (sample, condition) = (Sample::default(), Condition::default());
+        let snapshot = Snapshot { gpus: vec![GpuNow { gpu, device, up, sample, condition, driver, sampled_at }] };
+        let found = ["cuda:1", "cuda:0", "cpu"].map(|device| uuid_of(&snapshot, device));
+        assert_eq!(found, [Some("GPU-a"), None, None]);
+    }
+}

@@ -10,6 +10,7 @@ use crate::metrics::Metrics;
 use crate::sched::DeviceCondition;
 use crate::types::{Device, DeviceId};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The devices that workers run on.
 pub(super) type Sites = BTreeMap<Device, DeviceId>;
@@ -32,10 +33,10 @@ pub(super) fn sites(plans: &[WorkerPlan]) -> Sites {
     plans.iter().filter_map(|plan| Some((plan.device_name.parse().ok()?, plan.device))).collect()
 }
 
-/// Has what was found watched: shown in the metrics, and told to the scheduler.
+/// Has what was found watched each `period`: shown in the metrics, and told to the scheduler.
 pub(super) fn watch(
     found: Option<Gpus>,
-    config: &Config,
+    period: Duration,
     sites: Sites,
     handle: Handle,
     metrics: &Metrics,
@@ -46,7 +47,7 @@ pub(super) fn watch(
             pass_on(&handle, *id, change);
         }
     };
-    let (monitor, shown) = gpus.watch(config.nvml.period, tell).map_err(AppError::system("the monitor of GPUs"))?;
+    let (monitor, shown) = gpus.watch(period, tell).map_err(AppError::system("the monitor of GPUs"))?;
     metrics.show_gpus(shown.clone()).map_err(|e| AppError::system("metrics")(std::io::Error::other(e)))?;
     Ok((Some(monitor), shown))
 }
@@ -59,3 +60,6 @@ fn pass_on(handle: &Handle, device: DeviceId, change: Change) {
         Change::Lost(message) => handle.device_lost(device, message),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,7 +121,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let taken = [local(&listener)?, local(&admin_listener)?];
     let sites = gpus::sites(&plans);
     let (driver, handle, live) = drive(&config, live, plans, Arc::clone(&metrics))?;
-    let (monitor, gpus) = gpus::watch(found, &config, sites, handle.clone(), &metrics)?;
+    let (monitor, gpus) = gpus::watch(found, config.nvml.period, sites, handle.clone(), &metrics)?;
     let (stop, stopped) = watch::channel(false);
     let admin = Admin {
         metrics: Arc::clone(&metrics),

@@ -380,7 +380,10 @@ mod tests {
     fn tries_come_ever_more_seldom_until_all_is_there() {
         let mut retry = Retry::new(Duration::from_secs(1));
         let tries = |retry: &mut Retry, from: u64| {
-            (from..from + 300).filter(|s| retry.is_due(Time::from_millis(s * 1000))).map(|s| s - from).collect::<Vec<_>>()
+            (from..from + 300)
+                .filter(|s| retry.is_due(Time::from_millis(s * 1000)))
+                .map(|s| s - from)
+                .collect::<Vec<_>>()
         };
         let expected: Vec<u64> = vec![0, 1, 3, 7, 15, 31, 63, 123, 183, 243];
         assert_eq!(tries(&mut retry, 0), expected);
