@@ -31,6 +31,8 @@ pub mod exec;
 #[cfg(feature = "server")]
 pub mod front;
 #[cfg(feature = "server")]
+pub mod gpu;
+#[cfg(feature = "server")]
 pub mod listener;
 #[cfg(feature = "server")]
 pub mod metrics;

@@ -4,6 +4,7 @@
 
 mod busy;
 mod decisions;
+mod gpus;
 mod history;
 mod page;
 mod policies;
@@ -16,6 +17,7 @@ pub use history::History;
 
 use crate::dispatch::Handle;
 use crate::error::{Error, Reason, retry_seconds};
+use crate::gpu::Shown;
 use crate::metrics::Metrics;
 use crate::model::Registry;
 use crate::readiness::Readiness;
@@ -51,6 +53,8 @@ pub struct Admin {
     pub started: Time,
     /// For `/stats/history`.
     pub history: Arc<History>,
+    /// The GPUs, for `/stats`.
+    pub gpus: Shown,
 }
 
 impl Admin {

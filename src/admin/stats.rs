@@ -3,10 +3,12 @@
 //! Decides the form. What is not known is `null`; what has not happened counts 0.
 
 use super::busy::{Busy, Look};
+use super::gpus::{GpuStats, uuid_of};
 use super::policies::Shown as Policies;
 use super::{Admin, date, json, ms};
 use crate::clock;
 use crate::dispatch::{CostReport, ModelReport, Report, WorkerDoes, WorkerReport};
+use crate::gpu::Snapshot;
 use crate::metrics::{BatchesSeen, Bucket, MINUTE, Percentiles};
 use crate::model::Model;
 use crate::policy::PolicySet;
@@ -26,7 +28,7 @@ struct Stats<'a> {
     inflight_rows: u64,
     models: BTreeMap<&'a str, ModelStats<'a>>,
     devices: Vec<DeviceStats<'a>>,
-    gpus: [(); 0],
+    gpus: Vec<GpuStats<'a>>,
 }
 
 #[derive(Serialize)]
@@ -116,6 +118,7 @@ struct PointStats {
 #[derive(Serialize)]
 struct DeviceStats<'a> {
     name: &'a str,
+    gpu: Option<&'a str>,
     workers: usize,
     ready: usize,
     running: usize,
@@ -127,7 +130,7 @@ pub(super) async fn stats(State(admin): State<Admin>) -> Response {
     let report = admin.handle.report().await;
     let report = report.as_ref();
     let (models, live) = (admin.registry.list(), admin.live.status());
-    let policies = &live.policies;
+    let (policies, gpus) = (&live.policies, admin.gpus.now());
     let stats = Stats {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: clock::now().since(admin.started).as_secs_f64(),
@@ -141,8 +144,8 @@ pub(super) async fn stats(State(admin): State<Admin>) -> Response {
         policy: Policies::of(&live),
         inflight_rows: report.map_or(0, |r| r.inflight_rows),
         models: models.iter().map(|model| (&*model.name, ModelStats::of(&admin, model, policies, report))).collect(),
-        devices: report.map_or_else(Vec::new, |r| devices(&r.workers, &admin.history.busy)),
-        gpus: [],
+        devices: report.map_or_else(Vec::new, |r| devices(&r.workers, &admin.history.busy, &gpus)),
+        gpus: gpus.gpus.iter().map(GpuStats::of).collect(),
     };
     json(&stats)
 }
@@ -229,11 +232,12 @@ impl<'a> DeviceCost<'a> {
     }
 }
 
-fn devices<'a>(workers: &'a [WorkerReport], busy: &Busy) -> Vec<DeviceStats<'a>> {
+fn devices<'a>(workers: &'a [WorkerReport], busy: &Busy, gpus: &'a Snapshot) -> Vec<DeviceStats<'a>> {
     let mut devices: BTreeMap<&str, DeviceStats<'_>> = BTreeMap::new();
     for worker in workers {
         let name = &*worker.device;
-        let none = DeviceStats { name, workers: 0, ready: 0, running: 0, busy_ratio: None };
+        let gpu = uuid_of(gpus, name);
+        let none = DeviceStats { name, gpu, workers: 0, ready: 0, running: 0, busy_ratio: None };
         let device = devices.entry(name).or_insert(none);
         device.workers += 1;
         device.ready += usize::from(matches!(worker.state, WorkerDoes::Waiting | WorkerDoes::Running));

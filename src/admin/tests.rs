@@ -46,8 +46,8 @@ pub(super) fn admin_over(models: Vec<Arc<Model>>, folder: Option<&Path>) -> Admi
     let live = Arc::new(Live::open(folder, Arc::clone(&metrics)).unwrap());
     // The driver is gone at once, as after a drain.
     let (_, handle) = Driver::start(Arc::clone(&live.status().policies), Vec::new(), Arc::clone(&metrics)).unwrap();
-    let (started, history) = (clock::now(), Arc::default());
-    Admin { metrics, readiness, registry, live, handle, health_checks: true, started, history }
+    let (started, history, gpus) = (clock::now(), Arc::default(), Shown::default());
+    Admin { metrics, readiness, registry, live, handle, health_checks: true, started, history, gpus }
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! The composition root: what is made in which order, and what stops in which order.
 //!
-//! Start: signals, policies, runtime, models, workers, both planes, readiness. Stop: probes say "not
-//! ready", the drain delay passes; then, all under one deadline, new work is refused, waiting work is
-//! finished, connections are closed, workers are joined.
+//! Start: signals, policies, GPUs, runtime, models, workers, the monitor of GPUs, both planes, readiness.
+//! Stop: probes say "not ready", the drain delay passes; then, all under one deadline, new work is refused,
+//! waiting work is finished, connections are closed, workers and the monitor are joined.
 
 mod descriptors;
+mod gpus;
 mod load;
 mod stop;
 
@@ -15,6 +16,7 @@ use crate::dispatch::{Driver, Handle, WorkerPlan};
 use crate::document::Diagnostic;
 use crate::exec::RuntimeError;
 use crate::front::{Front, Limits, Pool, Upstream};
+use crate::gpu::{self, Gpus};
 use crate::metrics::Metrics;
 use crate::model::Registry;
 use crate::readiness::Readiness;
@@ -42,6 +44,9 @@ pub enum AppError {
     /// ONNX Runtime cannot be loaded.
     #[error("{0}")]
     Runtime(#[from] RuntimeError),
+    /// The NVML library that was named cannot be loaded.
+    #[error("{0}")]
+    Gpus(#[from] gpu::OpenError),
     /// A model folder is wrong.
     #[error("model `{name}`: {message}")]
     Model {
@@ -84,7 +89,7 @@ impl AppError {
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Policies(_) | Self::Runtime(_) | Self::Model { .. } | Self::Tracing(_) => true,
+            Self::Policies(_) | Self::Runtime(_) | Self::Gpus(_) | Self::Model { .. } | Self::Tracing(_) => true,
             Self::Listen { .. } | Self::Ended(_) | Self::Interrupted(_) | Self::System { .. } => false,
         }
     }
@@ -108,13 +113,15 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let started = clock::now();
     let metrics = Metrics::with_performance(config.monitoring.performance);
     let metrics = Arc::new(metrics.map_err(|e| AppError::system("metrics")(std::io::Error::other(e)))?);
-    let Some((live, (models, plans))) = load(&config, &metrics, &mut signals).await? else { return Ok(()) };
+    let Some((live, (models, plans), found)) = load(&config, &metrics, &mut signals).await? else { return Ok(()) };
     let registry = Arc::new(Registry::new(models));
     let readiness = Arc::new(Readiness::new(Arc::clone(&registry)));
     let listener = bind("listen", config.listen).await?;
     let admin_listener = bind("admin_listen", config.admin_listen).await?;
     let taken = [local(&listener)?, local(&admin_listener)?];
+    let sites = gpus::sites(&plans);
     let (driver, handle, live) = drive(&config, live, plans, Arc::clone(&metrics))?;
+    let (monitor, gpus) = gpus::watch(found, config.nvml.period, sites, handle.clone(), &metrics)?;
     let (stop, stopped) = watch::channel(false);
     let admin = Admin {
         metrics: Arc::clone(&metrics),
@@ -125,6 +132,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         health_checks: config.monitoring.health_checks,
         started,
         history: Arc::default(),
+        gpus,
     };
     let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness))?;
     let mut tasks = Tasks {
@@ -133,6 +141,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         front: tokio::spawn(front.serve(listener, until(stopped.clone()))),
         admin: admin.spawn(admin_listener, until(stopped)),
         policies: tokio::spawn(reload::watch(live)),
+        monitor,
     };
     tracing::info!(listen = %taken[0], admin_listen = %taken[1], "listening");
 
@@ -152,16 +161,16 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     drained
 }
 
-/// Reads the policies and opens every model, off the runtime; `None` when a signal came first.
-async fn load(
-    config: &Config,
-    metrics: &Arc<Metrics>,
-    signals: &mut Signals,
-) -> Result<Option<(Live, load::Models)>, AppError> {
+/// What is there before anything runs.
+type Loaded = (Live, load::Models, Option<Gpus>);
+
+/// Reads the policies, looks for GPUs and opens every model, off the runtime; `None` when a signal came first.
+async fn load(config: &Config, metrics: &Arc<Metrics>, signals: &mut Signals) -> Result<Option<Loaded>, AppError> {
     let (config, metrics) = (config.clone(), Arc::clone(metrics));
     let loading = tokio::task::spawn_blocking(move || {
         let live = Live::open(config.policies.as_deref(), metrics).map_err(AppError::Policies)?;
-        Ok((live, load::models(&config)?))
+        let gpus = gpus::find(&config)?;
+        Ok((live, load::models(&config)?, gpus))
     });
     tokio::select! {
         loaded = loading => {

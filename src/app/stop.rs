@@ -4,6 +4,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::dispatch::Handle;
 use crate::exec::WorkerHandle;
+use crate::gpu::Monitor;
 use crate::telemetry::Tracer;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -21,6 +22,8 @@ pub(super) struct Tasks {
     pub(super) admin: JoinHandle<std::io::Result<()>>,
     /// The program can do without: it may end where there is nothing to watch.
     pub(super) policies: JoinHandle<()>,
+    /// Of GPUs: a thread of its own.
+    pub(super) monitor: Option<Monitor>,
     pub(super) tracer: Tracer,
 }
 
@@ -60,6 +63,12 @@ impl Tasks {
         let joined = tokio::task::spawn_blocking(move || workers.into_iter().for_each(WorkerHandle::join));
         if timeout_at(deadline, joined).await.is_err() {
             tracing::warn!("drain_timeout passed with a batch still running");
+        }
+        if let Some(monitor) = self.monitor.take() {
+            let ended = tokio::task::spawn_blocking(|| monitor.stop());
+            if timeout_at(deadline, ended).await.is_err() {
+                tracing::warn!("drain_timeout passed with NVML still asked");
+            }
         }
         self.policies.abort();
         let (tracer, left) = (self.tracer.clone(), ends.since(clock::now()));

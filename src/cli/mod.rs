@@ -61,6 +61,9 @@ enum Command {
         /// ONNX Runtime's shared library
         #[arg(long, value_name = "FILE", env = "INFERNEO_ONNXRUNTIME_LIBRARY", value_parser = path())]
         onnxruntime_library: Option<PathBuf>,
+        /// NVML's shared library
+        #[arg(long, value_name = "FILE", env = "INFERNEO_NVML_LIBRARY", value_parser = path())]
+        nvml_library: Option<PathBuf>,
     },
 }
 
@@ -72,9 +75,10 @@ pub fn main() -> ExitCode {
         Command::Policy(command) => policy::run(command),
         Command::Bench(args) => bench::run(args),
         Command::Simulate(args) => simulate::run(&args),
-        Command::Doctor { model, onnxruntime_library } => {
-            let flags = Overrides { onnxruntime_library, ort_dylib_path: ort_dylib_path(), ..Overrides::default() };
-            doctor::run(flags.library(None).as_ref(), &model)
+        Command::Doctor { model, onnxruntime_library, nvml_library } => {
+            let ort_dylib_path = ort_dylib_path();
+            let flags = Overrides { onnxruntime_library, nvml_library, ort_dylib_path, ..Overrides::default() };
+            doctor::run(&flags, &model)
         }
     }
 }

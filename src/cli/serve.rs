@@ -34,6 +34,9 @@ pub(super) struct Args {
     /// ONNX Runtime's shared library
     #[arg(long, value_name = "FILE", env = "INFERNEO_ONNXRUNTIME_LIBRARY", value_parser = super::path())]
     onnxruntime_library: Option<PathBuf>,
+    /// NVML's shared library [default: libnvidia-ml.so.1, where there is one]
+    #[arg(long, value_name = "FILE", env = "INFERNEO_NVML_LIBRARY", value_parser = super::path())]
+    nvml_library: Option<PathBuf>,
     /// Whether batches and devices are sampled: true or false [default: true]
     #[arg(long, value_name = "BOOL", env = "INFERNEO_PERFORMANCE_MONITORING")]
     performance_monitoring: Option<String>,
@@ -66,6 +69,7 @@ impl From<Args> for Overrides {
             upstream: args.upstream,
             onnxruntime_library: args.onnxruntime_library,
             ort_dylib_path: super::ort_dylib_path(),
+            nvml_library: args.nvml_library,
             performance_monitoring: args.performance_monitoring,
             health_checks: args.health_checks,
             otlp_endpoint: args.otlp_endpoint,

@@ -39,6 +39,8 @@ pub struct Overrides {
     pub onnxruntime_library: Option<PathBuf>,
     /// `ORT_DYLIB_PATH`, which counts where nothing else names the library.
     pub ort_dylib_path: Option<PathBuf>,
+    /// `--nvml-library`.
+    pub nvml_library: Option<PathBuf>,
     /// `--performance-monitoring`.
     pub performance_monitoring: Option<String>,
     /// `--health-checks`.
@@ -76,6 +78,8 @@ pub struct Config {
     pub body_timeout: Duration,
     /// The ONNX Runtime library that was named; without one the loader's path is searched.
     pub onnxruntime_library: Option<NamedFile>,
+    /// How GPUs are watched.
+    pub nvml: Nvml,
     /// What the program watches of itself.
     pub monitoring: Monitoring,
     /// Which requests' spans go where.
@@ -97,6 +101,15 @@ pub struct Monitoring {
     pub performance: bool,
     /// Whether idle models prove by a made-up inference that they still answer.
     pub health_checks: bool,
+}
+
+/// How GPUs are watched, where the performance of devices is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nvml {
+    /// The library that was named; without one the usual one is tried.
+    pub library: Option<NamedFile>,
+    /// From one look to the next.
+    pub period: Duration,
 }
 
 /// One model to serve.
@@ -155,14 +168,21 @@ impl Overrides {
     /// The ONNX Runtime library: the flag's, else the one `written` in the file, else `ORT_DYLIB_PATH`'s.
     #[must_use]
     pub fn library(&self, written: Option<NamedFile>) -> Option<NamedFile> {
-        let named = |path: &Option<PathBuf>, by: &str| {
-            let path = path.clone().filter(|path| !path.as_os_str().is_empty())?;
-            Some(NamedFile { path, by: by.to_owned() })
-        };
-        named(&self.onnxruntime_library, &read::flag_name("onnxruntime_library"))
+        named(self.onnxruntime_library.as_ref(), &read::flag_name("onnxruntime_library"))
             .or(written)
-            .or_else(|| named(&self.ort_dylib_path, "ORT_DYLIB_PATH"))
+            .or_else(|| named(self.ort_dylib_path.as_ref(), "ORT_DYLIB_PATH"))
     }
+
+    /// The NVML library: the flag's, else the one `written` in the file.
+    #[must_use]
+    pub fn nvml_library(&self, written: Option<NamedFile>) -> Option<NamedFile> {
+        named(self.nvml_library.as_ref(), &read::flag_name("nvml_library")).or(written)
+    }
+}
+
+fn named(path: Option<&PathBuf>, by: &str) -> Option<NamedFile> {
+    let path = path.filter(|path| !path.as_os_str().is_empty())?.clone();
+    Some(NamedFile { path, by: by.to_owned() })
 }
 
 impl Config {

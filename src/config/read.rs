@@ -1,7 +1,7 @@
 //! Reads the file and puts the flags over it, key by key.
 
 use super::kind::{self, Kind};
-use super::{Config, LogFormat, ModelConfig, Monitoring, Overrides, Placement, Tracing};
+use super::{Config, LogFormat, ModelConfig, Monitoring, Nvml, Overrides, Placement, Tracing};
 use crate::document::{Diagnostic, Document, Table};
 use crate::telemetry;
 use crate::types::NamedFile;
@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// The shortest time a client may be given.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// The shortest time between two looks at GPUs: NVML itself samples no faster.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(20);
 /// The share of requests whose spans are exported where neither caller nor operator says: enough to see
 /// what is usual, at a hundredth of the price.
 const SAMPLE_RATIO: f64 = 0.01;
@@ -56,7 +58,7 @@ struct Reader<'d, 'f> {
 impl Reader<'_, '_> {
     /// All settings; a default stands in for each that is at fault.
     fn config(&mut self, flags: &Overrides) -> Config {
-        for key in ["nvml", "auth", "trace"] {
+        for key in ["auth", "trace"] {
             self.root.not_yet_supported(key);
         }
         let mut http = self.root.table("http");
@@ -79,6 +81,7 @@ impl Reader<'_, '_> {
             header_timeout: http.duration("header_timeout", SHORTEST).unwrap_or(seconds(10)),
             body_timeout: http.duration("body_timeout", SHORTEST).unwrap_or(seconds(30)),
             onnxruntime_library: flags.library(library),
+            nvml: self.nvml(flags),
             monitoring: self.monitoring(flags),
             tracing: self.tracing(flags),
             ready_file: self.path("ready_file", flags.ready_file.as_deref()),
@@ -114,6 +117,18 @@ impl Reader<'_, '_> {
     fn path(&mut self, key: &str, flag: Option<&Path>) -> Option<PathBuf> {
         let written = path(&mut self.root, key, self.folder);
         given(flag).or(written)
+    }
+
+    fn nvml(&mut self, flags: &Overrides) -> Nvml {
+        let mut table = self.root.table("nvml");
+        // A name without a slash is the loader's to find.
+        let written = table.string("library").map(|text| match text.contains('/') {
+            true => self.folder.join(text),
+            false => PathBuf::from(text),
+        });
+        let written = written.map(|path| NamedFile { path, by: table.source("library") });
+        let period = table.duration("period", SHORTEST_PERIOD).unwrap_or(Duration::from_secs(1));
+        Nvml { library: flags.nvml_library(written), period }
     }
 
     fn monitoring(&mut self, flags: &Overrides) -> Monitoring {

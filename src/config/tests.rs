@@ -36,6 +36,7 @@ fn everything_but_the_model_has_a_default() {
         header_timeout: Duration::from_secs(10),
         body_timeout: Duration::from_secs(30),
         onnxruntime_library: None,
+        nvml: Nvml { library: None, period: Duration::from_secs(1) },
         monitoring: Monitoring { performance: true, health_checks: true },
         tracing: Tracing { otlp_endpoint: None, sample_ratio: 0.01 },
         ready_file: None,
@@ -65,6 +66,9 @@ fn every_key_of_the_file_is_read() {
         health_checks = false
         [onnxruntime]
         library = "/opt/libonnxruntime.so"
+        [nvml]
+        library = "lib/libnvidia-ml.so"
+        period = "250ms"
         [http]
         header_timeout = "1s"
         body_timeout = "2s"
@@ -86,6 +90,8 @@ fn every_key_of_the_file_is_read() {
     assert_eq!(config.monitoring, Monitoring { performance: false, health_checks: false });
     assert_eq!(config.ready_file, Some("/run/ready.json".into()));
     assert_eq!(config.onnxruntime_library.unwrap().path, Path::new("/opt/libonnxruntime.so"));
+    assert_eq!(config.nvml.library.unwrap().path, Path::new("etc/lib/libnvidia-ml.so"));
+    assert_eq!(config.nvml.period, Duration::from_millis(250));
     assert_eq!((config.log_format, &*config.log_level), (LogFormat::Json, "debug"));
     let models: Vec<_> = config.models.iter().map(|m| (&*m.name, m.path.to_str().unwrap(), m.device.clone())).collect();
     assert_eq!(models, [("minilm", "etc/models/minilm/", cpu()), ("other", "/models/x", Placement::Auto)]);
@@ -165,6 +171,22 @@ fn the_library_is_the_flags_then_the_files_then_the_variables() {
 }
 
 #[test]
+fn nvml_is_the_flags_then_the_files() {
+    let library = |text: &str, flag: &str| {
+        let flags = Overrides { nvml_library: Some(flag.into()), ..flags() };
+        of(text, &flags).unwrap().nvml.library.map(|named| (named.path.to_str().unwrap().to_owned(), named.by))
+    };
+    let text = "[nvml]\nlibrary = \"libnvidia-ml.so.1\"\n";
+    let flag = ("x/nvml.so".to_owned(), "--nvml-library (INFERNEO_NVML_LIBRARY)".to_owned());
+    assert_eq!(library(text, "x/nvml.so"), Some(flag));
+    // A bare name is looked for by the loader, not beside the file.
+    let file = ("libnvidia-ml.so.1".to_owned(), "etc/inferneo.toml:2:11: [nvml] library".to_owned());
+    assert_eq!(library(text, ""), Some(file));
+    assert_eq!(library("", ""), None);
+    assert!(faults("[nvml]\nperiod = \"1ms\"")[0].starts_with("etc/inferneo.toml:2:10: "));
+}
+
+#[test]
 fn models_by_flag_replace_those_of_the_file() {
     let overrides = Overrides {
         models: vec!["models/minilm".into(), "b=x/y".into(), "./odd=name/c".into()],
@@ -216,10 +238,10 @@ fn models_of_the_file_need_a_folder_and_a_name_of_their_own() {
 #[test]
 fn what_has_no_machinery_is_refused() {
     let shown = faults(
-        "trace = \"t\"\n[auth]\nkeys_file = \"k\"\n[nvml]\n[[model]]\nname = \"m\"\n\
+        "trace = \"t\"\n[auth]\nkeys_file = \"k\"\n[[model]]\nname = \"m\"\n\
          upstream = \"http://a\"\n",
     );
-    assert_eq!(shown.len(), 4, "{shown:#?}");
+    assert_eq!(shown.len(), 3, "{shown:#?}");
     assert!(shown.iter().all(|fault| fault.contains("is not yet supported")), "{shown:#?}");
 }
 

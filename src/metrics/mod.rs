@@ -5,6 +5,7 @@
 
 mod device;
 mod families;
+mod gpu;
 mod labels;
 mod model;
 mod seen;
@@ -16,9 +17,11 @@ pub use model::{BatchObserved, ModelMetrics, Total};
 pub use seen::{BatchesSeen, Bucket, Seen};
 pub use window::{MINUTE, Percentiles, SLOT};
 
+use crate::gpu::Shown;
 use crate::types::{Time, locked};
 use arc_swap::ArcSwap;
 use families::Families;
+use gpu::GpuCollector;
 use prometheus::{Encoder, IntGauge, TextEncoder};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -94,6 +97,14 @@ impl Metrics {
             policies: Mutex::default(),
             performance,
         })
+    }
+
+    /// Exports what is seen of GPUs from then on.
+    ///
+    /// # Errors
+    /// At a second call: GPUs are exported once.
+    pub fn show_gpus(&self, gpus: Shown) -> prometheus::Result<()> {
+        self.registry.register(Box::new(GpuCollector::new(gpus)?))
     }
 
     /// Whether what happens to batches is recorded.

@@ -33,8 +33,9 @@ pub(crate) fn model(name: &str, folder: &str, keys: &str) -> String {
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_inferneo"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("INFERNEO_") || name == "ORT_DYLIB_PATH" {
-            command.env_remove(name);
+        let name = name.to_string_lossy();
+        if name.starts_with("INFERNEO_") || name.starts_with("CUDA_") || name == "ORT_DYLIB_PATH" {
+            command.env_remove(&*name);
         }
     }
     command.env("INFERNEO_ONNXRUNTIME_LIBRARY", cached("onnxruntime/libonnxruntime.so"));
@@ -68,6 +69,7 @@ pub(crate) struct Settings {
     config: String,
     policies: Vec<(String, String)>,
     flags: Vec<String>,
+    variables: Vec<(String, String)>,
     /// Most file descriptors of the program.
     descriptors: Option<u32>,
 }
@@ -75,7 +77,13 @@ pub(crate) struct Settings {
 impl Settings {
     /// Takes the text of an `inferneo.toml`.
     pub(crate) fn new(config: impl Into<String>) -> Self {
-        Self { config: config.into(), policies: Vec::new(), flags: Vec::new(), descriptors: None }
+        Self {
+            config: config.into(),
+            policies: Vec::new(),
+            flags: Vec::new(),
+            variables: Vec::new(),
+            descriptors: None,
+        }
     }
 
     /// Adds a file to the policy folder.
@@ -87,6 +95,12 @@ impl Settings {
     /// Adds a flag and its value.
     pub(crate) fn flag(mut self, flag: &str, value: impl ToString) -> Self {
         self.flags.extend([flag.to_owned(), value.to_string()]);
+        self
+    }
+
+    /// Adds a variable to the environment.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -117,7 +131,7 @@ impl Settings {
         let ports = if self.config.contains("listen =") { "" } else { ports };
         fs::write(&config, format!("{ports}{}", self.config)).unwrap();
         let mut command = self.descriptors.map_or_else(program, limited);
-        command.arg("serve").arg("--config").arg(config).args(self.flags);
+        command.arg("serve").arg("--config").arg(config).args(self.flags).envs(self.variables);
         if !self.policies.is_empty() {
             let folder = dir.path().join("policies");
             fs::create_dir(&folder).unwrap();

@@ -13,6 +13,7 @@ mod environment;
 mod exec;
 mod exposition;
 mod flags;
+mod gpus;
 mod harness;
 mod metrics;
 #[cfg(feature = "otlp")]

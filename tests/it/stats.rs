@@ -15,7 +15,8 @@ async fn stats_hold_before_any_traffic_and_while_draining() {
     );
     assert!(stats["uptime_seconds"].as_f64().unwrap() > 0.0);
     let features = json!({"dynamic_batching": true, "performance_monitoring": true, "health_checks": true});
-    assert_eq!((&stats["features"], &stats["inflight_rows"], &stats["gpus"]), (&features, &json!(0), &json!([])));
+    assert_eq!((&stats["features"], &stats["inflight_rows"]), (&features, &json!(0)));
+    assert!(stats["gpus"].is_array(), "{stats}");
     let policy = json!({"generation": 1, "files": [], "overrides": [], "last_error": null, "last_error_at": null});
     assert_eq!(stats["policy"], policy);
     let quiet = &stats["models"]["quiet"];

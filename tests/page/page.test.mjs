@@ -158,9 +158,13 @@ pageTest("without performance monitoring it says so once, and draws nothing empt
 });
 
 pageTest("GPUs are shown where there are any", () => ({
-  stats: stats(undefined, { gpus: [{ index: 0, uuid: "GPU-1", name: "NVIDIA L4", utilization: 0.64, memory_used_bytes: 6 * 2 ** 30, memory_total_bytes: 24 * 2 ** 30, temperature_c: 61, power_w: 58.2 }, { index: 1 }] }),
+  stats: stats(undefined, { gpus: [
+    { index: 0, uuid: "GPU-1", name: "NVIDIA L4", up: true, device: "cuda:0", utilization: 0.64, memory_used_bytes: 6 * 2 ** 30, memory_total_bytes: 24 * 2 ** 30, temperature_c: 61, power_w: 58.2, throttle_reasons: ["gpu_idle", "sw_thermal_slowdown"] },
+    { index: 1 }, { index: 2, name: "NVIDIA L4", up: false },
+  ] }),
 }), async (page) => {
-  await shows(page, "#gpus", "0 NVIDIA L4 64 % busy, 6 GiB of 24 GiB, 61 °C, 58 W");
+  await shows(page, "#gpus", "0 NVIDIA L4 (cuda:0) 64 % busy, 6 GiB of 24 GiB, 61 °C, 58 W, slowed: sw_thermal_slowdown");
+  await shows(page, "#gpus", "cannot be reached");
   await shows(page, "#gpus", "no figures");
 });
 

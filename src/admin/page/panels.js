@@ -133,9 +133,16 @@ function showGpu(gpu) {
     isNumber(gpu?.memory_used_bytes) && `${bytes(gpu.memory_used_bytes)} of ${bytes(gpu.memory_total_bytes)}`,
     isNumber(gpu?.temperature_c) && `${count(gpu.temperature_c)} °C`,
     isNumber(gpu?.power_w) && `${count(gpu.power_w)} W`,
+    slowed(gpu).length > 0 && `slowed: ${listed(slowed(gpu))}`,
   ].filter(Boolean);
-  return node("li", null, node("b", null, `${count(gpu?.index)} ${gpu?.name ?? ""}`), ` ${told.join(", ") || "no figures"}`);
+  const name = `${count(gpu?.index)} ${gpu?.name ?? ""}`;
+  const device = gpu?.device ? ` (${gpu.device})` : "";
+  const figures = gpu?.up === false ? [sign("bad"), " cannot be reached"] : [told.join(", ") || "no figures"];
+  return node("li", null, node("b", null, name), `${device} `, figures);
 }
+
+/** Why a GPU's clocks are not higher, but for being idle. */
+const slowed = (gpu) => list(gpu?.throttle_reasons).filter((reason) => reason !== "gpu_idle");
 
 function showDecisions(name, withModel) {
   const ours = world.decisions && world.decisions.model === name ? world.decisions.batches.slice(-20).reverse() : null;

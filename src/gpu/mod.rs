@@ -1,0 +1,16 @@
+//! What NVIDIA's management library (NVML) says of this machine's GPUs.
+//!
+//! Decides what is sampled, which GPU CUDA knows under which number, and when one counts as short of
+//! memory, throttled or lost. Does not know what follows from it: whoever starts the monitor is told.
+
+mod condition;
+mod library;
+mod monitor;
+mod sample;
+mod visible;
+
+pub use condition::Condition;
+pub use library::{Gpu, Gpus, Instance, OpenError, open};
+pub use monitor::{Change, GpuNow, Monitor, Shown, Snapshot};
+pub use sample::{Memory, Reasons, Sample};
+pub use visible::{Environment, Seen, Visible, visible};

@@ -1,0 +1,393 @@
+//! The monitor: a thread that looks at every GPU each period, and publishes what it saw.
+//!
+//! Decides when a GPU is lost, when the driver is away, and how often both are tried again. Does not know
+//! what runs on a GPU: it tells CUDA's device of every change.
+
+use super::condition::{Condition, Judge};
+use super::library::{Gpu, Gpus, Session};
+use super::sample::{Reader, Sample, Trouble};
+use super::visible::{Environment, visible};
+use crate::clock;
+use crate::types::{Device, Time};
+use arc_swap::ArcSwap;
+use nvml_wrapper::error::NvmlError;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+/// The longest stay between two tries to find what is away.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// All GPUs as they were last seen.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// In NVML's order, those that are gone too.
+    pub gpus: Vec<GpuNow>,
+}
+
+/// One GPU as it was last seen.
+#[derive(Debug, Clone)]
+pub struct GpuNow {
+    /// Which.
+    pub gpu: Arc<Gpu>,
+    /// What CUDA calls it; `None` where CUDA does not see it, or that is not known.
+    pub device: Option<Device>,
+    /// Whether it can be reached.
+    pub up: bool,
+    /// What was sampled; nothing of one that cannot be reached.
+    pub sample: Sample,
+    /// What that comes to.
+    pub condition: Condition,
+    /// The driver's version.
+    pub driver: Option<Arc<str>>,
+    /// When it was last reached.
+    pub sampled_at: Option<SystemTime>,
+}
+
+/// Where the last snapshot is. Clones share it; the default is one without GPUs.
+#[derive(Debug, Clone, Default)]
+pub struct Shown(Arc<ArcSwap<Snapshot>>);
+
+impl Shown {
+    /// The last snapshot.
+    #[must_use]
+    pub fn now(&self) -> Arc<Snapshot> {
+        self.0.load_full()
+    }
+}
+
+/// What happened to a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It is like this from now on.
+    Condition(Condition),
+    /// It cannot be reached any more, for this reason.
+    Lost(String),
+}
+
+/// A running monitor. Dropped, it ends by itself soon; stopped, it has ended.
+#[derive(Debug)]
+pub struct Monitor {
+    /// Its end wakes the thread.
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Monitor {
+    /// Ends the thread, and waits for it: for as long as a call of NVML takes.
+    pub fn stop(self) {
+        drop(self.stop);
+        if self.thread.join().is_err() {
+            tracing::error!("the monitor of GPUs had ended by itself: this is a fault of the program");
+        }
+    }
+}
+
+impl Gpus {
+    /// Starts the monitor: it looks every `period`, and calls `tell` from its thread at each change of a
+    /// device that CUDA sees.
+    ///
+    /// # Errors
+    /// The operating system's, when it gives no thread.
+    pub fn watch(
+        self,
+        period: Duration,
+        tell: impl FnMut(Device, Change) + Send + 'static,
+    ) -> io::Result<(Monitor, Shown)> {
+        let shown = Shown::default();
+        let mut watch = Watch::new(self, period, Box::new(tell), shown.clone());
+        let (stop, stopped) = mpsc::channel();
+        let run = move || {
+            loop {
+                watch.look();
+                if stopped.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
+                    break;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("nvml".to_owned()).spawn(run)?;
+        Ok((Monitor { stop, thread }, shown))
+    }
+}
+
+type Tell = Box<dyn FnMut(Device, Change) + Send>;
+
+/// What the thread knows.
+struct Watch {
+    path: PathBuf,
+    environment: Environment,
+    /// `None` while the driver is away.
+    session: Option<Session>,
+    /// Every GPU that was ever listed. CUDA numbers them once in the life of a process: the first list counts.
+    known: Vec<Known>,
+    numbered: bool,
+    reader: Reader,
+    retry: Retry,
+    tell: Tell,
+    shown: Shown,
+}
+
+/// A GPU that was listed.
+struct Known {
+    now: GpuNow,
+    /// The MIG instance that CUDA sees of it.
+    instance: Option<u32>,
+    /// NVML's number in the present session.
+    place: Option<u32>,
+    is_lost: bool,
+    judge: Judge,
+}
+
+impl Watch {
+    fn new(gpus: Gpus, period: Duration, tell: Tell, shown: Shown) -> Self {
+        let Gpus { path, session, environment } = gpus;
+        let (reader, retry) = (Reader::default(), Retry::new(period));
+        let known = Vec::new();
+        let mut watch = Self { path, environment, session: None, known, numbered: false, reader, retry, tell, shown };
+        if let Some(session) = session {
+            watch.begin(session);
+        }
+        watch.publish();
+        watch
+    }
+
+    /// One look at everything.
+    fn look(&mut self) {
+        let now = clock::now();
+        if self.misses_any() && self.retry.is_due(now) {
+            self.reopen();
+        }
+        if let Some(session) = &self.session {
+            let looks = self.known.iter_mut().try_for_each(|k| k.look(session, &mut self.reader, &mut self.tell));
+            if let Err(error) = looks {
+                self.driver_away(&error);
+            }
+        }
+        if !self.misses_any() {
+            self.retry.rest(now);
+        }
+        self.publish();
+    }
+
+    fn misses_any(&self) -> bool {
+        self.session.as_ref().is_none_or(|session| session.misses_some) || self.known.iter().any(|k| k.is_lost)
+    }
+
+    /// Starts NVML anew: what a session lost it does not find again.
+    fn reopen(&mut self) {
+        let was_away = self.session.take().is_none();
+        match Session::open(&self.path) {
+            Ok(session) => {
+                if was_away {
+                    tracing::info!(driver = session.driver, "NVML answers again");
+                }
+                self.begin(session);
+            }
+            Err(_) if was_away => {}
+            Err(error) => self.driver_away(&error),
+        }
+    }
+
+    /// Takes up a session: finds the known GPUs in it, and gets to know the others.
+    fn begin(&mut self, session: Session) {
+        let driver: Option<Arc<str>> = session.driver.as_deref().map(Arc::from);
+        for known in &mut self.known {
+            known.place = session.gpus.iter().find(|gpu| gpu.uuid == known.now.gpu.uuid).map(|gpu| gpu.index);
+            known.now.driver.clone_from(&driver);
+        }
+        let is_known = |gpu: &Gpu, all: &[Known]| all.iter().any(|known| known.now.gpu.uuid == gpu.uuid);
+        for gpu in &session.gpus {
+            if !is_known(gpu, &self.known) {
+                self.known.push(Known::new(gpu, driver.clone()));
+            }
+        }
+        if !std::mem::replace(&mut self.numbered, true) {
+            self.number(&session.gpus);
+        }
+        self.session = Some(session);
+    }
+
+    /// Takes note of which GPU is which of CUDA's devices.
+    fn number(&mut self, gpus: &[Gpu]) {
+        let visible = visible(gpus, &self.environment);
+        if let Some(warning) = visible.warning {
+            tracing::warn!("GPUs cannot be told apart: {warning}");
+        }
+        for (number, seen) in (0..).zip(visible.seen) {
+            let known = &mut self.known[seen.gpu];
+            known.now.device = Some(Device::Cuda(number));
+            known.instance = seen.instance.map(|at| gpus[seen.gpu].instances[at].index);
+        }
+    }
+
+    /// Nothing is known any more, until NVML starts again. What runs goes on for all that is known: a
+    /// driver that was replaced serves those that hold it.
+    fn driver_away(&mut self, error: &NvmlError) {
+        tracing::warn!("NVML lost its driver, nothing is known of GPUs until it is back: {error}");
+        self.session = None;
+        for known in &mut self.known {
+            known.forget(&mut self.tell);
+        }
+    }
+
+    fn publish(&self) {
+        let gpus = self.known.iter().map(|known| known.now.clone()).collect();
+        self.shown.0.store(Arc::new(Snapshot { gpus }));
+    }
+}
+
+impl Known {
+    fn new(gpu: &Gpu, driver: Option<Arc<str>>) -> Self {
+        let place = Some(gpu.index);
+        let now = GpuNow {
+            gpu: Arc::new(gpu.clone()),
+            device: None,
+            up: true,
+            sample: Sample::default(),
+            condition: Condition::default(),
+            driver,
+            sampled_at: None,
+        };
+        Self { now, instance: None, place, is_lost: false, judge: Judge::default() }
+    }
+
+    /// Looks at it; tells what changed.
+    fn look(&mut self, session: &Session, reader: &mut Reader, tell: &mut Tell) -> Result<(), NvmlError> {
+        match self.sample(session, reader) {
+            Ok(sample) => {
+                self.seen(sample, tell);
+                Ok(())
+            }
+            Err(Trouble::Lost(error)) => {
+                self.lost(&error, tell);
+                Ok(())
+            }
+            Err(Trouble::Driver(error)) => Err(error),
+        }
+    }
+
+    fn sample(&self, session: &Session, reader: &mut Reader) -> Result<Sample, Trouble> {
+        let place = self.place.ok_or(Trouble::Lost(NvmlError::NotFound))?;
+        let device = session.device(place)?;
+        match self.instance {
+            None => reader.sample(self.now.gpu.index, &device, &device),
+            Some(instance) => {
+                let instance = reader.value("MIG instance", device.mig_device_by_index(instance))?;
+                let instance = instance.ok_or(Trouble::Lost(NvmlError::NotFound))?;
+                reader.sample(self.now.gpu.index, &device, &instance)
+            }
+        }
+    }
+
+    fn seen(&mut self, sample: Sample, tell: &mut Tell) {
+        let GpuNow { gpu, .. } = &self.now;
+        if std::mem::replace(&mut self.is_lost, false) {
+            tracing::info!(gpu = gpu.index, uuid = gpu.uuid, "GPU is back");
+        }
+        (self.now.up, self.now.sample, self.now.sampled_at) = (true, sample, Some(clock::wall_now()));
+        self.judge.look(&sample);
+        self.set_condition(self.judge.condition(), tell);
+    }
+
+    fn lost(&mut self, error: &NvmlError, tell: &mut Tell) {
+        if std::mem::replace(&mut self.is_lost, true) {
+            return;
+        }
+        let (gpu, device) = (&self.now.gpu, self.now.device);
+        let named = device.map(tracing::field::display);
+        tracing::error!(gpu = gpu.index, uuid = gpu.uuid, device = named, "GPU lost: {error}");
+        let message = format!("GPU {} ({}) is lost: {error}", gpu.index, gpu.uuid);
+        self.forget(tell);
+        if let Some(device) = device {
+            tell(device, Change::Lost(message));
+        }
+    }
+
+    /// Keeps nothing of what was sampled.
+    fn forget(&mut self, tell: &mut Tell) {
+        (self.now.up, self.now.sample, self.judge) = (false, Sample::default(), Judge::default());
+        self.set_condition(Condition::default(), tell);
+    }
+
+    fn set_condition(&mut self, condition: Condition, tell: &mut Tell) {
+        let was = std::mem::replace(&mut self.now.condition, condition);
+        if was == condition {
+            return;
+        }
+        self.log_condition(was);
+        if let Some(device) = self.now.device {
+            tell(device, Change::Condition(condition));
+        }
+    }
+
+    /// Says what of the condition is new; that nothing is known any more was said otherwise.
+    fn log_condition(&self, was: Condition) {
+        let GpuNow { gpu, sample, condition, up: true, .. } = &self.now else { return };
+        let (index, uuid) = (gpu.index, &gpu.uuid);
+        if condition.memory_scarce != was.memory_scarce {
+            let (free, total) = sample.memory.map(|memory| (memory.free, memory.total)).unzip();
+            match condition.memory_scarce {
+                true => tracing::warn!(gpu = index, uuid, free, total, "GPU is short of memory"),
+                false => tracing::info!(gpu = index, uuid, free, total, "GPU has memory again"),
+            }
+        }
+        if condition.throttled != was.throttled {
+            let reasons: Vec<_> = sample.reasons.into_iter().flat_map(|reasons| reasons.names()).collect();
+            match condition.throttled {
+                true => tracing::warn!(gpu = index, uuid, reasons = reasons.join(","), "GPU is throttled"),
+                false => tracing::info!(gpu = index, uuid, "GPU is throttled no longer"),
+            }
+        }
+    }
+}
+
+/// When to try again: after a period, then twice as long each time.
+#[derive(Debug)]
+struct Retry {
+    period: Duration,
+    wait: Duration,
+    due: Time,
+}
+
+impl Retry {
+    fn new(period: Duration) -> Self {
+        Self { period, wait: period, due: Time(0) }
+    }
+
+    /// Nothing is away: the first try comes a period after something is.
+    fn rest(&mut self, now: Time) {
+        (self.wait, self.due) = (self.period, now + self.period);
+    }
+
+    fn is_due(&mut self, now: Time) -> bool {
+        let due = now >= self.due;
+        if due {
+            self.due = now + self.wait;
+            self.wait = (self.wait * 2).min(LONGEST_RETRY.max(self.period));
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_come_ever_more_seldom_until_all_is_there() {
+        let mut retry = Retry::new(Duration::from_secs(1));
+        let tries = |retry: &mut Retry, from: u64| {
+            (from..from + 300)
+                .filter(|s| retry.is_due(Time::from_millis(s * 1000)))
+                .map(|s| s - from)
+                .collect::<Vec<_>>()
+        };
+        let expected: Vec<u64> = vec![0, 1, 3, 7, 15, 31, 63, 123, 183, 243];
+        assert_eq!(tries(&mut retry, 0), expected);
+        retry.rest(Time::from_millis(1_000_000));
+        assert_eq!(tries(&mut retry, 1_001)[..3], expected[..3]);
+    }
+}
