@@ -8,11 +8,12 @@ mod policy;
 mod serve;
 mod simulate;
 
-use crate::config::Overrides;
+use crate::document;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Failed at run time.
 fn failed() -> ExitCode {
@@ -27,6 +28,12 @@ fn bad_usage() -> ExitCode {
 /// The variable that other programs of ONNX Runtime read too.
 fn ort_dylib_path() -> Option<PathBuf> {
     std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from)
+}
+
+/// A duration of at least a millisecond, written as in the settings.
+fn duration(word: &str) -> Result<Duration, String> {
+    let wanted = "a whole number and its unit is wanted, from 1ms to 24h, for example 500ms, 10s or 2m";
+    document::duration(word, Duration::from_millis(1)).ok_or_else(|| wanted.to_owned())
 }
 
 /// A path that may be empty, which counts as absent: an environment may hold an empty value.
@@ -53,18 +60,8 @@ enum Command {
     Bench(bench::Args),
     /// Replay a recorded trace under policies, on a virtual clock
     Simulate(simulate::Args),
-    /// Say what was found on this machine, and the mend for what is missing
-    Doctor {
-        /// Model folder to look at; repeatable
-        #[arg(long, value_name = "[NAME=]DIR", env = "INFERNEO_MODEL", value_delimiter = ',')]
-        model: Vec<String>,
-        /// ONNX Runtime's shared library
-        #[arg(long, value_name = "FILE", env = "INFERNEO_ONNXRUNTIME_LIBRARY", value_parser = path())]
-        onnxruntime_library: Option<PathBuf>,
-        /// NVML's shared library
-        #[arg(long, value_name = "FILE", env = "INFERNEO_NVML_LIBRARY", value_parser = path())]
-        nvml_library: Option<PathBuf>,
-    },
+    /// Say what was found on this machine or of a running server, and the mend for what is missing
+    Doctor(doctor::Args),
 }
 
 /// Runs the program.
@@ -75,10 +72,6 @@ pub fn main() -> ExitCode {
         Command::Policy(command) => policy::run(command),
         Command::Bench(args) => bench::run(args),
         Command::Simulate(args) => simulate::run(&args),
-        Command::Doctor { model, onnxruntime_library, nvml_library } => {
-            let ort_dylib_path = ort_dylib_path();
-            let flags = Overrides { onnxruntime_library, nvml_library, ort_dylib_path, ..Overrides::default() };
-            doctor::run(&flags, &model)
-        }
+        Command::Doctor(args) => doctor::run(args),
     }
 }

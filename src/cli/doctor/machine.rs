@@ -1,37 +1,32 @@
-//! `inferneo doctor`: what was found on this machine, one line each, and the mend.
+//! What this machine has: ONNX Runtime, and models that may or may not be safe to batch.
 //!
-//! Decides what counts as a warning and what as a failure. Changes nothing.
+//! Decides which of it is a warning and which a failure.
 
+use super::{Report, gpus};
 use crate::config::{Overrides, name_and_folder};
 use crate::exec::{Difference, OnnxBackend, Runtime, differences, probe};
-use crate::gpu::{self, Environment};
 use crate::model::{Datatype, Folder, Model, ModelSpec};
-use crate::types::{ModelId, NamedFile};
-use std::fmt::Display;
+use crate::types::ModelId;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Looks for ONNX Runtime and GPUs (the libraries as `flags` name them), and into `models`, each `[NAME=]DIR` as `serve` takes
-/// them; prints one line a fact. Exit code 1 when anything failed; warnings do not count.
-#[must_use]
-pub(super) fn run(flags: &Overrides, models: &[String]) -> ExitCode {
-    let mut report = Report::default();
+/// Looks for ONNX Runtime and GPUs (the libraries as `flags` name them), and into `models`, each
+/// `[NAME=]DIR` as `serve` takes them.
+pub(super) fn examine(flags: &Overrides, models: &[String], report: &mut Report) {
     match Runtime::load(flags.library(None).as_ref()) {
         Ok(runtime) => {
-            look_at_runtime(&runtime, &mut report);
-            for model in models.iter().filter(|model| !model.is_empty()) {
+            look_at_runtime(&runtime, report);
+            for model in models {
                 let (name, folder) = name_and_folder(model);
                 if models.len() > 1 {
                     report.ok(format!("model {name} at {folder}"));
                 }
-                look_at_model(&runtime, Path::new(folder), &mut report);
+                look_at_model(&runtime, Path::new(folder), report);
             }
         }
         Err(error) => report.failure(error),
     }
-    look_at_gpus(flags.nvml_library(None).as_ref(), &mut report);
-    ExitCode::from(u8::from(report.failed))
+    gpus::examine(flags.nvml_library(None).as_ref(), report);
 }
 
 fn look_at_runtime(runtime: &Runtime, report: &mut Report) {
@@ -39,44 +34,6 @@ fn look_at_runtime(runtime: &Runtime, report: &mut Report) {
     report.ok(format!("ONNX Runtime {version} at {}", runtime.path().display()));
     report.ok(format!("execution providers: {}", runtime.providers().join(", ")));
 }
-
-fn look_at_gpus(library: Option<&NamedFile>, report: &mut Report) {
-    let gpus = match gpu::open(library, Environment::of_process()) {
-        Ok(Some(gpus)) => gpus,
-        Ok(None) => return report.ok(format!("no GPU: NVML is not here; {NO_GPU}")),
-        Err(error) => return report.failure(error),
-    };
-    if gpus.list().is_empty() {
-        return report.warning(format!("NVML is here, but lists no GPU: {NO_GPU}"));
-    }
-    let visible = gpus.visible();
-    for (at, gpu) in gpus.list().iter().enumerate() {
-        let number = visible.seen.iter().position(|seen| seen.gpu == at);
-        let device = match number {
-            Some(number) => format!("cuda:{number}"),
-            None if visible.warning.is_some() => "device not known".to_owned(),
-            None => "not visible to CUDA here".to_owned(),
-        };
-        let name = gpu.name.as_deref().unwrap_or("of unknown name");
-        let memory =
-            gpu.memory_total.map_or_else(|| "memory not known".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
-        let instances = match gpu.mig {
-            Some(true) => format!(", MIG with {} instances", gpu.instances.len()),
-            _ => String::new(),
-        };
-        let [driver, cuda] = [gpus.driver(), gpus.cuda()].map(|version| version.unwrap_or("unknown"));
-        report.ok(format!(
-            "GPU {}: {name}, {}, {memory}{instances}, {device}, driver {driver}, CUDA up to {cuda}",
-            gpu.index, gpu.uuid
-        ));
-    }
-    if let Some(warning) = visible.warning {
-        report.warning(warning);
-    }
-}
-
-const NO_GPU: &str = "models run on the CPU. For a GPU: install NVIDIA's driver; in a container, run it with NVIDIA's \
-                      runtime, or in a pod ask for nvidia.com/gpu";
 
 fn look_at_model(runtime: &Runtime, folder: &Path, report: &mut Report) {
     let folder = match Folder::open(folder) {
@@ -135,25 +92,4 @@ fn judge(spec: &ModelSpec, with: &str, found: Difference, mend: &str, report: &m
         false => report.warning(format!("{difference}: {mend}")),
     }
     same
-}
-
-/// Lines on standard output.
-#[derive(Debug, Default)]
-struct Report {
-    failed: bool,
-}
-
-impl Report {
-    fn ok(&mut self, text: impl Display) {
-        println!("ok       {text}");
-    }
-
-    fn warning(&mut self, text: impl Display) {
-        println!("warning  {text}");
-    }
-
-    fn failure(&mut self, text: impl Display) {
-        self.failed = true;
-        println!("failure  {text}");
-    }
 }
