@@ -38,17 +38,18 @@ pub(super) fn watch(
     found: Option<Gpus>,
     period: Duration,
     sites: Sites,
-    handle: Handle,
+    handle: &Handle,
     metrics: &Metrics,
 ) -> Result<(Option<Monitor>, Shown), AppError> {
     let Some(gpus) = found else { return Ok((None, Shown::default())) };
+    let handle = handle.clone();
     let tell = move |device, change| {
         if let Some(id) = sites.get(&device) {
             pass_on(&handle, *id, change);
         }
     };
     let (monitor, shown) = gpus.watch(period, tell).map_err(AppError::system("the monitor of GPUs"))?;
-    metrics.show_gpus(shown.clone()).map_err(|e| AppError::system("metrics")(std::io::Error::other(e)))?;
+    metrics.show_gpus(shown.clone()).map_err(AppError::metrics)?;
     Ok((Some(monitor), shown))
 }
 

@@ -94,6 +94,10 @@ impl AppError {
         }
     }
 
+    fn metrics(error: prometheus::Error) -> Self {
+        Self::system("metrics")(std::io::Error::other(error))
+    }
+
     fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::System { what, source }
     }
@@ -111,17 +115,14 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let mut signals = Signals::install().map_err(AppError::system("signal handler"))?;
     remove_ready(&config);
     let started = clock::now();
-    let metrics = Metrics::with_performance(config.monitoring.performance);
-    let metrics = Arc::new(metrics.map_err(|e| AppError::system("metrics")(std::io::Error::other(e)))?);
+    let metrics = Arc::new(Metrics::with_performance(config.monitoring.performance).map_err(AppError::metrics)?);
     let Some((live, (models, plans), found)) = load(&config, &metrics, &mut signals).await? else { return Ok(()) };
     let registry = Arc::new(Registry::new(models));
     let readiness = Arc::new(Readiness::new(Arc::clone(&registry)));
-    let listener = bind("listen", config.listen).await?;
-    let admin_listener = bind("admin_listen", config.admin_listen).await?;
-    let taken = [local(&listener)?, local(&admin_listener)?];
+    let ([listener, admin_listener], taken) = listen(&config).await?;
     let sites = gpus::sites(&plans);
     let (driver, handle, live) = drive(&config, live, plans, Arc::clone(&metrics))?;
-    let (monitor, gpus) = gpus::watch(found, config.nvml.period, sites, handle.clone(), &metrics)?;
+    let (monitor, gpus) = gpus::watch(found, config.nvml.period, sites, &handle, &metrics)?;
     let (stop, stopped) = watch::channel(false);
     let admin = Admin {
         metrics: Arc::clone(&metrics),
@@ -232,6 +233,14 @@ fn tracer(config: &Config) -> Result<Tracer, AppError> {
 
 async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
     TcpListener::bind(address).await.map_err(|source| AppError::Listen { what, address, source })
+}
+
+/// Takes the addresses of both planes; answers which they are.
+async fn listen(config: &Config) -> Result<([TcpListener; 2], [SocketAddr; 2]), AppError> {
+    let data = bind("listen", config.listen).await?;
+    let admin = bind("admin_listen", config.admin_listen).await?;
+    let taken = [local(&data)?, local(&admin)?];
+    Ok(([data, admin], taken))
 }
 
 fn local(listener: &TcpListener) -> Result<SocketAddr, AppError> {

@@ -231,7 +231,7 @@ async fn a_lost_gpus_workers_go_the_others_serve_on() {
     until_workers(&handle, [WorkerDoes::Waiting; 2]).await;
 
     let mut standin = Standin::with_gpus(2);
-    let (monitor, shown) = watch(Some(open(&standin)), PERIOD, sites, handle.clone(), &metrics).unwrap();
+    let (monitor, shown) = watch(Some(open(&standin)), PERIOD, sites, &handle, &metrics).unwrap();
     standin.set(&[("1.lost", "15")]);
     until_workers(&handle, [WorkerDoes::Waiting, WorkerDoes::Lost]).await;
     ask(&handle, &model).await.unwrap();
