@@ -29,6 +29,8 @@ pub struct Report {
     pub padding_efficiency: Option<f64>,
     /// The share of the time that workers ran batches, on average.
     pub busy_ratio: Option<f64>,
+    /// Rows waiting and running, on average, of requests that were answered.
+    pub inflight_rows: f64,
     /// By tenant; the empty name stands for requests without one.
     pub tenants: BTreeMap<Arc<str>, TenantReport>,
 }
@@ -74,6 +76,8 @@ pub(super) struct Tally {
     tokens: u64,
     padded: u64,
     busy: Duration,
+    /// Seconds from arrival to answer, summed over rows.
+    row_seconds: f64,
 }
 
 /// Of one tenant, or of all.
@@ -110,7 +114,8 @@ pub(super) fn failure(reason: FailReason) -> &'static str {
 }
 
 impl Tally {
-    pub(super) fn answered(&mut self, tenant: &Arc<str>, took: Duration, good: bool) {
+    pub(super) fn answered(&mut self, tenant: &Arc<str>, rows: u64, took: Duration, good: bool) {
+        self.row_seconds += rows as f64 * took.as_secs_f64();
         let count = self.tenants.entry(Arc::clone(tenant)).or_default();
         count.latencies.push(took);
         count.good += u64::from(good);
@@ -150,6 +155,7 @@ impl Tally {
             batch: BatchFigures { count: self.batches, avg_rows: ratio(self.rows as f64, self.batches as f64) },
             padding_efficiency: ratio(self.tokens as f64, self.padded as f64),
             busy_ratio: ratio(self.busy.as_secs_f64(), seconds * workers as f64),
+            inflight_rows: ratio(self.row_seconds, seconds).unwrap_or(0.0),
             tenants,
         }
     }

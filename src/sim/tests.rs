@@ -50,6 +50,7 @@ fn a_request_alone_takes_as_long_as_its_batch() {
     assert_eq!((report.requests, latency.p50, latency.max), (1, 20.0, 20.0));
     assert_eq!((report.batch.count, report.padding_efficiency), (1, Some(1.0)));
     assert_eq!((report.duration_s, report.throughput_rps, report.busy_ratio), (1.0, 1.0, Some(0.02)));
+    assert_eq!(report.inflight_rows, 0.02);
 }
 
 #[test]

@@ -182,7 +182,8 @@ impl<'p> World<'p> {
                 let arrival = &self.plan.arrivals[at];
                 let took = self.now.since(arrival.at);
                 let good = self.target(arrival).is_none_or(|target| took <= target);
-                self.tally.answered(&arrival.tenant, took, good);
+                let rows = arrival.items.iter().map(|item| u64::from(item.rows)).sum();
+                self.tally.answered(&arrival.tenant, rows, took, good);
             }
         }
     }

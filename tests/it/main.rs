@@ -25,6 +25,7 @@ mod readme;
 mod refusals;
 mod reload;
 mod repository;
+mod scaling_page;
 mod shared;
 mod shutdown;
 mod siege;

@@ -47,14 +47,16 @@ fn count(n: u32, what: &str) -> String {
 
 /// A table of the candidates and, where there are several tenants, one of these.
 pub(super) fn tables(results: &[(&str, Report)]) -> String {
-    let columns = ["", "good/s", "req/s", "p50 ms", "p95 ms", "p99 ms", "batches", "batch", "useful tokens", "busy"];
-    let mut all = table(&[&columns[..], &["refused"]].concat(), 1);
+    let answered = ["", "good/s", "req/s", "p50 ms", "p95 ms", "p99 ms"];
+    let batches = ["batches", "batch", "useful tokens", "busy", "in flight", "refused"];
+    let mut all = table(&[answered, batches].concat(), 1);
     for (name, report) in results {
         let (batch, share) = (&report.batch, |part: Option<f64>| known(part, |s| format!("{:.1} %", s * 100.0)));
         let mut row = vec![(*name).to_owned()];
         row.extend(answers(report.goodput_rps, report.throughput_rps, report.latency_ms.as_ref()));
         row.extend([batch.count.to_string(), known(batch.avg_rows, |rows| format!("{rows:.2}"))]);
-        row.extend([share(report.padding_efficiency), share(report.busy_ratio), refused(&report.errors_by_reason)]);
+        row.extend([share(report.padding_efficiency), share(report.busy_ratio)]);
+        row.extend([format!("{:.1}", report.inflight_rows), refused(&report.errors_by_reason)]);
         all.add_row(row);
     }
     if results.iter().all(|(_, report)| report.tenants.len() < 2) {
