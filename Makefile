@@ -20,10 +20,10 @@ STEP := @scripts/step
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo run test page-test helm-test lint bench clean need-rust need-python
+.PHONY: help setup build demo run test page-test helm-test lint bench image image-test clean need-rust need-python
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: need-python ## Fetches ONNX Runtime and the MiniLM model into .cache/ (once)
 	$(STEP) "setup" $(PYTHON) scripts/setup.py
@@ -68,6 +68,12 @@ bench: DURATION = 15s
 bench: setup build ## Prints the ratios over the baselines (TEXTS=file), and the cost of a decision
 	$(STEP) "load" $(PYTHON) scripts/demo.py --binary $(BINARY) --rounds $(ROUNDS) --duration $(DURATION) $(if $(TEXTS),--texts $(TEXTS))
 	$(STEP) "scheduler" $(CARGO) bench --locked --no-default-features --bench sched
+
+image: build ## Builds the container image without an engine, around BINARY; needs root, buildah, mmdebstrap
+	$(STEP) "image" scripts/image $(BINARY)
+
+image-test: image setup ## Runs that image as an engine would: user, files, health check, an inference
+	$(STEP) "image test" scripts/image-test
 
 clean: ## Removes what was built and fetched
 	rm -rf target .cache tests/page/node_modules

@@ -40,6 +40,8 @@ pub mod readiness;
 #[cfg(feature = "server")]
 pub mod reload;
 #[cfg(feature = "server")]
+pub mod remote;
+#[cfg(feature = "server")]
 pub mod request;
 #[cfg(feature = "server")]
 pub mod shutdown;

@@ -1,19 +1,16 @@
-//! One kept-alive HTTP/1.1 connection.
+//! One connection of the load: a request at a time, and what its answer says of itself.
 //!
 //! Reads the status and the two headers that say how the request was run, and drains the body: the
 //! generator shares the machine with the server, so what it does not need it does not decode.
 
 use super::workload::Workload;
-use bytes::Bytes;
+use crate::remote::Connection;
 use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 
 /// How much of a refusal's body is kept for the message.
 const DETAIL_BYTES: usize = 300;
@@ -22,7 +19,7 @@ const DETAIL_BYTES: usize = 300;
 #[derive(Debug)]
 pub(super) struct Client {
     workload: Arc<Workload>,
-    sender: Option<SendRequest<Full<Bytes>>>,
+    connection: Connection,
 }
 
 /// What a good answer said about how it was run.
@@ -93,26 +90,21 @@ impl fmt::Display for Failure {
 
 impl Client {
     pub(super) fn new(workload: Arc<Workload>) -> Self {
-        Self { workload, sender: None }
+        let connection = Connection::new(workload.target().clone());
+        Self { workload, connection }
     }
 
     /// Opens the connection.
     pub(super) async fn connect(&mut self) -> io::Result<()> {
-        let stream = TcpStream::connect(self.workload.target().address()).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        // Ends when the sender is dropped; what breaks it is seen by the request it breaks.
-        drop(tokio::spawn(connection));
-        self.sender = Some(sender);
-        Ok(())
+        self.connection.open().await
     }
 
     pub(super) fn disconnect(&mut self) {
-        self.sender = None;
+        self.connection.close();
     }
 
     pub(super) fn is_connected(&self) -> bool {
-        self.sender.is_some()
+        self.connection.is_open()
     }
 
     /// Sends the next request and drains its answer, on a new connection where the last one broke.
@@ -125,14 +117,8 @@ impl Client {
     }
 
     async fn try_exchange(&mut self) -> Result<Answer, Failure> {
-        if self.sender.as_ref().is_none_or(SendRequest::is_closed) {
-            self.connect().await.map_err(Failure::connection)?;
-        }
-        let Some(sender) = &mut self.sender else {
-            return Err(Failure::connection("closed"));
-        };
-        sender.ready().await.map_err(Failure::connection)?;
-        let response = sender.send_request(self.workload.next_request()).await.map_err(Failure::connection)?;
+        let request = self.workload.next_request();
+        let response = self.connection.send(request).await.map_err(Failure::connection)?;
         let (head, body) = response.into_parts();
         if head.status.is_success() {
             drain(body).await.map_err(Failure::connection)?;

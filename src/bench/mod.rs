@@ -13,6 +13,7 @@ mod tests;
 mod workload;
 
 use crate::clock;
+use crate::remote::Target;
 use crate::types::{Time, locked};
 use client::{Client, Failure};
 use http::HeaderMap;
@@ -23,7 +24,7 @@ use tally::Tally;
 use tokio::task::JoinSet;
 
 pub use report::{BatchReport, LatencyMs, Report, ServerMs, table};
-pub use workload::{SHIPPED_TEXTS, Target, Workload, parse_texts};
+pub use workload::{SHIPPED_TEXTS, Workload, parse_texts};
 
 /// The longest wait for one answer; past it the request counts as an error named `timeout`.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);

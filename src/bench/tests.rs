@@ -228,17 +228,6 @@ fn headers_are_read_or_left_out() {
 }
 
 #[test]
-fn targets() {
-    let target: Target = "http://localhost:8080/inference/".parse().unwrap();
-    assert_eq!(target.to_string(), "localhost:8080");
-    let v6: Target = "http://[::1]:81".parse().unwrap();
-    assert_eq!(v6.address(), ("::1", 81));
-    for bad in ["https://localhost", "localhost:8080", "http://", "http://h?x=1", ""] {
-        assert!(bad.parse::<Target>().is_err(), "{bad}");
-    }
-}
-
-#[test]
 fn shipped_texts_are_short_and_long() {
     let texts = parse_texts(SHIPPED_TEXTS);
     assert_eq!(texts.len(), 700);

@@ -1,7 +1,8 @@
 //! `inferneo bench`: measures a running server.
 
-use crate::bench::{self, Load, Options, Protocol, Report, Target};
-use crate::document;
+use super::duration;
+use crate::bench::{self, Load, Options, Protocol, Report};
+use crate::remote::Target;
 use anyhow::Context;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::path::{Path, PathBuf};
@@ -130,11 +131,6 @@ fn protocol(word: &str) -> Result<Protocol, String> {
         "v2-binary" | "grpc" | "tei" => Err("not yet supported; allowed: openai, v2".to_owned()),
         _ => Err("allowed: openai, v2".to_owned()),
     }
-}
-
-fn duration(word: &str) -> Result<Duration, String> {
-    let wanted = "a whole number and its unit is wanted, from 1ms to 24h, for example 500ms, 10s or 2m";
-    document::duration(word, Duration::from_millis(1)).ok_or_else(|| wanted.to_owned())
 }
 
 fn header_value(word: &str) -> Result<HeaderValue, String> {

@@ -7,11 +7,12 @@ mod doctor;
 mod policy;
 mod serve;
 
-use crate::config::Overrides;
+use crate::document;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Failed at run time.
 fn failed() -> ExitCode {
@@ -26,6 +27,12 @@ fn bad_usage() -> ExitCode {
 /// The variable that other programs of ONNX Runtime read too.
 fn ort_dylib_path() -> Option<PathBuf> {
     std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from)
+}
+
+/// A duration of at least a millisecond, written as in the settings.
+fn duration(word: &str) -> Result<Duration, String> {
+    let wanted = "a whole number and its unit is wanted, from 1ms to 24h, for example 500ms, 10s or 2m";
+    document::duration(word, Duration::from_millis(1)).ok_or_else(|| wanted.to_owned())
 }
 
 /// A path that may be empty, which counts as absent: an environment may hold an empty value.
@@ -50,15 +57,8 @@ enum Command {
     Policy(policy::Command),
     /// Measure a running server
     Bench(bench::Args),
-    /// Say what was found on this machine, and the mend for what is missing
-    Doctor {
-        /// Model folder to look at; repeatable
-        #[arg(long, value_name = "[NAME=]DIR", env = "INFERNEO_MODEL", value_delimiter = ',')]
-        model: Vec<String>,
-        /// ONNX Runtime's shared library
-        #[arg(long, value_name = "FILE", env = "INFERNEO_ONNXRUNTIME_LIBRARY", value_parser = path())]
-        onnxruntime_library: Option<PathBuf>,
-    },
+    /// Say what was found on this machine or of a running server, and the mend for what is missing
+    Doctor(doctor::Args),
 }
 
 /// Runs the program.
@@ -68,9 +68,6 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Policy(command) => policy::run(command),
         Command::Bench(args) => bench::run(args),
-        Command::Doctor { model, onnxruntime_library } => {
-            let flags = Overrides { onnxruntime_library, ort_dylib_path: ort_dylib_path(), ..Overrides::default() };
-            doctor::run(flags.library(None).as_ref(), &model)
-        }
+        Command::Doctor(args) => doctor::run(args),
     }
 }

@@ -1,35 +1,30 @@
-//! `inferneo doctor`: what was found on this machine, one line each, and the mend.
+//! What this machine has: ONNX Runtime, and models that may or may not be safe to batch.
 //!
-//! Decides what counts as a warning and what as a failure. Changes nothing.
+//! Decides which of it is a warning and which a failure.
 
+use super::Report;
 use crate::config::name_and_folder;
 use crate::exec::{Difference, OnnxBackend, Runtime, differences, probe};
 use crate::model::{Datatype, Folder, Model, ModelSpec};
 use crate::types::{ModelId, NamedFile};
-use std::fmt::Display;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Looks for ONNX Runtime (`library` as configured), and into `models`, each `[NAME=]DIR` as `serve` takes
-/// them; prints one line a fact. Exit code 1 when anything failed; warnings do not count.
-#[must_use]
-pub(super) fn run(library: Option<&NamedFile>, models: &[String]) -> ExitCode {
-    let mut report = Report::default();
-    match Runtime::load(library) {
-        Ok(runtime) => {
-            look_at_runtime(&runtime, &mut report);
-            for model in models.iter().filter(|model| !model.is_empty()) {
-                let (name, folder) = name_and_folder(model);
-                if models.len() > 1 {
-                    report.ok(format!("model {name} at {folder}"));
-                }
-                look_at_model(&runtime, Path::new(folder), &mut report);
-            }
+/// them.
+pub(super) fn examine(library: Option<&NamedFile>, models: &[String], report: &mut Report) {
+    let runtime = match Runtime::load(library) {
+        Ok(runtime) => runtime,
+        Err(error) => return report.failure(error),
+    };
+    look_at_runtime(&runtime, report);
+    for model in models {
+        let (name, folder) = name_and_folder(model);
+        if models.len() > 1 {
+            report.ok(format!("model {name} at {folder}"));
         }
-        Err(error) => report.failure(error),
+        look_at_model(&runtime, Path::new(folder), report);
     }
-    ExitCode::from(u8::from(report.failed))
 }
 
 fn look_at_runtime(runtime: &Runtime, report: &mut Report) {
@@ -95,25 +90,4 @@ fn judge(spec: &ModelSpec, with: &str, found: Difference, mend: &str, report: &m
         false => report.warning(format!("{difference}: {mend}")),
     }
     same
-}
-
-/// Lines on standard output.
-#[derive(Debug, Default)]
-struct Report {
-    failed: bool,
-}
-
-impl Report {
-    fn ok(&mut self, text: impl Display) {
-        println!("ok       {text}");
-    }
-
-    fn warning(&mut self, text: impl Display) {
-        println!("warning  {text}");
-    }
-
-    fn failure(&mut self, text: impl Display) {
-        self.failed = true;
-        println!("failure  {text}");
-    }
 }
