@@ -2,7 +2,7 @@
 //!
 //! Decides what it means that there is none. Does not look at how the GPUs are.
 
-use super::sample::{Reader, Trouble};
+use super::sample::{Reader, Trouble, need};
 use super::visible::{Environment, Visible, visible};
 use crate::types::NamedFile;
 use nvml_wrapper::error::NvmlError;
@@ -120,6 +120,8 @@ pub(super) struct Session {
     cuda: Option<String>,
     /// A GPU is lost that could not be asked who it is.
     pub(super) misses_some: bool,
+    /// A GPU did not answer when it was asked that.
+    pub(super) refuses_some: bool,
 }
 
 impl Session {
@@ -128,28 +130,30 @@ impl Session {
         let driver = nvml.sys_driver_version().ok();
         let version = nvml.sys_cuda_driver_version().ok();
         let cuda = version.map(|v| format!("{}.{}", cuda_driver_version_major(v), cuda_driver_version_minor(v)));
-        let mut session = Self { nvml, gpus: Vec::new(), driver, cuda, misses_some: false };
+        let mut session = Self { nvml, gpus: Vec::new(), driver, cuda, misses_some: false, refuses_some: false };
         for index in 0..session.nvml.device_count()? {
             match session.device(index).and_then(|device| describe(index, &device)) {
                 Ok(gpu) => session.gpus.push(gpu),
                 Err(Trouble::Driver(error)) => return Err(error),
-                // One that this process may not use does not come back.
-                Err(Trouble::Lost(error)) => session.misses_some |= !matches!(error, NvmlError::NotFound),
+                Err(Trouble::Lost(_)) => session.misses_some = true,
+                Err(Trouble::Silent(error)) => {
+                    tracing::debug!(gpu = index, "NVML does not say which it is: {error}");
+                    session.refuses_some = true;
+                }
             }
         }
         Ok(session)
     }
 
-    /// The GPU that NVML has under a number now. One that does not answer is as good as lost.
+    /// The GPU that NVML has under a number now.
     pub(super) fn device(&self, index: u32) -> Result<Device<'_>, Trouble> {
-        let device = self.nvml.device_by_index(index);
-        Reader::default().value("handle", device)?.ok_or(Trouble::Lost(NvmlError::NotFound))
+        need(self.nvml.device_by_index(index))
     }
 }
 
 fn describe(index: u32, device: &Device<'_>) -> Result<Gpu, Trouble> {
     let mut reader = Reader::default();
-    let uuid = reader.value("UUID", device.uuid())?.ok_or(Trouble::Lost(NvmlError::NotFound))?;
+    let uuid = need(device.uuid())?;
     let mig = reader.value("MIG mode", device.mig_mode())?.map(|mode| mode.current != 0);
     let mut instances = Vec::new();
     if mig == Some(true) {

@@ -4,13 +4,15 @@
 //! memory, throttled or lost. Does not know what follows from it: whoever starts the monitor is told.
 
 mod condition;
+mod known;
 mod library;
 mod monitor;
 mod sample;
 mod visible;
 
 pub use condition::Condition;
+pub use known::{Change, GpuNow};
 pub use library::{Gpu, Gpus, Instance, OpenError, open};
-pub use monitor::{Change, GpuNow, Monitor, Shown, Snapshot};
+pub use monitor::{Monitor, Shown, Snapshot};
 pub use sample::{Memory, Reasons, Sample};
 pub use visible::{Environment, Seen, Visible, visible};

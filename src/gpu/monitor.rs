@@ -1,11 +1,11 @@
 //! The monitor: a thread that looks at every GPU each period, and publishes what it saw.
 //!
-//! Decides when a GPU is lost, when the driver is away, and how often both are tried again. Does not know
-//! what runs on a GPU: it tells CUDA's device of every change.
+//! Decides when the driver is away, and how often what is away is tried again. Does not know what runs on a
+//! GPU.
 
-use super::condition::{Condition, Judge};
+use super::known::{Change, GpuNow, Known, Tell};
 use super::library::{Gpu, Gpus, Session};
-use super::sample::{Reader, Sample, Trouble};
+use super::sample::Reader;
 use super::visible::{Environment, visible};
 use crate::clock;
 use crate::types::{Device, Time};
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// The longest stay between two tries to find what is away.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
@@ -26,25 +26,6 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 pub struct Snapshot {
     /// In NVML's order, those that are gone too.
     pub gpus: Vec<GpuNow>,
-}
-
-/// One GPU as it was last seen.
-#[derive(Debug, Clone)]
-pub struct GpuNow {
-    /// Which.
-    pub gpu: Arc<Gpu>,
-    /// What CUDA calls it; `None` where CUDA does not see it, or that is not known.
-    pub device: Option<Device>,
-    /// Whether it can be reached.
-    pub up: bool,
-    /// What was sampled; nothing of one that cannot be reached.
-    pub sample: Sample,
-    /// What that comes to.
-    pub condition: Condition,
-    /// The driver's version.
-    pub driver: Option<Arc<str>>,
-    /// When it was last reached.
-    pub sampled_at: Option<SystemTime>,
 }
 
 /// Where the last snapshot is. Clones share it; the default is one without GPUs.
@@ -57,15 +38,6 @@ impl Shown {
     pub fn now(&self) -> Arc<Snapshot> {
         self.0.load_full()
     }
-}
-
-/// What happened to a device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// It is like this from now on.
-    Condition(Condition),
-    /// It cannot be reached any more, for this reason.
-    Lost(String),
 }
 
 /// A running monitor. Dropped, it ends by itself soon; stopped, it has ended.
@@ -113,8 +85,6 @@ impl Gpus {
     }
 }
 
-type Tell = Box<dyn FnMut(Device, Change) + Send>;
-
 /// What the thread knows.
 struct Watch {
     path: PathBuf,
@@ -128,17 +98,6 @@ struct Watch {
     retry: Retry,
     tell: Tell,
     shown: Shown,
-}
-
-/// A GPU that was listed.
-struct Known {
-    now: GpuNow,
-    /// The MIG instance that CUDA sees of it.
-    instance: Option<u32>,
-    /// NVML's number in the present session.
-    place: Option<u32>,
-    is_lost: bool,
-    judge: Judge,
 }
 
 impl Watch {
@@ -173,7 +132,7 @@ impl Watch {
     }
 
     fn misses_any(&self) -> bool {
-        self.session.as_ref().is_none_or(|session| session.misses_some) || self.known.iter().any(|k| k.is_lost)
+        self.session.as_ref().is_none_or(|session| session.misses_some) || self.known.iter().any(Known::is_missing)
     }
 
     /// Starts NVML anew: what a session lost it does not find again.
@@ -236,111 +195,6 @@ impl Watch {
     fn publish(&self) {
         let gpus = self.known.iter().map(|known| known.now.clone()).collect();
         self.shown.0.store(Arc::new(Snapshot { gpus }));
-    }
-}
-
-impl Known {
-    fn new(gpu: &Gpu, driver: Option<Arc<str>>) -> Self {
-        let place = Some(gpu.index);
-        let now = GpuNow {
-            gpu: Arc::new(gpu.clone()),
-            device: None,
-            up: true,
-            sample: Sample::default(),
-            condition: Condition::default(),
-            driver,
-            sampled_at: None,
-        };
-        Self { now, instance: None, place, is_lost: false, judge: Judge::default() }
-    }
-
-    /// Looks at it; tells what changed.
-    fn look(&mut self, session: &Session, reader: &mut Reader, tell: &mut Tell) -> Result<(), NvmlError> {
-        match self.sample(session, reader) {
-            Ok(sample) => {
-                self.seen(sample, tell);
-                Ok(())
-            }
-            Err(Trouble::Lost(error)) => {
-                self.lost(&error, tell);
-                Ok(())
-            }
-            Err(Trouble::Driver(error)) => Err(error),
-        }
-    }
-
-    fn sample(&self, session: &Session, reader: &mut Reader) -> Result<Sample, Trouble> {
-        let place = self.place.ok_or(Trouble::Lost(NvmlError::NotFound))?;
-        let device = session.device(place)?;
-        match self.instance {
-            None => reader.sample(self.now.gpu.index, &device, &device),
-            Some(instance) => {
-                let instance = reader.value("MIG instance", device.mig_device_by_index(instance))?;
-                let instance = instance.ok_or(Trouble::Lost(NvmlError::NotFound))?;
-                reader.sample(self.now.gpu.index, &device, &instance)
-            }
-        }
-    }
-
-    fn seen(&mut self, sample: Sample, tell: &mut Tell) {
-        let GpuNow { gpu, .. } = &self.now;
-        if std::mem::replace(&mut self.is_lost, false) {
-            tracing::info!(gpu = gpu.index, uuid = gpu.uuid, "GPU is back");
-        }
-        (self.now.up, self.now.sample, self.now.sampled_at) = (true, sample, Some(clock::wall_now()));
-        self.judge.look(&sample);
-        self.set_condition(self.judge.condition(), tell);
-    }
-
-    fn lost(&mut self, error: &NvmlError, tell: &mut Tell) {
-        if std::mem::replace(&mut self.is_lost, true) {
-            return;
-        }
-        let (gpu, device) = (&self.now.gpu, self.now.device);
-        let named = device.map(tracing::field::display);
-        tracing::error!(gpu = gpu.index, uuid = gpu.uuid, device = named, "GPU lost: {error}");
-        let message = format!("GPU {} ({}) is lost: {error}", gpu.index, gpu.uuid);
-        self.forget(tell);
-        if let Some(device) = device {
-            tell(device, Change::Lost(message));
-        }
-    }
-
-    /// Keeps nothing of what was sampled.
-    fn forget(&mut self, tell: &mut Tell) {
-        (self.now.up, self.now.sample, self.judge) = (false, Sample::default(), Judge::default());
-        self.set_condition(Condition::default(), tell);
-    }
-
-    fn set_condition(&mut self, condition: Condition, tell: &mut Tell) {
-        let was = std::mem::replace(&mut self.now.condition, condition);
-        if was == condition {
-            return;
-        }
-        self.log_condition(was);
-        if let Some(device) = self.now.device {
-            tell(device, Change::Condition(condition));
-        }
-    }
-
-    /// Says what of the condition is new; that nothing is known any more was said otherwise.
-    fn log_condition(&self, was: Condition) {
-        let GpuNow { gpu, sample, condition, up: true, .. } = &self.now else { return };
-        let (index, uuid) = (gpu.index, &gpu.uuid);
-        if condition.memory_scarce != was.memory_scarce {
-            let (free, total) = sample.memory.map(|memory| (memory.free, memory.total)).unzip();
-            match condition.memory_scarce {
-                true => tracing::warn!(gpu = index, uuid, free, total, "GPU is short of memory"),
-                false => tracing::info!(gpu = index, uuid, free, total, "GPU has memory again"),
-            }
-        }
-        if condition.throttled != was.throttled {
-            let reasons: Vec<_> = sample.reasons.into_iter().flat_map(|reasons| reasons.names()).collect();
-            match condition.throttled {
-                true => tracing::warn!(gpu = index, uuid, reasons = reasons.join(","), "GPU is throttled"),
-                false => tracing::info!(gpu = index, uuid, "GPU is throttled no longer"),
-            }
-        }
     }
 }
 

@@ -102,8 +102,10 @@ impl Reasons {
 /// Why there is no sample.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// The GPU cannot be reached.
+    /// The GPU cannot be reached, by anybody.
     Lost(NvmlError),
+    /// NVML does not answer for the GPU; what runs on it need not have noticed.
+    Silent(NvmlError),
     /// NVML has no driver behind it any more.
     Driver(NvmlError),
 }
@@ -150,23 +152,28 @@ impl Reader {
 
     /// An answer; nothing where there is none here.
     pub(super) fn value<T>(&mut self, what: &'static str, answer: Result<T, NvmlError>) -> Result<Option<T>, Trouble> {
-        let error = match answer {
-            Ok(value) => return Ok(Some(value)),
-            Err(error) => error,
-        };
-        match error {
-            NvmlError::GpuLost | NvmlError::ResetRequired => Err(Trouble::Lost(error)),
-            NvmlError::Uninitialized | NvmlError::DriverNotLoaded | NvmlError::LibRmVersionMismatch => {
-                Err(Trouble::Driver(error))
-            }
-            _ => {
+        match need(answer) {
+            Ok(value) => Ok(Some(value)),
+            Err(Trouble::Silent(error)) => {
                 if self.complained.insert((self.gpu, what)) {
                     tracing::debug!(gpu = self.gpu, "NVML has no {what}: {error}");
                 }
                 Ok(None)
             }
+            Err(trouble) => Err(trouble),
         }
     }
+}
+
+/// An answer without which there is no sample.
+pub(super) fn need<T>(answer: Result<T, NvmlError>) -> Result<T, Trouble> {
+    answer.map_err(|error| match error {
+        NvmlError::GpuLost | NvmlError::ResetRequired => Trouble::Lost(error),
+        NvmlError::Uninitialized | NvmlError::DriverNotLoaded | NvmlError::LibRmVersionMismatch => {
+            Trouble::Driver(error)
+        }
+        _ => Trouble::Silent(error),
+    })
 }
 
 impl Memory {

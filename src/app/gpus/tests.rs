@@ -125,6 +125,23 @@ fn a_gpu_that_is_not_listed_any_more_is_lost_too() {
 }
 
 #[test]
+fn a_gpu_that_nvml_is_refused_is_not_lost() {
+    let mut watched = Watched::new(Standin::with_gpus(1));
+    watched.standin.set(&[("0.reasons", "0x80")]);
+    watched.condition(false, true);
+    watched.standin.set(&[("0.lost", "999")]);
+    watched.condition(false, false);
+    // NVML is started anew in vain, which shows in the version.
+    watched.standin.set(&[("driver", "581.1")]);
+    let silent = watched.until(|gpu| gpu.driver.as_deref() == Some("581.1"));
+    assert_eq!(silent.gpus[0].sample, gpu::Sample::default());
+    watched.standin.set(&[("0.lost", ""), ("0.reasons", "0")]);
+    watched.until(|gpu| gpu.up);
+    // Of a loss nobody was told.
+    watched.end();
+}
+
+#[test]
 fn a_driver_that_goes_takes_what_was_known_and_nothing_else() {
     let mut watched = Watched::new(Standin::with_gpus(1));
     watched.standin.set(&[("0.reasons", "8")]);
