@@ -23,9 +23,9 @@ pub(super) struct Args {
     /// The trace, as POST /trace of the admin plane answers it
     #[arg(long, env = "INFERNEO_SIMULATE_TRACE", value_name = "FILE", value_parser = super::path())]
     trace: PathBuf,
-    /// A policy file, tried on every request whatever its [match] says, or a folder of them; may be repeated
+    /// A policy file, tried on every request whatever its [match] says, or a folder of them; several may follow
     #[arg(long, env = "INFERNEO_SIMULATE_POLICY", value_name = "FILE", value_delimiter = ',', required = true)]
-    #[arg(value_parser = super::path())]
+    #[arg(num_args = 1.., value_parser = super::path())]
     policy: Vec<PathBuf>,
     /// How much faster requests arrive than they were recorded, for example 10x or 0.5x
     #[arg(long, env = "INFERNEO_SIMULATE_SCALE", default_value = "1x", value_parser = scale)]

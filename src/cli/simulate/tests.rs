@@ -65,7 +65,7 @@ impl Desk {
 fn a_file_alone_is_tried_on_all_and_a_folder_as_it_stands() {
     let desk = desk();
     desk.trace(json!({"m": model()}));
-    let figures = desk.json("--policy @fixed.toml --policy @");
+    let figures = desk.json("--policy @fixed.toml @");
     assert!(figures[0]["policy"].as_str().unwrap().ends_with("fixed.toml"));
     assert_eq!((&figures[0]["requests"], &figures[0]["protocol"]), (&json!(100), &json!("trace")));
     // What `fixed_size` waits for does not come in time; in the folder nobody falls under it.
