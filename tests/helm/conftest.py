@@ -18,6 +18,7 @@ import yaml
 
 # Modules beside this file are imported by name.
 sys.path.insert(0, str(Path(__file__).parent))
+pytest.register_assert_rewrite("exported", "pods", "program")
 
 ROOT = Path(__file__).resolve().parents[2]
 HELM = ROOT / "helm"

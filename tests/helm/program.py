@@ -59,15 +59,15 @@ class Program:
 
     def embed(self, model, *texts, tenant=None):
         """The status of a call for embeddings."""
-        headers = {"content-type": "application/json", **({"x-inferneo-tenant": tenant} if tenant else {})}
         body = json.dumps({"model": model, "input": texts}).encode()
-        return self.post(f"{self.data}/v1/embeddings", body, headers)
+        return self.post(f"{self.data}/v1/embeddings", body, **({"x-inferneo-tenant": tenant} if tenant else {}))
 
     @staticmethod
-    def post(url, body, headers):
-        """The status of a POST."""
+    def post(url, body, **headers):
+        """The status of a POST of JSON."""
+        request = urllib.request.Request(url, body, {"content-type": "application/json", **headers})
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=PATIENCE) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status
         except urllib.error.HTTPError as refusal:
             return refusal.code
