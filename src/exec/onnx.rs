@@ -7,12 +7,13 @@ mod values;
 
 use super::backend::{Backend, Input};
 use super::runtime::Runtime;
+use super::session::{SessionSettings, builder};
 use crate::model::{Datatype, ModelSpec, RawDim, RawIo, RawTensor};
 use crate::request::Tensor;
 use ort::ErrorCode;
-use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
+use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{OutputSelector, RunOptions, Session};
-use ort::value::{Outlet, ValueType};
+use ort::value::{Outlet, TensorRef, ValueType};
 use std::path::Path;
 use values::{datatype, tensor, value};
 
@@ -25,12 +26,12 @@ pub struct OnnxBackend {
 }
 
 impl OnnxBackend {
-    /// Makes a session on the CPU with `threads` threads an operator.
+    /// Makes a session as `settings` say.
     ///
     /// # Errors
     /// A [`Failure`] that names the file and what the runtime says about it.
-    pub fn new(runtime: &Runtime, path: &Path, spec: &ModelSpec, threads: usize) -> Result<Self, Failure> {
-        let session = builder(runtime, threads, GraphOptimizationLevel::All)
+    pub fn new(runtime: &Runtime, path: &Path, spec: &ModelSpec, settings: &SessionSettings) -> Result<Self, Failure> {
+        let session = builder(runtime, settings, GraphOptimizationLevel::All)
             .and_then(|mut builder| builder.commit_from_file(path))
             .map_err(|e| at(path, &e))?;
         let outputs = spec.outputs.iter().map(|o| (o.name.clone(), o.datatype)).collect();
@@ -46,7 +47,7 @@ impl OnnxBackend {
 /// A [`Failure`] that names the file: it is no model, an input has a type that no request can carry,
 /// or no output is left.
 pub fn probe(runtime: &Runtime, path: &Path) -> Result<RawIo, Failure> {
-    let session = builder(runtime, 1, GraphOptimizationLevel::Disable)
+    let session = builder(runtime, &SessionSettings::cpu(1), GraphOptimizationLevel::Disable)
         .and_then(|mut builder| builder.commit_from_file(path))
         .map_err(|e| at(path, &e))?;
     let unusable = |outlet: &Outlet, kind: &str| {
@@ -67,20 +68,6 @@ pub fn probe(runtime: &Runtime, path: &Path) -> Result<RawIo, Failure> {
     Ok(RawIo { inputs, outputs })
 }
 
-/// Session options: one operator at a time, threads that sleep when idle (spinning ones starve
-/// everything else on a small machine), and no memory plan, which fits one shape only.
-fn builder(runtime: &Runtime, threads: usize, level: GraphOptimizationLevel) -> ort::Result<SessionBuilder> {
-    Ok(Session::builder(runtime.environment())?
-        .with_auto_device(AutoDevicePolicy::PreferCPU)?
-        .with_optimization_level(level)?
-        .with_intra_threads(threads.max(1))?
-        .with_inter_threads(1)?
-        .with_parallel_execution(false)?
-        .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)?
-        .with_memory_pattern(false)?)
-}
-
 impl Backend for OnnxBackend {
     fn run(&mut self, inputs: &[Input], wanted: &[usize]) -> Result<Vec<Tensor>, Failure> {
         let outputs = wanted.iter().map(|i| self.outputs.get(*i)).collect::<Option<Vec<_>>>();
@@ -91,6 +78,20 @@ impl Backend for OnnxBackend {
         let results = self.session.run_with_options(&values[..], &options).map_err(|e| classify(&e))?;
         results.into_iter().zip(outputs).map(|((_, value), (name, datatype))| tensor(value, name, *datatype)).collect()
     }
+}
+
+/// Makes a session of a model of one number, and runs it.
+///
+/// # Errors
+/// What the runtime says about it.
+pub(super) fn try_out(runtime: &Runtime, model: &[u8], settings: &SessionSettings) -> Result<(), String> {
+    let run = || {
+        let mut session = builder(runtime, settings, GraphOptimizationLevel::Disable)?.commit_from_memory(model)?;
+        let one = TensorRef::<f32>::from_array_view(([1_usize], &[1.0_f32][..]))?;
+        session.run(ort::inputs![one])?;
+        Ok(())
+    };
+    run().map_err(|e: ort::Error| e.message().to_owned())
 }
 
 fn at(path: &Path, error: &ort::Error) -> Failure {

@@ -8,6 +8,7 @@ mod answers;
 mod client;
 mod commands;
 mod context;
+mod cuda;
 mod decisions;
 mod environment;
 mod exec;
