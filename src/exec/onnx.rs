@@ -2,14 +2,17 @@
 //!
 //! Decides how a session is set up. Knows tensors, not rows, lengths or requests.
 
-use super::Failure;
+mod binding;
 mod values;
 
+use super::Failure;
 use super::backend::{Backend, Input};
 use super::runtime::Runtime;
 use super::session::{SessionSettings, builder};
 use crate::model::{Datatype, ModelSpec, RawDim, RawIo, RawTensor};
 use crate::request::Tensor;
+use crate::types::Device;
+use binding::Binding;
 use ort::ErrorCode;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{OutputSelector, RunOptions, Session};
@@ -23,6 +26,8 @@ pub struct OnnxBackend {
     session: Session,
     /// Names and datatypes of the outputs, in the order of the model's description.
     outputs: Vec<(String, Datatype)>,
+    /// How inputs and outputs are copied, where the device has memory of its own.
+    binding: Option<Binding>,
 }
 
 impl OnnxBackend {
@@ -35,7 +40,23 @@ impl OnnxBackend {
             .and_then(|mut builder| builder.commit_from_file(path))
             .map_err(|e| at(path, &e))?;
         let outputs = spec.outputs.iter().map(|o| (o.name.clone(), o.datatype)).collect();
-        Ok(Self { session, outputs })
+        let binding = match settings.device {
+            Device::Cpu(_) => None,
+            // Without page-locked memory runs are slower, not wrong.
+            Device::Cuda(gpu) => Binding::pinned(&session, gpu)
+                .inspect_err(|error| tracing::warn!(%gpu, "copies to the GPU are slow: no pinned memory: {error}"))
+                .ok(),
+        };
+        Ok(Self { session, outputs, binding })
+    }
+
+    /// Has inputs and outputs bound and copied as they are on a GPU, in ordinary memory. Answers are the same.
+    ///
+    /// # Errors
+    /// What the runtime says about it.
+    pub fn bound(mut self) -> Result<Self, Failure> {
+        self.binding = Some(Binding::plain(&self.session).map_err(|e| classify(&e))?);
+        Ok(self)
     }
 }
 
@@ -72,6 +93,9 @@ impl Backend for OnnxBackend {
     fn run(&mut self, inputs: &[Input], wanted: &[usize]) -> Result<Vec<Tensor>, Failure> {
         let outputs = wanted.iter().map(|i| self.outputs.get(*i)).collect::<Option<Vec<_>>>();
         let outputs = outputs.ok_or_else(|| Failure::Failed("an output that the model has not".into()))?;
+        if let Some(binding) = self.binding.as_mut().filter(|binding| binding.takes(inputs, &outputs)) {
+            return binding.run(&mut self.session, inputs, &outputs);
+        }
         let values = inputs.iter().map(value).collect::<Result<Vec<_>, _>>()?;
         let selected = outputs.iter().fold(OutputSelector::no_default(), |selector, (name, _)| selector.with(name));
         let options = RunOptions::new().map_err(|e| classify(&e))?.with_outputs(selected);

@@ -26,7 +26,7 @@ fn named(path: PathBuf) -> NamedFile {
     NamedFile { path, by: "a test".into() }
 }
 
-fn runtime() -> Arc<Runtime> {
+pub(crate) fn runtime() -> Arc<Runtime> {
     Runtime::load(Some(&named(cached("onnxruntime/libonnxruntime.so")))).unwrap()
 }
 
@@ -79,14 +79,14 @@ fn workers(
     ((0..instances).map(start).collect(), told)
 }
 
-fn ready(told: &Receiver<WorkerEvent>) -> Vec<Sample> {
+pub(crate) fn ready(told: &Receiver<WorkerEvent>) -> Vec<Sample> {
     match told.recv().unwrap() {
         WorkerEvent::Ready { samples, .. } => samples,
         other => panic!("{other:?}"),
     }
 }
 
-fn job(model: &Arc<Model>, padded_len: u32, items: Vec<(Payload, Want)>) -> Job {
+pub(crate) fn job(model: &Arc<Model>, padded_len: u32, items: Vec<(Payload, Want)>) -> Job {
     let item = |(payload, want)| {
         let request = InferRequest {
             id: "r".into(),
@@ -102,7 +102,7 @@ fn job(model: &Arc<Model>, padded_len: u32, items: Vec<(Payload, Want)>) -> Job 
     Job { batch: BatchId(1), padded_len, items: items.into_iter().map(item).collect() }
 }
 
-fn run(handle: &WorkerHandle, told: &Receiver<WorkerEvent>, job: Job) -> Result<Vec<Answer>, Failure> {
+pub(crate) fn run(handle: &WorkerHandle, told: &Receiver<WorkerEvent>, job: Job) -> Result<Vec<Answer>, Failure> {
     handle.submit(job).unwrap();
     match told.recv().unwrap() {
         WorkerEvent::Done(done) => done.result,
