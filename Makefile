@@ -20,13 +20,16 @@ STEP := @scripts/step
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo run test page-test helm-test lint bench image image-test clean need-rust need-python
+.PHONY: help setup setup-tests build demo run test page-test helm-test lint bench image image-test clean need-rust need-python
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: need-python ## Fetches ONNX Runtime and the MiniLM model into .cache/ (once)
 	$(STEP) "setup" $(PYTHON) scripts/setup.py
+
+setup-tests: need-python
+	$(STEP) "setup" $(PYTHON) scripts/setup.py --tests
 
 build: need-rust ## Builds the release binary
 	$(STEP) "build" $(CARGO) build --locked --release
@@ -39,7 +42,7 @@ run: setup build ## Serves the MiniLM model on LISTEN (127.0.0.1:8080) until Ctr
 	@echo "  curl http://$(LISTEN)/v1/embeddings -H 'content-type: application/json' -d '{\"model\": \"minilm\", \"input\": \"Hello\"}'"
 	@exec $(BINARY) serve --model minilm=$(MODEL) --policies policies --onnxruntime-library $(LIBRARY) --listen $(LISTEN)
 
-test: need-rust setup ## Everything CI runs: format, lints, the core alone, all tests, documentation
+test: need-rust setup-tests ## Everything CI runs: format, lints, the core alone, all tests, documentation
 	$(STEP) "format" $(CARGO) fmt --check
 	$(STEP) "lints" $(CARGO) clippy --locked --all-features --all-targets -- -D warnings
 	$(STEP) "the core alone" $(CARGO) test --locked --no-default-features --lib --test tidy

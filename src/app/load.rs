@@ -1,17 +1,22 @@
 //! Loads what the configuration names: the runtime, the models and their workers.
 
 use super::AppError;
+use super::placement::{Gpus, Site};
 use crate::clock;
-use crate::config::{Config, ModelConfig, Placement};
+use crate::config::{Config, ModelConfig};
 use crate::dispatch::WorkerPlan;
-use crate::exec::{self, OnnxBackend, Runtime, WorkerConfig};
-use crate::model::{Folder, Model, ModelSpec};
+use crate::exec::{self, OnnxBackend, Runtime, SessionSettings, WorkerConfig};
+use crate::metrics::Metrics;
+use crate::model::{Folder, Model, ModelSpec, Placed};
 use crate::types::{Device, DeviceId, ModelId, WorkerId, locked};
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::error::Error;
+use std::sync::{Arc, Mutex};
 
 /// Most sessions a model gets by default: each costs memory of its own.
 const MAX_INSTANCES: usize = 4;
+
+/// Sessions a model gets on each GPU by default.
+const GPU_INSTANCES: usize = 2;
 
 /// The models, and the workers that run them.
 pub(super) type Models = (Vec<Arc<Model>>, Vec<WorkerPlan>);
@@ -21,42 +26,51 @@ pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Opens every model and plans its workers. Blocks.
-pub(super) fn models(config: &Config) -> Result<Models, AppError> {
+/// Opens every model and plans its workers; `gpus` is how many this process may see, where that is known.
+/// Blocks.
+pub(super) fn models(config: &Config, gpus: Option<u32>, metrics: &Metrics) -> Result<Models, AppError> {
     if config.models.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
     let runtime = Runtime::load(config.onnxruntime_library.as_ref())?;
     let version = runtime.version().unwrap_or("unknown");
     tracing::info!(path = %runtime.path().display(), version, "ONNX Runtime");
+    let mut gpus = Gpus::new(gpus, |gpu| exec::look_for_cuda(&runtime, gpu));
     let (mut models, mut plans, mut known) = (Vec::new(), Vec::new(), Vec::new());
     for (index, settings) in config.models.iter().enumerate() {
         let id = ModelId(u32::try_from(index).unwrap_or(u32::MAX));
         let (model, folder) = open(id, settings, &runtime)?;
-        let (instances, threads) = sizes(settings);
-        tracing::info!(model = %model.name, path = %settings.path.display(), instances, threads, "loading");
-        for device in devices(settings)? {
-            let site = (numbered(&mut known, device), device);
-            plans.extend(workers(&model, &folder, &runtime, site, (instances, threads), plans.len()));
+        let site = gpus.place(&settings.device).map_err(|message| fault(settings, message))?;
+        tell_of_fallback(&site, settings, metrics);
+        for device in &site.devices {
+            let (instances, threads) = sizes(settings, *device);
+            let (path, device) = (settings.path.display(), *device);
+            tracing::info!(model = %model.name, %path, %device, instances, threads, "loading");
+            let number = numbered(&mut known, device);
+            let session = SessionSettings { device, threads, cuda: settings.cuda.clone() };
+            plans.extend(workers(&model, &folder, &runtime, number, &session, instances, plans.len()));
         }
+        model.set_placed(Placed { devices: site.devices, fallback: site.fallback, providers: None });
         models.push(model);
     }
     Ok((models, plans))
 }
 
-/// Where a model runs.
-fn devices(settings: &ModelConfig) -> Result<Vec<Device>, AppError> {
-    let devices = match &settings.device {
-        Placement::Auto => vec![Device::Cpu(0)],
-        Placement::Cuda => vec![Device::Cuda(0)],
-        Placement::On(devices) => devices.clone(),
-    };
-    match devices.iter().find(|device| matches!(device, Device::Cuda(_))) {
-        None => Ok(devices),
-        Some(gpu) => {
-            let message = format!("this build cannot run on {gpu}");
-            Err(AppError::Model { name: settings.name.clone(), message })
-        }
+fn fault(settings: &ModelConfig, message: String) -> AppError {
+    AppError::Model { name: settings.name.clone(), message }
+}
+
+/// Says aloud that a model with `auto` is not where it could be, and what would bring it there.
+fn tell_of_fallback(site: &Site, settings: &ModelConfig, metrics: &Metrics) {
+    let Some(why) = &site.fallback else { return };
+    let devices: Vec<String> = site.devices.iter().map(ToString::to_string).collect();
+    let on = devices.join(", ");
+    tracing::warn!(
+        model = %settings.name, devices = on,
+        "falls back to {on}: {why}. Where that is what you want, name it as `device`"
+    );
+    for device in &devices {
+        metrics.model(&settings.name).fell_back("auto", device);
     }
 }
 
@@ -70,22 +84,28 @@ fn numbered(known: &mut Vec<Device>, device: Device) -> DeviceId {
 }
 
 fn open(id: ModelId, settings: &ModelConfig, runtime: &Runtime) -> Result<(Arc<Model>, Folder), AppError> {
-    let fault = |message: String| AppError::Model { name: settings.name.clone(), message };
-    let folder = Folder::open(&settings.path).map_err(|e| fault(e.to_string()))?;
-    let io = exec::probe(runtime, folder.onnx()).map_err(|e| fault(e.to_string()))?;
-    let spec = ModelSpec::resolve(&io, &folder).map_err(|e| fault(e.to_string()))?;
+    let fault = |error: &dyn Error| fault(settings, error.to_string());
+    let folder = Folder::open(&settings.path).map_err(|e| fault(&e))?;
+    let io = exec::probe(runtime, folder.onnx()).map_err(|e| fault(&e))?;
+    let spec = ModelSpec::resolve(&io, &folder).map_err(|e| fault(&e))?;
     for finding in spec.describe(&folder).into_iter().filter(|f| f.warning) {
         tracing::warn!(model = %settings.name, "{}", finding.text);
     }
-    let tokenizer = folder.tokenizer().map_err(|e| fault(e.to_string()))?;
+    let tokenizer = folder.tokenizer().map_err(|e| fault(&e))?;
     let model = Model::new(id, &settings.name, spec, tokenizer, clock::unix_seconds());
     Ok((Arc::new(model), folder))
 }
 
-/// Instances and threads: as set, else one thread a session and a session a core.
-fn sizes(settings: &ModelConfig) -> (usize, usize) {
+/// Instances and threads: as set, else on the CPU one thread a session and a session a core.
+///
+/// On a GPU two sessions of one thread: while one computes, the other's rows are padded, copied and split.
+/// More would only share the same arithmetic, and each keeps the weights and an arena.
+fn sizes(settings: &ModelConfig, device: Device) -> (usize, usize) {
     let cores = cores();
     let given = |n: Option<u32>| n.map(|n| n as usize);
+    if matches!(device, Device::Cuda(_)) {
+        return (given(settings.instances).unwrap_or(GPU_INSTANCES), given(settings.threads).unwrap_or(1));
+    }
     match (given(settings.instances), given(settings.threads)) {
         (Some(instances), Some(threads)) => (instances, threads),
         (Some(instances), None) => (instances, (cores / instances).max(1)),
@@ -101,15 +121,17 @@ fn workers(
     model: &Arc<Model>,
     folder: &Folder,
     runtime: &Arc<Runtime>,
-    (device, name): (DeviceId, Device),
-    (instances, threads): (usize, usize),
+    device: DeviceId,
+    session: &SessionSettings,
+    instances: usize,
     first: usize,
 ) -> Vec<WorkerPlan> {
     let parts = exec::warm_up(&model.spec, instances);
     let plan = |(index, part)| {
         let id = WorkerId(u32::try_from(first + index).unwrap_or(u32::MAX));
         let (owner, runtime) = (Arc::clone(model), Arc::clone(runtime));
-        let path = folder.onnx().to_owned();
+        let (path, session) = (folder.onnx().to_owned(), session.clone());
+        let name = session.device.to_string();
         // The sweep is for the first start; a worker that comes back joins the others at work.
         let part = Mutex::new(Some(part));
         let start = move |events| {
@@ -117,11 +139,12 @@ fn workers(
             let warm_up = sweep.or_else(|| exec::first_run(&owner.spec).pop());
             let name = format!("{}/{id}", owner.name);
             let config = WorkerConfig { id, name, model: Arc::clone(&owner), warm_up };
-            let (owner, runtime, path) = (Arc::clone(&owner), Arc::clone(&runtime), path.clone());
-            let make = move || Ok(Box::new(OnnxBackend::new(&runtime, &path, &owner.spec, threads)?) as _);
+            let (owner, runtime) = (Arc::clone(&owner), Arc::clone(&runtime));
+            let (path, session) = (path.clone(), session.clone());
+            let make = move || Ok(Box::new(OnnxBackend::new(&runtime, &path, &owner.spec, &session)?) as _);
             exec::spawn(config, make, events)
         };
-        WorkerPlan { id, model: Arc::clone(model), device, device_name: name.to_string(), start: Box::new(start) }
+        WorkerPlan { id, model: Arc::clone(model), device, device_name: name, start: Box::new(start) }
     };
     parts.into_iter().enumerate().map(plan).collect()
 }

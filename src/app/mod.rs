@@ -7,6 +7,7 @@
 mod descriptors;
 mod gpus;
 mod load;
+mod placement;
 mod stop;
 
 use crate::admin::Admin;
@@ -169,9 +170,10 @@ type Loaded = (Live, load::Models, Option<Gpus>);
 async fn load(config: &Config, metrics: &Arc<Metrics>, signals: &mut Signals) -> Result<Option<Loaded>, AppError> {
     let (config, metrics) = (config.clone(), Arc::clone(metrics));
     let loading = tokio::task::spawn_blocking(move || {
-        let live = Live::open(config.policies.as_deref(), metrics).map_err(AppError::Policies)?;
+        let live = Live::open(config.policies.as_deref(), Arc::clone(&metrics)).map_err(AppError::Policies)?;
         let gpus = gpus::find(&config)?;
-        Ok((live, load::models(&config)?, gpus))
+        let count = gpus.as_ref().and_then(Gpus::count);
+        Ok((live, load::models(&config, count, &metrics)?, gpus))
     });
     tokio::select! {
         loaded = loading => {

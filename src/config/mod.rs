@@ -11,7 +11,7 @@ mod tests;
 
 use crate::document::{self, Diagnostic};
 use crate::telemetry::LogFormat;
-use crate::types::{Device, NamedFile};
+use crate::types::{CudaSettings, Device, NamedFile};
 use http::uri::Authority;
 use std::fs;
 use std::net::SocketAddr;
@@ -125,6 +125,8 @@ pub struct ModelConfig {
     pub instances: Option<u32>,
     /// Threads a session uses within an operator, ≥ 1.
     pub threads: Option<u32>,
+    /// Of its sessions on a GPU.
+    pub cuda: CudaSettings,
 }
 
 /// Export of spans.

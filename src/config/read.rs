@@ -4,7 +4,7 @@ use super::kind::{self, Kind};
 use super::{Config, LogFormat, ModelConfig, Monitoring, Nvml, Overrides, Placement, Tracing};
 use crate::document::{Diagnostic, Document, Table};
 use crate::telemetry;
-use crate::types::NamedFile;
+use crate::types::{ArenaExtend, ConvSearch, CudaSettings, NamedFile};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -191,7 +191,7 @@ impl Reader<'_, '_> {
             self.flag_fault("model", format!("{text:?} {wrong}"), Some("[NAME=]DIR, each name once"));
             return None;
         }
-        Some(ModelConfig { name, path, device, instances: None, threads: None })
+        Some(ModelConfig { name, path, device, instances: None, threads: None, cuda: CudaSettings::default() })
     }
 }
 
@@ -210,6 +210,7 @@ fn model_of_table(
     let device = table.parsed("device", kind::DEVICE.expected, kind::DEVICE.parse);
     let instances = table.u32("instances", 1..=MOST_WORKERS);
     let threads = table.u32("threads", 1..=MOST_WORKERS);
+    let cuda = cuda(&mut table.table("cuda"));
     if !table.has("path") && !is_upstream {
         table.missing("path", "the model's folder");
     }
@@ -221,7 +222,25 @@ fn model_of_table(
         return None;
     }
     let device = flag.cloned().or(device).unwrap_or_else(|| general.clone());
-    Some(ModelConfig { name, path, device, instances, threads })
+    Some(ModelConfig { name, path, device, instances, threads, cuda })
+}
+
+/// `[model.cuda]`.
+fn cuda(table: &mut Table<'_>) -> CudaSettings {
+    // A captured graph reads its inputs where they lay when it was captured: it needs them to stay there.
+    table.not_yet_supported("graph");
+    let arena = [("power_of_two", ArenaExtend::PowerOfTwo), ("same_as_requested", ArenaExtend::SameAsRequested)];
+    let searches = [
+        ("heuristic", ConvSearch::Heuristic),
+        ("exhaustive", ConvSearch::Exhaustive),
+        ("default", ConvSearch::Default),
+    ];
+    CudaSettings {
+        memory_limit: table.bytes("memory_limit"),
+        arena_extend: table.choice("arena_extend", &arena).unwrap_or_default(),
+        conv_search: table.choice("cudnn_conv_search", &searches).unwrap_or_default(),
+        tf32: table.boolean("tf32").unwrap_or_default(),
+    }
 }
 
 fn name_of_folder(table: &Table<'_>, path: &Path) -> Option<String> {

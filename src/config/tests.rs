@@ -1,6 +1,7 @@
 //! Flags over file over defaults, and every fault of them.
 
 use super::*;
+use crate::types::{ArenaExtend, ConvSearch};
 
 fn of(text: &str, overrides: &Overrides) -> Result<Config, Vec<String>> {
     let resolved = Config::resolve(overrides, Some((Path::new("etc/inferneo.toml"), text)));
@@ -23,8 +24,14 @@ fn flags() -> Overrides {
 #[test]
 fn everything_but_the_model_has_a_default() {
     let config = Config::resolve(&flags(), None).unwrap();
-    let model =
-        ModelConfig { name: "m".into(), path: "dir".into(), device: Placement::Auto, instances: None, threads: None };
+    let model = ModelConfig {
+        name: "m".into(),
+        path: "dir".into(),
+        device: Placement::Auto,
+        instances: None,
+        threads: None,
+        cuda: CudaSettings::default(),
+    };
     let expected = Config {
         listen: "127.0.0.1:8080".parse().unwrap(),
         admin_listen: "127.0.0.1:9090".parse().unwrap(),
@@ -96,6 +103,39 @@ fn every_key_of_the_file_is_read() {
     let models: Vec<_> = config.models.iter().map(|m| (&*m.name, m.path.to_str().unwrap(), m.device.clone())).collect();
     assert_eq!(models, [("minilm", "etc/models/minilm/", cpu()), ("other", "/models/x", Placement::Auto)]);
     assert_eq!((config.models[1].instances, config.models[1].threads), (Some(2), Some(1)));
+}
+
+#[test]
+fn settings_of_a_gpu_are_read_and_checked() {
+    let text = r#"
+        [[model]]
+        path = "a"
+        [[model]]
+        path = "b"
+        [model.cuda]
+        memory_limit = "4GiB"
+        arena_extend = "same_as_requested"
+        cudnn_conv_search = "exhaustive"
+        tf32 = true
+    "#;
+    let models = of(text, &Overrides::default()).unwrap().models;
+    let cuda = CudaSettings {
+        memory_limit: Some(4 << 30),
+        arena_extend: ArenaExtend::SameAsRequested,
+        conv_search: ConvSearch::Exhaustive,
+        tf32: true,
+    };
+    assert_eq!([&models[0].cuda, &models[1].cuda], [&CudaSettings::default(), &cuda]);
+    let shown = faults(
+        "[[model]]\npath = \"m\"\n[model.cuda]\nmemory_limit = \"much\"\narena_extend = \"power_of_tow\"\n\
+         cudnn_conv_search = 1\ntf32 = \"yes\"\ngraph = true\nmemory_limt = 1\n",
+    );
+    assert_eq!(shown.len(), 6, "{shown:#?}");
+    let all = shown.join("\n");
+    let told = ["a size from 1 byte", "did you mean \"power_of_two\"?", "\"heuristic\"", "true or false"];
+    for word in told.into_iter().chain(["`model.cuda.graph` is not yet supported", "did you mean `memory_limit`?"]) {
+        assert!(all.contains(word), "{word} is not in\n{all}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::exec::{JobDone, Sample, WorkerEvent, WorkerHandle};
 use crate::metrics::DeviceMetrics;
 use crate::model::{Model, ModelState};
 use crate::sched::{Grid, Measured, ModelLimits, WorkerState};
-use crate::types::{BatchId, DeviceId, WorkerId};
+use crate::types::{BatchId, Device, DeviceId, WorkerId};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,8 +77,11 @@ impl Driver {
             let limits = ModelLimits {
                 name: Arc::clone(&model.name),
                 batchable: model.spec.batchable,
-                // Stepped edges are for devices where every new shape costs; this one is a CPU.
-                grid: Grid::Exact,
+                // Every new shape costs on a GPU, and none does on a CPU.
+                grid: match plan.device_name.parse() {
+                    Ok(Device::Cuda(_)) => Grid::Stepped,
+                    _ => Grid::Exact,
+                },
             };
             self.sched.handle_model(model.id, Some(limits), clock::now());
             let metrics = self.metrics.model(&model.name);

@@ -2,17 +2,21 @@
 //!
 //! Decides how a session is set up. Knows tensors, not rows, lengths or requests.
 
-use super::Failure;
+mod binding;
 mod values;
 
+use super::Failure;
 use super::backend::{Backend, Input};
 use super::runtime::Runtime;
+use super::session::{SessionSettings, builder};
 use crate::model::{Datatype, ModelSpec, RawDim, RawIo, RawTensor};
 use crate::request::Tensor;
+use crate::types::Device;
+use binding::Binding;
 use ort::ErrorCode;
-use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
+use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{OutputSelector, RunOptions, Session};
-use ort::value::{Outlet, ValueType};
+use ort::value::{Outlet, TensorRef, ValueType};
 use std::path::Path;
 use values::{datatype, tensor, value};
 
@@ -22,19 +26,37 @@ pub struct OnnxBackend {
     session: Session,
     /// Names and datatypes of the outputs, in the order of the model's description.
     outputs: Vec<(String, Datatype)>,
+    /// How inputs and outputs are copied, where the device has memory of its own.
+    binding: Option<Binding>,
 }
 
 impl OnnxBackend {
-    /// Makes a session on the CPU with `threads` threads an operator.
+    /// Makes a session as `settings` say.
     ///
     /// # Errors
     /// A [`Failure`] that names the file and what the runtime says about it.
-    pub fn new(runtime: &Runtime, path: &Path, spec: &ModelSpec, threads: usize) -> Result<Self, Failure> {
-        let session = builder(runtime, threads, GraphOptimizationLevel::All)
+    pub fn new(runtime: &Runtime, path: &Path, spec: &ModelSpec, settings: &SessionSettings) -> Result<Self, Failure> {
+        let session = builder(runtime, settings, GraphOptimizationLevel::All)
             .and_then(|mut builder| builder.commit_from_file(path))
             .map_err(|e| at(path, &e))?;
         let outputs = spec.outputs.iter().map(|o| (o.name.clone(), o.datatype)).collect();
-        Ok(Self { session, outputs })
+        let binding = match settings.device {
+            Device::Cpu(_) => None,
+            // Without page-locked memory runs are slower, not wrong.
+            Device::Cuda(gpu) => Binding::pinned(&session, gpu)
+                .inspect_err(|error| tracing::warn!(%gpu, "copies to the GPU are slow: no pinned memory: {error}"))
+                .ok(),
+        };
+        Ok(Self { session, outputs, binding })
+    }
+
+    /// Has inputs and outputs bound and copied as they are on a GPU, in ordinary memory. Answers are the same.
+    ///
+    /// # Errors
+    /// What the runtime says about it.
+    pub fn bound(mut self) -> Result<Self, Failure> {
+        self.binding = Some(Binding::plain(&self.session).map_err(|e| classify(&e))?);
+        Ok(self)
     }
 }
 
@@ -46,7 +68,7 @@ impl OnnxBackend {
 /// A [`Failure`] that names the file: it is no model, an input has a type that no request can carry,
 /// or no output is left.
 pub fn probe(runtime: &Runtime, path: &Path) -> Result<RawIo, Failure> {
-    let session = builder(runtime, 1, GraphOptimizationLevel::Disable)
+    let session = builder(runtime, &SessionSettings::cpu(1), GraphOptimizationLevel::Disable)
         .and_then(|mut builder| builder.commit_from_file(path))
         .map_err(|e| at(path, &e))?;
     let unusable = |outlet: &Outlet, kind: &str| {
@@ -67,30 +89,33 @@ pub fn probe(runtime: &Runtime, path: &Path) -> Result<RawIo, Failure> {
     Ok(RawIo { inputs, outputs })
 }
 
-/// Session options: one operator at a time, threads that sleep when idle (spinning ones starve
-/// everything else on a small machine), and no memory plan, which fits one shape only.
-fn builder(runtime: &Runtime, threads: usize, level: GraphOptimizationLevel) -> ort::Result<SessionBuilder> {
-    Ok(Session::builder(runtime.environment())?
-        .with_auto_device(AutoDevicePolicy::PreferCPU)?
-        .with_optimization_level(level)?
-        .with_intra_threads(threads.max(1))?
-        .with_inter_threads(1)?
-        .with_parallel_execution(false)?
-        .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)?
-        .with_memory_pattern(false)?)
-}
-
 impl Backend for OnnxBackend {
     fn run(&mut self, inputs: &[Input], wanted: &[usize]) -> Result<Vec<Tensor>, Failure> {
         let outputs = wanted.iter().map(|i| self.outputs.get(*i)).collect::<Option<Vec<_>>>();
         let outputs = outputs.ok_or_else(|| Failure::Failed("an output that the model has not".into()))?;
+        if let Some(binding) = self.binding.as_mut().filter(|binding| binding.takes(inputs, &outputs)) {
+            return binding.run(&mut self.session, inputs, &outputs);
+        }
         let values = inputs.iter().map(value).collect::<Result<Vec<_>, _>>()?;
         let selected = outputs.iter().fold(OutputSelector::no_default(), |selector, (name, _)| selector.with(name));
         let options = RunOptions::new().map_err(|e| classify(&e))?.with_outputs(selected);
         let results = self.session.run_with_options(&values[..], &options).map_err(|e| classify(&e))?;
         results.into_iter().zip(outputs).map(|((_, value), (name, datatype))| tensor(value, name, *datatype)).collect()
     }
+}
+
+/// Makes a session of a model of one number, and runs it.
+///
+/// # Errors
+/// What the runtime says about it.
+pub(super) fn try_out(runtime: &Runtime, model: &[u8], settings: &SessionSettings) -> Result<(), String> {
+    let run = || {
+        let mut session = builder(runtime, settings, GraphOptimizationLevel::Disable)?.commit_from_memory(model)?;
+        let one = TensorRef::<f32>::from_array_view(([1_usize], &[1.0_f32][..]))?;
+        session.run(ort::inputs![one])?;
+        Ok(())
+    };
+    run().map_err(|e: ort::Error| e.message().to_owned())
 }
 
 fn at(path: &Path, error: &ort::Error) -> Failure {

@@ -186,6 +186,17 @@ impl ModelMetrics {
         self.families.slo.with_label_values(&[&*self.name, tenant.as_str(), result.label()]).inc();
     }
 
+    /// Says that it runs on `device` because not all that was `wanted` could be had.
+    pub fn fell_back(&self, wanted: &str, device: &str) {
+        self.families.device_fallback.with_label_values(&[&*self.name, wanted, device]).set(1);
+    }
+
+    /// Says how many nodes of its graph an execution provider runs on a device.
+    pub fn nodes(&self, device: &str, provider: &str, count: u64) {
+        let gauge = self.families.model_nodes.with_label_values(&[&*self.name, device, provider]);
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// Counts a canary.
     pub fn health_check(&self, ok: bool) {
         let outcome = if ok { "ok" } else { "failed" };

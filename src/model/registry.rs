@@ -1,9 +1,10 @@
 //! The live table of models.
 
-use super::ModelSpec;
+use super::{ModelSpec, Placed};
 use crate::text::Tokenizer;
 use crate::types::ModelId;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -22,6 +23,7 @@ pub struct Model {
     pub created: u64,
     state: AtomicU8,
     ailment: ArcSwapOption<String>,
+    placed: ArcSwap<Placed>,
 }
 
 /// Where a model is in its life.
@@ -55,8 +57,8 @@ impl Model {
     /// Builds a model in state [`ModelState::Loading`].
     #[must_use]
     pub fn new(id: ModelId, name: &str, spec: ModelSpec, tokenizer: Option<Tokenizer>, created: u64) -> Self {
-        let (state, ailment) = (AtomicU8::new(0), ArcSwapOption::empty());
-        Self { id, name: name.into(), spec, tokenizer, created, state, ailment }
+        let (state, ailment, placed) = (AtomicU8::new(0), ArcSwapOption::empty(), ArcSwap::default());
+        Self { id, name: name.into(), spec, tokenizer, created, state, ailment, placed }
     }
 
     /// Where it is in its life.
@@ -85,6 +87,22 @@ impl Model {
     /// Says what it suffers from, or that it is well again.
     pub fn set_ailment(&self, why: Option<String>) {
         self.ailment.store(why.map(Arc::new));
+    }
+
+    /// Where it came to run.
+    #[must_use]
+    pub fn placed(&self) -> Arc<Placed> {
+        self.placed.load_full()
+    }
+
+    /// Says where it runs.
+    pub fn set_placed(&self, placed: Placed) {
+        self.placed.store(Arc::new(placed));
+    }
+
+    /// Says which execution providers run how many of its graph's nodes.
+    pub fn set_providers(&self, providers: &BTreeMap<String, u64>) {
+        self.placed.rcu(|placed| Placed { providers: Some(providers.clone()), ..(**placed).clone() });
     }
 }
 

@@ -4,8 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use inferneo::exec::{
-    Backend, Failure, Job, JobItem, OnnxBackend, Runtime, Sample, WorkerConfig, WorkerEvent, WorkerHandle, probe,
-    spawn, warm_up,
+    Backend, Failure, Job, JobItem, OnnxBackend, Runtime, Sample, SessionSettings, WorkerConfig, WorkerEvent,
+    WorkerHandle, probe, spawn, warm_up,
 };
 use inferneo::model::{Datatype, Dim, Model, ModelSpec, RawDim, RawIo, Task, TensorSpec};
 use inferneo::request::{Answer, InferRequest, Payload, Tensor, TensorItem, Tokens, Want};
@@ -26,7 +26,7 @@ fn named(path: PathBuf) -> NamedFile {
     NamedFile { path, by: "a test".into() }
 }
 
-fn runtime() -> Arc<Runtime> {
+pub(crate) fn runtime() -> Arc<Runtime> {
     Runtime::load(Some(&named(cached("onnxruntime/libonnxruntime.so")))).unwrap()
 }
 
@@ -71,20 +71,22 @@ fn workers(
             model: model.clone(),
             warm_up: parts.next(),
         };
-        let make = move || Ok(Box::new(OnnxBackend::new(&runtime, &path, &spec, 1)?) as Box<dyn Backend>);
+        let make = move || {
+            Ok(Box::new(OnnxBackend::new(&runtime, &path, &spec, &SessionSettings::cpu(1))?) as Box<dyn Backend>)
+        };
         spawn(config, make, move |event| events.send(event).unwrap()).unwrap()
     };
     ((0..instances).map(start).collect(), told)
 }
 
-fn ready(told: &Receiver<WorkerEvent>) -> Vec<Sample> {
+pub(crate) fn ready(told: &Receiver<WorkerEvent>) -> Vec<Sample> {
     match told.recv().unwrap() {
         WorkerEvent::Ready { samples, .. } => samples,
         other => panic!("{other:?}"),
     }
 }
 
-fn job(model: &Arc<Model>, padded_len: u32, items: Vec<(Payload, Want)>) -> Job {
+pub(crate) fn job(model: &Arc<Model>, padded_len: u32, items: Vec<(Payload, Want)>) -> Job {
     let item = |(payload, want)| {
         let request = InferRequest {
             id: "r".into(),
@@ -100,7 +102,7 @@ fn job(model: &Arc<Model>, padded_len: u32, items: Vec<(Payload, Want)>) -> Job 
     Job { batch: BatchId(1), padded_len, items: items.into_iter().map(item).collect() }
 }
 
-fn run(handle: &WorkerHandle, told: &Receiver<WorkerEvent>, job: Job) -> Result<Vec<Answer>, Failure> {
+pub(crate) fn run(handle: &WorkerHandle, told: &Receiver<WorkerEvent>, job: Job) -> Result<Vec<Answer>, Failure> {
     handle.submit(job).unwrap();
     match told.recv().unwrap() {
         WorkerEvent::Done(done) => done.result,

@@ -5,9 +5,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod answers;
+mod binding;
 mod client;
 mod commands;
 mod context;
+mod cuda;
 mod decisions;
 mod doctor;
 mod environment;

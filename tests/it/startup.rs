@@ -31,7 +31,7 @@ async fn a_bad_configuration_is_exit_2_with_file_line_and_key() {
     refused(Settings::new(""), 2, &["there is nothing to serve", "--model"]).await;
     refused(Settings::new("").flag("--upstream", "ftp://x"), 2, &["--upstream", "INFERNEO_UPSTREAM"]).await;
     refused(Settings::new(identity()).flag("--listen", "nowhere"), 2, &["--listen", "nowhere"]).await;
-    refused(Settings::new(identity()).flag("--device", "cuda"), 2, &["--device", "cuda", "cpu"]).await;
+    refused(Settings::new(identity()).flag("--device", "gpu"), 2, &["--device", "cuda", "cpu"]).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 
 use super::{Report, gpus};
 use crate::config::{Overrides, name_and_folder};
-use crate::exec::{Difference, OnnxBackend, Runtime, differences, probe};
+use crate::exec::{Difference, NoCuda, OnnxBackend, Runtime, SessionSettings, differences, look_for_cuda, probe};
 use crate::model::{Datatype, Folder, Model, ModelSpec};
 use crate::types::ModelId;
 use std::path::Path;
@@ -33,6 +33,11 @@ fn look_at_runtime(runtime: &Runtime, report: &mut Report) {
     let version = runtime.version().unwrap_or("of unknown version");
     report.ok(format!("ONNX Runtime {version} at {}", runtime.path().display()));
     report.ok(format!("execution providers: {}", runtime.providers().join(", ")));
+    match look_for_cuda(runtime, 0) {
+        Ok(()) => report.ok("CUDA: works on cuda:0"),
+        Err(why @ NoCuda::CpuBuild { .. }) => report.ok(format!("CUDA: no; {why}")),
+        Err(why) => report.warning(format!("CUDA: no; {why}")),
+    }
 }
 
 fn look_at_model(runtime: &Runtime, folder: &Path, report: &mut Report) {
@@ -58,7 +63,7 @@ fn look_at_model(runtime: &Runtime, folder: &Path, report: &mut Report) {
         Ok(tokenizer) => tokenizer,
         Err(error) => return report.failure(error),
     };
-    let backend = match OnnxBackend::new(runtime, folder.onnx(), &spec, 1) {
+    let backend = match OnnxBackend::new(runtime, folder.onnx(), &spec, &SessionSettings::cpu(1)) {
         Ok(backend) => Box::new(backend),
         Err(error) => return report.failure(error),
     };

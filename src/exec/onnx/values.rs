@@ -1,6 +1,6 @@
 //! Tensors to the runtime and back.
 //!
-//! Decides where a copy is needed: for strings alone. Knows no session.
+//! Decides where a copy is needed: for strings, and for what is bound. Knows no session.
 
 use super::classify;
 use crate::exec::Failure;
@@ -10,7 +10,7 @@ use crate::request::{self, Tensor};
 use bytes::Bytes;
 use half::{bf16, f16};
 use ort::session::SessionInputValue;
-use ort::value::{DynValue, TensorElementType, TensorRef, ValueType};
+use ort::value::{DynTensor, DynValue, TensorElementType, TensorRef, ValueType};
 
 /// An input as the runtime takes it: a view of the assembled buffer, a copy only for strings.
 pub(super) fn value(input: &Input) -> Result<SessionInputValue<'_>, Failure> {
@@ -22,9 +22,7 @@ pub(super) fn value(input: &Input) -> Result<SessionInputValue<'_>, Failure> {
     }
     let value = match input.datatype() {
         Datatype::Bool => {
-            let booleans = bytemuck::checked::try_cast_slice::<u8, bool>(input.data());
-            let booleans = booleans.map_err(|_| Failure::Failed("a BOOL element is neither 0 nor 1".into()))?;
-            TensorRef::<bool>::from_array_view((input.shape(), booleans)).map(SessionInputValue::from)
+            TensorRef::<bool>::from_array_view((input.shape(), booleans(input)?)).map(SessionInputValue::from)
         }
         Datatype::Uint8 => view!(u8),
         Datatype::Uint16 => view!(u16),
@@ -41,6 +39,41 @@ pub(super) fn value(input: &Input) -> Result<SessionInputValue<'_>, Failure> {
         Datatype::Bytes => strings(input)?,
     };
     value.map_err(|e| classify(&e))
+}
+
+/// Copies an input of any datatype but `BYTES` into a buffer of its shape.
+pub(super) fn copy(input: &Input, buffer: &mut DynTensor) -> Result<(), Failure> {
+    macro_rules! fill {
+        ($t:ty, $data:expr) => {{
+            let data = $data;
+            buffer.try_extract_tensor_mut::<$t>().map(|(_, target)| target.copy_from_slice(data))
+        }};
+        ($t:ty) => {
+            fill!($t, bytemuck::cast_slice(input.data()))
+        };
+    }
+    let filled = match input.datatype() {
+        Datatype::Bool => fill!(bool, booleans(input)?),
+        Datatype::Uint8 => fill!(u8),
+        Datatype::Uint16 => fill!(u16),
+        Datatype::Uint32 => fill!(u32),
+        Datatype::Uint64 => fill!(u64),
+        Datatype::Int8 => fill!(i8),
+        Datatype::Int16 => fill!(i16),
+        Datatype::Int32 => fill!(i32),
+        Datatype::Int64 => fill!(i64),
+        Datatype::Fp16 => fill!(f16),
+        Datatype::Bf16 => fill!(bf16),
+        Datatype::Fp32 => fill!(f32),
+        Datatype::Fp64 => fill!(f64),
+        Datatype::Bytes => return Err(Failure::Failed("strings cannot be bound".into())),
+    };
+    filled.map_err(|e| classify(&e))
+}
+
+fn booleans(input: &Input) -> Result<&[bool], Failure> {
+    let booleans = bytemuck::checked::try_cast_slice::<u8, bool>(input.data());
+    booleans.map_err(|_| Failure::Failed("a BOOL element is neither 0 nor 1".into()))
 }
 
 fn strings(input: &Input) -> Result<ort::Result<SessionInputValue<'_>>, Failure> {
