@@ -6,7 +6,7 @@ use super::busy::{Busy, Look};
 use super::policies::Shown as Policies;
 use super::{Admin, date, json, ms};
 use crate::clock;
-use crate::dispatch::{CostReport, ModelReport, Report, WorkerDoes, WorkerReport};
+use crate::dispatch::{CostReport, DeviceCondition, ModelReport, Report, WorkerDoes, WorkerReport};
 use crate::metrics::{BatchesSeen, Bucket, MINUTE, Percentiles};
 use crate::model::Model;
 use crate::policy::PolicySet;
@@ -119,6 +119,19 @@ struct DeviceStats<'a> {
     ready: usize,
     running: usize,
     busy_ratio: Option<f64>,
+    condition: Condition,
+}
+
+#[derive(Serialize)]
+struct Condition {
+    memory_scarce: bool,
+    throttled: bool,
+}
+
+impl From<DeviceCondition> for Condition {
+    fn from(DeviceCondition { memory_scarce, throttled }: DeviceCondition) -> Self {
+        Self { memory_scarce, throttled }
+    }
 }
 
 pub(super) async fn stats(State(admin): State<Admin>) -> Response {
@@ -199,10 +212,9 @@ impl Millis {
 /// Nothing where nothing about batches is recorded.
 fn cost_model<'a>(model: &'a ModelReport, recorded: Option<&BatchesSeen>) -> Option<CostStats<'a>> {
     recorded?;
-    let first = model.costs.first();
     Some(CostStats {
-        error_ratio: first.and_then(|c| c.error_ratio),
-        coverage_ratio: first.and_then(|c| c.coverage_ratio),
+        error_ratio: model.error_ratio(),
+        coverage_ratio: model.coverage_ratio(),
         observations: model.costs.iter().map(|c| c.observations).sum(),
         devices: model.costs.iter().map(DeviceCost::of).collect(),
     })
@@ -231,7 +243,8 @@ fn devices<'a>(workers: &'a [WorkerReport], busy: &Busy) -> Vec<DeviceStats<'a>>
     let mut devices: BTreeMap<&str, DeviceStats<'_>> = BTreeMap::new();
     for worker in workers {
         let name = &*worker.device;
-        let none = DeviceStats { name, workers: 0, ready: 0, running: 0, busy_ratio: None };
+        let condition = worker.condition.into();
+        let none = DeviceStats { name, workers: 0, ready: 0, running: 0, busy_ratio: None, condition };
         let device = devices.entry(name).or_insert(none);
         device.workers += 1;
         device.ready += usize::from(matches!(worker.state, WorkerDoes::Waiting | WorkerDoes::Running));
