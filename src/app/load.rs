@@ -33,9 +33,11 @@ pub(super) fn models(config: &Config) -> Result<Models, AppError> {
     for (index, settings) in config.models.iter().enumerate() {
         let id = ModelId(u32::try_from(index).unwrap_or(u32::MAX));
         let (model, folder) = open(id, settings, &runtime)?;
-        let (instances, threads) = sizes(settings);
+        let devices = devices(settings)?;
+        let parts = devices.iter().filter(|device| matches!(device, Device::Cpu(_))).count();
+        let (instances, threads) = sizes(settings, cores() / parts.max(1));
         tracing::info!(model = %model.name, path = %settings.path.display(), instances, threads, "loading");
-        for device in devices(settings)? {
+        for device in devices {
             let site = (numbered(&mut known, device), device);
             plans.extend(workers(&model, &folder, &runtime, site, (instances, threads), plans.len()));
         }
@@ -82,9 +84,10 @@ fn open(id: ModelId, settings: &ModelConfig, runtime: &Runtime) -> Result<(Arc<M
     Ok((Arc::new(model), folder))
 }
 
-/// Instances and threads: as set, else one thread a session and a session a core.
-fn sizes(settings: &ModelConfig) -> (usize, usize) {
-    let cores = cores();
+/// Instances and threads of each device: as set, else one thread a session and a session a core of those
+/// that are its own.
+fn sizes(settings: &ModelConfig, cores: usize) -> (usize, usize) {
+    let cores = cores.max(1);
     let given = |n: Option<u32>| n.map(|n| n as usize);
     match (given(settings.instances), given(settings.threads)) {
         (Some(instances), Some(threads)) => (instances, threads),

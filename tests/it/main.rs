@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod context;
 mod decisions;
+mod devices;
 mod environment;
 mod exec;
 mod exposition;
