@@ -30,9 +30,13 @@ impl Bed {
         policy.queue.max_rows = u32::MAX;
         policy.queue.max_bytes = u64::MAX;
         let mut sched = Scheduler::new(Arc::new(PolicySet::single(policy, 1)));
-        let limits = ModelLimits { name: "m".into(), batchable: true, grid: Grid::Exact };
+        let limits = ModelLimits { name: "m".into(), batchable: true };
         sched.handle_model(MODEL, Some(limits), Time(1));
-        sched.handle_worker(WorkerId(0), WorkerState::Up { model: MODEL, device: DeviceId(0) }, Time(1));
+        sched.handle_worker(
+            WorkerId(0),
+            WorkerState::Up { model: MODEL, device: DeviceId(0), grid: Grid::Exact },
+            Time(1),
+        );
         for (rows, len) in [(1, 8), (8, 8), (32, 8), (1, 64), (8, 64), (1, 256), (4, 256)] {
             let compute = Duration::from_nanos(cost(rows, len));
             sched.handle_measured(WorkerId(0), &Measured { rows, len, busy: 1, compute }, Time(1));

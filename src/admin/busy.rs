@@ -60,7 +60,7 @@ impl Busy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::WorkerDoes;
+    use crate::dispatch::{DeviceCondition, WorkerDoes};
     use crate::types::{ModelId, WorkerId};
 
     fn look(seconds: u64, busy: [u64; 2]) -> Look {
@@ -70,6 +70,7 @@ mod tests {
             device: device.into(),
             state: WorkerDoes::Waiting,
             busy: Duration::from_secs(busy),
+            condition: DeviceCondition::default(),
         };
         let workers = [worker("cpu", busy[0]), worker("cpu", busy[1]), worker("gpu", 7)];
         Look::at(&workers, Time::from_millis(1_000 * seconds))

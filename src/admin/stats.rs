@@ -7,7 +7,7 @@ use super::gpus::{GpuStats, uuid_of};
 use super::policies::Shown as Policies;
 use super::{Admin, date, json, ms};
 use crate::clock;
-use crate::dispatch::{CostReport, ModelReport, Report, WorkerDoes, WorkerReport};
+use crate::dispatch::{CostReport, DeviceCondition, ModelReport, Report, WorkerDoes, WorkerReport};
 use crate::gpu::Snapshot;
 use crate::metrics::{BatchesSeen, Bucket, MINUTE, Percentiles};
 use crate::model::Model;
@@ -126,6 +126,19 @@ struct DeviceStats<'a> {
     ready: usize,
     running: usize,
     busy_ratio: Option<f64>,
+    condition: Condition,
+}
+
+#[derive(Serialize)]
+struct Condition {
+    memory_scarce: bool,
+    throttled: bool,
+}
+
+impl From<DeviceCondition> for Condition {
+    fn from(DeviceCondition { memory_scarce, throttled }: DeviceCondition) -> Self {
+        Self { memory_scarce, throttled }
+    }
 }
 
 pub(super) async fn stats(State(admin): State<Admin>) -> Response {
@@ -211,10 +224,9 @@ impl Millis {
 /// Nothing where nothing about batches is recorded.
 fn cost_model<'a>(model: &'a ModelReport, recorded: Option<&BatchesSeen>) -> Option<CostStats<'a>> {
     recorded?;
-    let first = model.costs.first();
     Some(CostStats {
-        error_ratio: first.and_then(|c| c.error_ratio),
-        coverage_ratio: first.and_then(|c| c.coverage_ratio),
+        error_ratio: model.error_ratio(),
+        coverage_ratio: model.coverage_ratio(),
         observations: model.costs.iter().map(|c| c.observations).sum(),
         devices: model.costs.iter().map(DeviceCost::of).collect(),
     })
@@ -243,8 +255,8 @@ fn devices<'a>(workers: &'a [WorkerReport], busy: &Busy, gpus: &'a Snapshot) -> 
     let mut devices: BTreeMap<&str, DeviceStats<'_>> = BTreeMap::new();
     for worker in workers {
         let name = &*worker.device;
-        let gpu = uuid_of(gpus, name);
-        let none = DeviceStats { name, gpu, workers: 0, ready: 0, running: 0, busy_ratio: None };
+        let (gpu, condition) = (uuid_of(gpus, name), worker.condition.into());
+        let none = DeviceStats { name, gpu, workers: 0, ready: 0, running: 0, busy_ratio: None, condition };
         let device = devices.entry(name).or_insert(none);
         device.workers += 1;
         device.ready += usize::from(matches!(worker.state, WorkerDoes::Waiting | WorkerDoes::Running));

@@ -42,8 +42,9 @@ pub(super) fn models(config: &Config, gpus: Option<u32>, metrics: &Metrics) -> R
         let (model, folder) = open(id, settings, &runtime)?;
         let site = gpus.place(&settings.device).map_err(|message| fault(settings, message))?;
         tell_of_fallback(&site, settings, metrics);
+        let parts = site.devices.iter().filter(|device| matches!(device, Device::Cpu(_))).count();
         for device in &site.devices {
-            let (instances, threads) = sizes(settings, *device);
+            let (instances, threads) = sizes(settings, *device, cores() / parts.max(1));
             let (path, device) = (settings.path.display(), *device);
             tracing::info!(model = %model.name, %path, %device, instances, threads, "loading");
             let number = numbered(&mut known, device);
@@ -96,12 +97,13 @@ fn open(id: ModelId, settings: &ModelConfig, runtime: &Runtime) -> Result<(Arc<M
     Ok((Arc::new(model), folder))
 }
 
-/// Instances and threads: as set, else on the CPU one thread a session and a session a core.
+/// Instances and threads of a device: as set, else on the CPU one thread a session and a session a core of
+/// those that are its own.
 ///
 /// On a GPU two sessions of one thread: while one computes, the other's rows are padded, copied and split.
 /// More would only share the same arithmetic, and each keeps the weights and an arena.
-fn sizes(settings: &ModelConfig, device: Device) -> (usize, usize) {
-    let cores = cores();
+fn sizes(settings: &ModelConfig, device: Device, cores: usize) -> (usize, usize) {
+    let cores = cores.max(1);
     let given = |n: Option<u32>| n.map(|n| n as usize);
     if matches!(device, Device::Cuda(_)) {
         return (given(settings.instances).unwrap_or(GPU_INSTANCES), given(settings.threads).unwrap_or(1));

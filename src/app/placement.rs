@@ -7,6 +7,9 @@ use crate::types::Device;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+/// Most GPUs that are looked for where nothing counts them.
+const MOST: u32 = 64;
+
 /// What is known of the GPUs; each is tried out once, when a model asks for it.
 pub(super) struct Gpus<F> {
     /// How many this process may see, where that can be told.
@@ -38,10 +41,9 @@ where
     /// # Errors
     /// Why a device that was asked for cannot be had, and the mend.
     pub(super) fn place(&mut self, wanted: &Placement) -> Result<Site, String> {
-        let all = || (0..self.count.unwrap_or(1)).map(Device::Cuda).collect::<Vec<_>>();
         let devices = match wanted {
             Placement::On(devices) => devices.clone(),
-            Placement::Auto | Placement::Cuda => all(),
+            Placement::Auto | Placement::Cuda => self.all(),
         };
         let (mut there, mut faults) = (Vec::new(), Vec::new());
         for device in devices {
@@ -67,6 +69,14 @@ where
                 Err(format!("{fault}; or set device = \"auto\" to run on the CPU where there is no GPU"))
             }
         }
+    }
+
+    /// Every GPU this process may see. Uncounted ones are numbered from 0 without a gap, so the first that does
+    /// not work ends them.
+    fn all(&mut self) -> Vec<Device> {
+        let count =
+            self.count.unwrap_or_else(|| (0..MOST).take_while(|gpu| self.look_at(*gpu).is_ok()).count().max(1) as u32);
+        (0..count).map(Device::Cuda).collect()
     }
 
     fn look_at(&mut self, gpu: u32) -> Result<(), String> {
@@ -110,6 +120,16 @@ mod tests {
         let mixed = on(&[Device::Cuda(2), Device::Cpu(0)]);
         assert_eq!(place(None, &mixed).unwrap().devices, [Device::Cuda(2), Device::Cpu(0)]);
         assert!(place(None, &on(&[Device::Cuda(1)])).unwrap_err().contains("it burns"));
+    }
+
+    #[test]
+    fn uncounted_gpus_are_found_by_trying() {
+        let three = |gpu| if gpu < 3 { Ok(()) } else { Err("no such device") };
+        let site = Gpus::new(None, three).place(&Placement::Cuda).unwrap();
+        assert_eq!(site.devices, [Device::Cuda(0), Device::Cuda(1), Device::Cuda(2)]);
+        assert!(
+            Gpus::new(None, |_| Err("no driver")).place(&Placement::Cuda).unwrap_err().starts_with("cuda:0: no driver")
+        );
     }
 
     #[test]

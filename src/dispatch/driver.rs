@@ -5,7 +5,7 @@ use super::health::{self, Checks};
 use super::loading::Changes;
 use super::pending::{Pending, item};
 use super::workers::{WorkerPlan, WorkerSlot};
-use super::{ARRIVALS, Arriving, Control, Gate, Handle, record, refusal};
+use super::{ARRIVALS, Arriving, Control, Gate, Handle, record, refusal, report};
 use crate::clock;
 use crate::exec::{Job, JobDone, JobItem, WorkerHandle};
 use crate::metrics::{Metrics, ModelMetrics};
@@ -159,7 +159,7 @@ impl Driver {
                 }
             }
             Control::Restart(_) => {}
-            Control::Device(device, condition) => self.sched.handle_device(device, condition, clock::now()),
+            Control::Device(device, condition) => self.device_is(device, condition),
             Control::DeviceLost(device, message) => self.device_lost(device, &message),
             Control::Policies(policies) => {
                 set_gate(&self.gate, &policies);
@@ -275,8 +275,10 @@ impl Driver {
             longest = longest.max(queue.drain);
             all_full &= self.sched.is_full(*id);
             metrics.queue_bytes().set(i64::try_from(queue.bytes).unwrap_or(i64::MAX));
-            if let Some((_, cost)) = self.sched.costs(*id).first() {
-                metrics.cost_model(cost.error_ratio(), cost.coverage_ratio());
+            let costs = || self.sched.costs(*id).map(|(_, cost)| cost);
+            if let Some(error) = report::mean(costs().map(|c| (Some(c.error_ratio()), c.observations()))) {
+                let coverage = report::mean(costs().map(|c| (c.coverage_ratio(), c.observations())));
+                metrics.cost_model(error, coverage);
             }
         }
         self.gate.set_full(all_full, longest);

@@ -18,7 +18,9 @@ mod workers;
 pub use decisions::{Decision, Decisions, MOST as MOST_DECISIONS, Member, Outcome};
 pub use driver::Driver;
 pub use gate::{Gate, Permit};
-pub use report::{CostReport, CurveReport, ModelReport, Point, Queue, Report, WorkerDoes, WorkerReport};
+pub use report::{
+    CostReport, CurveReport, DeviceCondition, ModelReport, Point, Queue, Report, WorkerDoes, WorkerReport,
+};
 pub use workers::{Start, WorkerPlan};
 
 use crate::error::Error;
@@ -26,7 +28,6 @@ use crate::exec::WorkerEvent;
 use crate::model::Model;
 use crate::policy::PolicySet;
 use crate::request::{InferReply, InferRequest};
-use crate::sched::DeviceCondition;
 use crate::trace::Recorder;
 use crate::types::{DeviceId, RequestId, WorkerId};
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use crate::sched::{Point, Queue};
+pub use crate::sched::{DeviceCondition, Point, Queue};
 
 /// Most measured shapes shown of a device.
 const POINTS: usize = 24;
@@ -55,6 +55,8 @@ pub struct WorkerReport {
     pub state: WorkerDoes,
     /// Time spent on batches so far, the one that runs included.
     pub busy: Duration,
+    /// How its device is.
+    pub condition: DeviceCondition,
 }
 
 /// What a worker does.
@@ -140,7 +142,7 @@ impl Driver {
     }
 
     fn model_report(&self, id: ModelId) -> ModelReport {
-        let costs = self.sched.costs(id).iter().map(|(device, cost)| CostReport::of(self.device_name(*device), cost));
+        let costs = self.sched.costs(id).map(|(device, cost)| CostReport::of(self.device_name(device), cost));
         ModelReport { queue: self.sched.queue(id), oldest: None, running: Vec::new(), costs: costs.collect() }
     }
 
@@ -153,12 +155,34 @@ impl Driver {
             Some(_) => WorkerDoes::Waiting,
         };
         let busy = slot.busy + ran.map_or(Duration::ZERO, |ran| clock::now().since(ran.started));
-        WorkerReport { id, model: slot.plan.model.id, device: Arc::clone(&slot.device), state, busy }
+        let (model, device) = (slot.plan.model.id, Arc::clone(&slot.device));
+        WorkerReport { id, model, device, state, busy, condition: self.sched.condition(slot.plan.device) }
     }
 
-    fn device_name(&self, id: DeviceId) -> Arc<str> {
+    pub(super) fn device_name(&self, id: DeviceId) -> Arc<str> {
         let slot = self.workers.values().find(|slot| slot.plan.device == id);
         slot.map_or_else(|| "unknown".into(), |slot| Arc::clone(&slot.device))
+    }
+}
+
+/// The mean of what is known of several devices, each weighing what it was learned from; `None` of nothing.
+pub(super) fn mean(devices: impl Iterator<Item = (Option<f64>, u64)>) -> Option<f64> {
+    let known = devices.filter_map(|(value, observations)| Some((value?, observations as f64)));
+    let (sum, weight) = known.fold((0.0, 0.0), |(sum, all), (value, weight)| (sum + value * weight, all + weight));
+    (weight > 0.0).then(|| sum / weight)
+}
+
+impl ModelReport {
+    /// Recent mean of |predicted − real| ÷ real over all devices; `None` before any was predicted.
+    #[must_use]
+    pub fn error_ratio(&self) -> Option<f64> {
+        mean(self.costs.iter().map(|c| (c.error_ratio, c.observations)))
+    }
+
+    /// Share of recent runs that took no longer than predicted × margin, over all devices.
+    #[must_use]
+    pub fn coverage_ratio(&self) -> Option<f64> {
+        mean(self.costs.iter().map(|c| (c.coverage_ratio, c.observations)))
     }
 }
 

@@ -9,11 +9,12 @@ use crate::model::{Datatype, Dim, Model, ModelSpec, ModelState, Task, TensorSpec
 use crate::policy::{Source, compile};
 use crate::request::{Answer, Payload, Tokens, Want};
 use crate::text::Pooling;
-use crate::types::{DeviceId, ModelId, Priority, Time};
+use crate::types::{self, DeviceId, ModelId, Priority, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
+mod devices;
 mod failing;
 mod health;
 mod loading;

@@ -7,8 +7,8 @@ use crate::clock;
 use crate::exec::{JobDone, Sample, WorkerEvent, WorkerHandle};
 use crate::metrics::DeviceMetrics;
 use crate::model::{Model, ModelState};
-use crate::sched::{Grid, Measured, ModelLimits, WorkerState};
-use crate::types::{BatchId, Device, DeviceId, WorkerId};
+use crate::sched::{DeviceCondition, Grid, Measured, ModelLimits, WorkerState};
+use crate::types::{BatchId, DeviceId, WorkerId};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,20 +74,13 @@ impl Driver {
     pub(super) fn add_worker(&mut self, plan: WorkerPlan) -> io::Result<()> {
         let model = Arc::clone(&plan.model);
         if !self.models.contains_key(&model.id) {
-            let limits = ModelLimits {
-                name: Arc::clone(&model.name),
-                batchable: model.spec.batchable,
-                // Every new shape costs on a GPU, and none does on a CPU.
-                grid: match plan.device_name.parse() {
-                    Ok(Device::Cuda(_)) => Grid::Stepped,
-                    _ => Grid::Exact,
-                },
-            };
+            let limits = ModelLimits { name: Arc::clone(&model.name), batchable: model.spec.batchable };
             self.sched.handle_model(model.id, Some(limits), clock::now());
             let metrics = self.metrics.model(&model.name);
             self.models.insert(model.id, metrics);
         }
         let metrics = self.metrics.model(&model.name).device(&plan.device_name);
+        self.metrics.device_condition(&plan.device_name, self.sched.condition(plan.device).flags());
         let (id, device) = (plan.id, Arc::from(plan.device_name.as_str()));
         let (busy, ready, losses, start) = Default::default();
         let slot = WorkerSlot { plan, handle: None, metrics, device, busy, ready, losses, start };
@@ -103,7 +96,11 @@ impl Driver {
         let (start, tell) = (slot.start, self.tell.clone());
         let events = move |event| drop(tell.send(Control::Worker { worker: id, start, event }));
         slot.handle = Some((slot.plan.start)(Box::new(events))?);
-        let state = WorkerState::Up { model: slot.plan.model.id, device: slot.plan.device };
+        let state = WorkerState::Up {
+            model: slot.plan.model.id,
+            device: slot.plan.device,
+            grid: slot.device.parse().map_or(Grid::Exact, Grid::of),
+        };
         self.sched.handle_worker(id, state, clock::now());
         Ok(())
     }
@@ -171,6 +168,17 @@ impl Driver {
             tokio::time::sleep(after).await;
             drop(tell.send(Control::Restart(id)));
         });
+    }
+
+    /// Takes note of how a device is.
+    pub(super) fn device_is(&mut self, device: DeviceId, condition: DeviceCondition) {
+        if condition != self.sched.condition(device) {
+            let name = self.device_name(device);
+            let DeviceCondition { memory_scarce, throttled } = condition;
+            tracing::warn!(device = %name, memory_scarce, throttled, "device condition");
+            self.metrics.device_condition(&name, condition.flags());
+        }
+        self.sched.handle_device(device, condition, clock::now());
     }
 
     /// Takes every worker of a device out of service.

@@ -187,6 +187,13 @@ impl Metrics {
         self.families.policy_last_reload_ok.set(i64::from(ok));
     }
 
+    /// Publishes how a device is: each condition by its label, and whether it holds.
+    pub fn device_condition(&self, device: &str, condition: [(&str, bool); 2]) {
+        for (label, holds) in condition {
+            self.families.device_condition.with_label_values(&[device, label]).set(i64::from(holds));
+        }
+    }
+
     /// The Prometheus text form of everything.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// How the next batch is chosen; each is a preset over the same core (docs/scheduling.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Strategy {
-    /// Learns when batching pays; never holds a row back while a worker is free.
+    /// Learns when batching pays; holds a row back only where several workers are under pressure.
     Adaptive,
     /// Groups by length, most urgent first, waits up to the delay to fill a batch.
     Coalescing,
@@ -49,7 +49,9 @@ impl Strategy {
     #[must_use]
     pub const fn about(self) -> &'static str {
         match self {
-            Self::Adaptive => "Learns when batching pays, and never holds a row back while a worker is free.",
+            Self::Adaptive => {
+                "Learns when batching pays, and holds a row back only where several workers are under pressure."
+            }
             Self::Coalescing => "Groups by length, the most urgent first, and waits up to the delay for company.",
             Self::LatencyOptimized => "The most urgent first, in batches that are predicted to be short; never waits.",
             Self::ThroughputOptimized => {
@@ -131,8 +133,8 @@ pub struct BatchLimits {
     pub max_batch_size: u32,
     /// Most padded tokens (longest × rows), ≥ 1; [`BatchLimits::NO_TOKEN_LIMIT`] is none.
     pub max_batch_tokens: u32,
-    /// An upper bound on holding a row back to fill its batch while a worker is free. `adaptive` and
-    /// `latency_optimized` never hold one back.
+    /// An upper bound on holding a row back to fill its batch while a worker is free. `adaptive` does so
+    /// only while other workers run, `latency_optimized` never.
     pub max_queue_delay: Duration,
     /// Sizes at which a held-back segment is released before the delay is over, ascending. Used by
     /// `coalescing` and `throughput_optimized`.

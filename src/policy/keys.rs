@@ -161,8 +161,8 @@ pub static KEYS: [Key; 16] = [
         "max_queue_delay",
         Kind::Duration(Duration::ZERO),
         |policy, _| duration(policy.batch.max_queue_delay),
-        "An upper bound on holding rows back for company while a worker is free; not used by adaptive and \
-         latency_optimized.",
+        "An upper bound on holding rows back for company while a worker is free; of adaptive \
+         only while other workers run; not used by latency_optimized.",
     )
     .by_strategy(),
     Key::new(

@@ -59,7 +59,7 @@ impl Scheduler {
         let full = u64::from(model.rows()) + rows > u64::from(limits.max_rows)
             || model.bytes.saturating_add(bytes) > limits.max_bytes;
         if full {
-            return Err(Reject::QueueFull { drain: self.drain_time(a.model, model) });
+            return Err(Reject::QueueFull { drain: model.drain_time() });
         }
         Ok(())
     }
@@ -68,9 +68,7 @@ impl Scheduler {
     ///
     /// The start of time while nothing was measured: nothing is refused on a guess.
     fn predicted_finish(&mut self, a: &Arrival<'_>, lane: usize, deadline: Time) -> Time {
-        let of_model = || self.workers.iter().filter(|w| w.model == a.model);
-        let workers = of_model().count().max(1) as u64;
-        let idle = of_model().any(|w| w.ready);
+        let idle = self.has_free_worker(a.model);
         let ends = self.running.iter().filter(|r| r.model == a.model);
         let first_free = ends.map(|r| r.started + Duration::from_nanos(r.predicted as u64)).min();
         let free_at = if idle { self.now } else { first_free.unwrap_or(self.now).max(self.now) };
@@ -83,15 +81,17 @@ impl Scheduler {
         for (index, other) in model.lanes.iter_mut().enumerate() {
             ahead += if index == lane { other.backlog_before(key, &self.table) } else { other.backlog };
         }
-        let Some((_, cost)) = model.costs.iter().find(|(_, c)| c.known()) else {
+        let home = model.home;
+        let Some(learned) = model.learned.get(home.slot).filter(|l| l.cost.known()) else {
             return Time::default();
         };
-        let alone = |i: &Item| cost.predict(i.rows, i.len, workers as u32);
+        let time = |rows, len| learned.cost.predict(rows, learned.padded(len), home.busy);
+        let alone = |i: &Item| time(i.rows, i.len);
         let longest = a.items.iter().map(alone).fold(0.0, f64::max);
         // Many items share the workers, in batches of about this size.
-        let shared = |i: &Item| cost.predict(SHARED, i.len, workers as u32) / f64::from(SHARED) * f64::from(i.rows);
-        let own = longest.max(a.items.iter().map(shared).sum::<f64>() / workers as f64);
-        free_at + Duration::from_nanos(ahead / workers) + Duration::from_nanos(own as u64)
+        let shared = |i: &Item| time(SHARED, i.len) / f64::from(SHARED) * f64::from(i.rows);
+        let own = longest.max(a.items.iter().map(shared).sum::<f64>() / home.worth.max(1e-3));
+        free_at + Duration::from_nanos(model.shared(ahead)) + Duration::from_nanos(own as u64)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The books: how items enter and leave the lanes, and how requests end.
 
 use super::event::{FailReason, Output};
+use super::model::ModelState;
 use super::scheduler::Scheduler;
 use super::strategy::Rule;
 use super::table::{NONE, Status};
@@ -13,21 +14,21 @@ impl Scheduler {
         let Some(state) = self.models.get_mut(&model) else {
             return;
         };
-        let device = self.workers.iter().find(|w| w.model == model).map_or_else(Default::default, |w| w.device);
         let item = self.table.item(slot);
         state.bytes += u64::from(item.item.bytes);
         state.dirty = true;
-        let (turn, grid, batchable) = (state.turn, state.limits.grid, state.limits.batchable);
-        let busy = self.workers.iter().filter(|w| w.device == device).count() as u32;
-        let (lanes, knowledge) = state.lanes_with(device, busy, self.policies.generation);
+        let ModelState { lanes, learned, home, turn, grid, limits, .. } = state;
+        let Some(known) = learned.get(home.slot) else { return };
         let lane = &mut lanes[item.lane as usize];
         let policy = Arc::clone(&lane.policy);
-        let terms = knowledge.terms(&policy, Rule::of(&policy, batchable).brief);
+        let brief = Rule::of(&policy, limits.batchable).brief;
+        let terms = known.terms(home.slot, &policy, brief, home.busy, self.policies.generation);
         if lane.items == 0 {
             // Start-time fair queueing: an idle lane earns no claim on the others' past.
-            lane.served = lane.served.max(turn);
+            lane.served = lane.served.max(*turn);
         }
-        lane.push(slot, grid, &terms, &mut self.table);
+        lane.pace.add(item.item.rows, self.now);
+        lane.push(slot, *grid, &terms, &mut self.table);
     }
 
     /// Takes a waiting item out of its lane; its new status says where it went.
@@ -38,7 +39,7 @@ impl Scheduler {
         };
         let item = self.table.item(slot);
         state.bytes -= u64::from(item.item.bytes);
-        let grid = state.limits.grid;
+        let grid = state.grid;
         state.lanes[item.lane as usize].remove(slot, grid, &self.table);
     }
 

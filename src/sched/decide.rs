@@ -1,8 +1,8 @@
 //! Decisions: while a worker is free, which lane goes, or until when all wait.
 
-use super::event::{Dispatch, Grid, ModelLimits, Output, Release};
-use super::lane::edge;
+use super::event::{Dispatch, Output, Release};
 use super::model::{Group, ModelState, Running, Worker};
+use super::place::{self, Crew, Offer, Site, Spot};
 use super::scheduler::Scheduler;
 use super::strategy::Rule;
 use super::table::Status;
@@ -22,35 +22,30 @@ impl Scheduler {
 
     /// Dispatches one batch of the model if it can; otherwise notes when to look again.
     fn decide_one(&mut self, id: ModelId) -> bool {
-        let Some(worker) = self.free_worker(id) else {
-            if let Some(model) = self.models.get_mut(&id) {
-                (model.dirty, model.wake) = (false, Time::NEVER);
-            }
+        if !self.survey(id) {
+            self.rest(id, Time::NEVER);
             return false;
+        }
+        let next = match self.next_retry(id) {
+            Some(group) => self.place_again(id, &group).map(|worker| (worker, group, Release::Retry)),
+            None => self.choose(id),
         };
-        if let Some(group) = self.next_retry(id) {
-            self.dispatch(id, worker, group, Release::Retry);
-            return true;
-        }
-        match self.choose(id, &worker) {
-            Some((group, why)) => {
-                self.dispatch(id, worker, group, why);
-                true
-            }
-            None => false,
-        }
+        let Some((worker, group, why)) = next else { return false };
+        self.dispatch(id, worker, group, why);
+        true
     }
 
-    /// The free worker on the least busy device.
-    fn free_worker(&self, id: ModelId) -> Option<Worker> {
-        let free = self.workers.iter().filter(|w| w.model == id && w.ready);
-        free.min_by_key(|w| (self.busy_on(w.device), w.id)).copied()
+    /// Lets the model be until `wake`, or until something happens.
+    fn rest(&mut self, id: ModelId, wake: Time) {
+        if let Some(model) = self.models.get_mut(&id) {
+            (model.dirty, model.wake) = (false, wake);
+        }
     }
 
     /// Whether a worker of the model could run something now.
     #[must_use]
     pub fn has_free_worker(&self, model: ModelId) -> bool {
-        self.free_worker(model).is_some()
+        self.workers.iter().any(|w| w.model == model && w.ready)
     }
 
     /// Hands out a free worker of the model for something else than a batch, the next after `last` in
@@ -68,37 +63,77 @@ impl Scheduler {
     }
 
     /// Asks the lanes in the order of the service they have had; the first that wants to run does.
-    fn choose(&mut self, id: ModelId, worker: &Worker) -> Option<(Group, Release)> {
-        let idle = self.workers.iter().filter(|w| w.model == id && w.ready).count() as u32;
-        let busy = self.busy_on(worker.device) + 1;
-        let model = self.models.get_mut(&id)?;
-        let ModelLimits { grid, batchable, .. } = model.limits;
-        let (lanes, knowledge) = model.lanes_with(worker.device, busy, self.policies.generation);
-        let mut order: Vec<usize> = (0..lanes.len()).filter(|&l| lanes[l].items > 0).collect();
-        order.sort_by(|&a, &b| lanes[a].served.total_cmp(&lanes[b].served).then(a.cmp(&b)));
+    fn choose(&mut self, id: ModelId) -> Option<(Worker, Group, Release)> {
         let mut wake = Time::NEVER;
-        for index in order {
-            let policy = Arc::clone(&lanes[index].policy);
-            let rule = Rule::of(&policy, batchable);
-            let view = View {
-                table: &self.table,
-                terms: knowledge.terms(&policy, rule.brief),
-                rule,
-                grid,
-                idle,
-                now: self.now,
-                draining: self.draining,
-            };
-            match view.wish(&mut lanes[index], &mut self.former) {
-                Wish::Run(items, why) => {
-                    return Some((Group { lane: index as u32, items, trial: None, losses: 0 }, why));
+        for index in self.turns(id)? {
+            match self.ask(id, index)? {
+                (site, Wish::Run(items, why)) => {
+                    let group = Group { lane: index as u32, items, trial: None, losses: 0 };
+                    return Some((self.worker_at(site)?, group, why));
                 }
-                Wish::Hold(until) => wake = wake.min(until),
-                Wish::Nothing => {}
+                (_, Wish::Hold(until)) => wake = wake.min(until),
+                (_, Wish::Nothing) => {}
             }
         }
-        (model.dirty, model.wake) = (false, wake);
+        self.rest(id, wake);
         None
+    }
+
+    /// The lanes where something waits, the one with the least service first.
+    fn turns(&self, id: ModelId) -> Option<Vec<usize>> {
+        let lanes = &self.models.get(&id)?.lanes;
+        let mut order: Vec<usize> = (0..lanes.len()).filter(|&l| lanes[l].items > 0).collect();
+        order.sort_by(|&a, &b| lanes[a].served.total_cmp(&lanes[b].served).then(a.cmp(&b)));
+        Some(order)
+    }
+
+    /// What a lane wants, and at which of the surveyed sites.
+    fn ask(&mut self, id: ModelId, index: usize) -> Option<(usize, Wish)> {
+        let Self { models, table, sites, former, now, draining, .. } = self;
+        let (now, draining, generation) = (*now, *draining, self.policies.generation);
+        let model = models.get_mut(&id)?;
+        let (waiting, home) = (model.backlog() as f64, model.home.slot);
+        let ModelState { lanes, learned, grid, limits, .. } = model;
+        let lane = &mut lanes[index];
+        let policy = Arc::clone(&lane.policy);
+        let rule = Rule::of(&policy, limits.batchable);
+        let view = |site: &Site| View {
+            table,
+            terms: learned[site.slot].terms(site.slot, &policy, rule.brief, site.busy + 1, generation),
+            rule,
+            grid: *grid,
+            crew: Crew::of_one(site),
+            now,
+            draining,
+        };
+        let only = sites.len() == 1;
+        let site = if only {
+            0
+        } else {
+            let Some(anchor) = lane.anchor(table) else { return Some((0, Wish::Nothing)) };
+            let item = table.item(anchor.slot);
+            place::put(sites, |site| view(site).offer(lane, item));
+            match place::pick(sites, home, waiting, item.arrival, now) {
+                Some(Spot::On(site)) => site,
+                Some(Spot::Later(until)) => return Some((0, Wish::Hold(until))),
+                None => return Some((0, Wish::Nothing)),
+            }
+        };
+        let mut view = view(&sites[site]);
+        if !only {
+            view.crew = Crew::beside(sites, site);
+        }
+        let wish = view.wish(lane, former);
+        Some((site, wish))
+    }
+
+    /// The free worker that is predicted to be done first with a part of a failed batch.
+    fn place_again(&mut self, id: ModelId, group: &Group) -> Option<Worker> {
+        let slots = || group.items.iter().map(|&s| &self.table.item(s).item);
+        let (rows, len) = (slots().map(|i| i.rows).sum(), slots().map(|i| i.len).max().unwrap_or(1));
+        let learned = &self.models.get(&id)?.learned;
+        place::put(&mut self.sites, |site| Offer::of(&learned[site.slot], rows, len, site.busy + 1));
+        self.worker_at(place::soonest_free(&self.sites).or_else(|| place::any_free(&self.sites))?)
     }
 
     /// Hands a group to a worker.
@@ -116,8 +151,9 @@ impl Scheduler {
         let slots = || group.items.iter().map(|&s| self.table.item(s));
         let rows: u32 = slots().map(|s| s.item.rows).sum();
         let longest = slots().map(|s| s.item.len).max().unwrap_or(1);
-        let padded_len = if model.limits.grid == Grid::Exact { longest } else { edge(model.limits.grid, longest) };
-        let predicted = model.cost_mut(worker.device).predict(rows, padded_len, busy);
+        let learned = model.on(worker.device);
+        let padded_len = learned.padded(longest);
+        let predicted = learned.cost.predict(rows, padded_len, busy);
         model.charge(group.lane as usize, if group.trial.is_some() { 0.0 } else { predicted });
         self.next_batch += 1;
         let batch = BatchId(self.next_batch);

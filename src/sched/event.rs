@@ -1,7 +1,7 @@
 //! What goes into the scheduler and what comes out.
 
 use crate::policy::Policy;
-use crate::types::{BatchId, DeviceId, ModelId, Priority, RequestId, ShapeClass, Time, WorkerId};
+use crate::types::{BatchId, Device, DeviceId, ModelId, Priority, RequestId, ShapeClass, Time, WorkerId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,17 +42,26 @@ pub struct ModelLimits {
     pub name: Arc<str>,
     /// Whether items can share a batch at all.
     pub batchable: bool,
-    /// How padded lengths are rounded.
-    pub grid: Grid,
 }
 
-/// How padded lengths are rounded up.
+/// How a device's padded lengths are rounded up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grid {
     /// Not at all: a batch is as long as its longest row.
     Exact,
     /// To a bounded set of edges, for devices where every new shape costs.
     Stepped,
+}
+
+impl Grid {
+    /// The one for a device: every new shape costs on a GPU, and none does on a CPU.
+    #[must_use]
+    pub fn of(device: Device) -> Self {
+        match device {
+            Device::Cpu(_) => Self::Exact,
+            Device::Cuda(_) => Self::Stepped,
+        }
+    }
 }
 
 /// A change in what a worker can do.
@@ -64,6 +73,8 @@ pub enum WorkerState {
         model: ModelId,
         /// Where it runs.
         device: DeviceId,
+        /// How padded lengths are rounded there.
+        grid: Grid,
     },
     /// It accepts one batch. Of a suspect worker only [`Proved`](Self::Proved) is believed.
     Ready,
@@ -80,6 +91,14 @@ pub struct DeviceCondition {
     pub memory_scarce: bool,
     /// It runs slower than it could, to keep within heat or power: what was learned of its speed is too good.
     pub throttled: bool,
+}
+
+impl DeviceCondition {
+    /// Its parts, by the label of `inferneo_device_condition`.
+    #[must_use]
+    pub const fn flags(self) -> [(&'static str, bool); 2] {
+        [("memory_scarce", self.memory_scarce), ("throttled", self.throttled)]
+    }
 }
 
 /// One measured run, as the warm-up reports it.
@@ -190,6 +209,8 @@ pub enum Release {
     Full,
     /// It holds as many rows as pay most: with more, a row would take no less time.
     Best,
+    /// It holds as many rows as its device's scarce memory is known to bear.
+    Scarce,
     /// It reached a preferred size.
     Preferred,
     /// It waited as long as its policy allows.
@@ -211,6 +232,7 @@ impl Release {
     pub const ALL: [Self; Self::Drain as usize + 1] = [
         Self::Full,
         Self::Best,
+        Self::Scarce,
         Self::Preferred,
         Self::Delay,
         Self::Deadline,
@@ -226,6 +248,7 @@ impl Release {
         match self {
             Self::Full => "full",
             Self::Best => "best",
+            Self::Scarce => "memory_scarce",
             Self::Preferred => "preferred",
             Self::Delay => "delay",
             Self::Deadline => "deadline",

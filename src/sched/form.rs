@@ -8,6 +8,7 @@
 
 use super::cost::{CostModel, ROW_STEPS};
 use super::lane::{Best, Bucket, Class};
+use super::learned::Learned;
 
 /// Non-empty buckets looked at on each side of the anchor.
 const REACH: usize = 32;
@@ -20,7 +21,10 @@ const EXPLORE: f64 = 250e6;
 /// The limits and knowledge one decision works with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms<'a> {
-    pub(super) cost: &'a CostModel,
+    /// What is known of the model on the device.
+    pub(super) learned: &'a Learned,
+    /// Which of the model's devices that is: each has cached optima of its own.
+    pub(super) slot: usize,
     /// Busy workers of the device once this batch runs.
     pub(super) busy: u32,
     /// Most rows a batch.
@@ -29,8 +33,6 @@ pub(super) struct Terms<'a> {
     pub(super) max_tokens: u32,
     /// Where set, a batch runs at most this long, in ns, or twice as long as one row of its length.
     pub(super) brief: Option<f64>,
-    /// Shapes that ran out of memory: from this length on, at most so many rows.
-    pub(super) memory: &'a [(u32, u32)],
     /// Distinguishes policies and limits in cached optima.
     pub(super) stamp: u64,
 }
@@ -40,35 +42,58 @@ pub(super) struct Terms<'a> {
 pub(super) struct Segment {
     pub(super) low: usize,
     pub(super) high: usize,
+    /// Its longest edge.
+    pub(super) edge: u32,
     /// Rows waiting in it.
     pub(super) rows: u32,
     /// Rows of the best batch at its longest edge.
     pub(super) best_rows: u32,
     /// Whether no batch at that edge may have more.
     pub(super) capped: bool,
+    /// Whether that is for scarce memory.
+    pub(super) squeezed: bool,
     /// Predicted ns of that batch, or of all of the rows where they are fewer.
     pub(super) time: f64,
     /// Useful tokens in the whole segment.
     pub(super) tokens: u64,
 }
 
-impl Terms<'_> {
+impl<'a> Terms<'a> {
+    pub(super) fn cost(&self) -> &'a CostModel {
+        &self.learned.cost
+    }
+
+    /// Predicted ns of a batch whose longest row has `len` tokens.
+    pub(super) fn time(&self, rows: u32, len: u32) -> f64 {
+        self.cost().predict(rows, self.learned.padded(len), self.busy)
+    }
+
     /// Most rows a batch of this length may have; at least one.
     pub(super) fn cap(&self, len: u32) -> u32 {
-        let by_memory = self.memory.iter().filter(|(from, _)| len >= *from).map(|(_, rows)| *rows).min();
-        self.max_rows.min(self.max_tokens / len.max(1)).min(by_memory.unwrap_or(u32::MAX)).max(1)
+        self.cap_in_order(len).min(self.learned.rows_while_scarce(len))
+    }
+
+    /// The same, were the device's memory not scarce.
+    fn cap_in_order(&self, len: u32) -> u32 {
+        self.max_rows.min(self.max_tokens / len.max(1)).min(self.learned.rows_in_memory(len)).max(1)
+    }
+
+    /// Whether it is scarce memory that caps a batch of this length.
+    pub(super) fn is_squeezed(&self, len: u32) -> bool {
+        self.learned.rows_while_scarce(len) < self.cap_in_order(len)
     }
 
     /// The smallest batch size at this length whose time a row is within [`KNEE`] of the least.
     pub(super) fn best(&self, len: u32) -> (u32, f64) {
+        let (len, cost) = (self.learned.padded(len), self.cost());
         let cap = self.cap(len);
-        let longest = self.brief.map_or(f64::INFINITY, |t| t.max(2.0 * self.cost.predict(1, len, self.busy)));
+        let longest = self.brief.map_or(f64::INFINITY, |t| t.max(2.0 * cost.predict(1, len, self.busy)));
         let mut least = f64::INFINITY;
         let mut times = [(0_u32, 0.0_f64); ROW_STEPS.len() + 1];
         let mut count = 0;
         for rows in ROW_STEPS.into_iter().filter(|r| *r < cap).chain([cap]) {
-            let time = self.cost.predict(rows, len, self.busy);
-            let untried = time > EXPLORE && !self.cost.measured(rows, len, self.busy);
+            let time = cost.predict(rows, len, self.busy);
+            let untried = time > EXPLORE && !cost.measured(rows, len, self.busy);
             if rows > 1 && (time > longest || untried) {
                 break;
             }
@@ -82,12 +107,15 @@ impl Terms<'_> {
 
     /// The bucket's cached optimum, computed anew if the cost model or the limits have changed.
     pub(super) fn refresh(&self, bucket: &mut Bucket) -> Best {
-        let stamp = self.stamp.wrapping_mul(0x100_0003) ^ u64::from(self.cost.version()) << 8 ^ u64::from(self.busy);
-        if bucket.best.stamp != stamp {
-            let (rows, time) = self.best(bucket.edge);
-            bucket.best = Best { stamp, rows, time };
+        let stamp = self.stamp.wrapping_mul(0x100_0003) ^ u64::from(self.cost().version()) << 8 ^ u64::from(self.busy);
+        if bucket.best.len() <= self.slot {
+            bucket.best.resize(self.slot + 1, Best::default());
         }
-        bucket.best
+        if bucket.best[self.slot].stamp != stamp {
+            let (rows, time) = self.best(bucket.edge);
+            bucket.best[self.slot] = Best { stamp, rows, time };
+        }
+        bucket.best[self.slot]
     }
 }
 
@@ -208,11 +236,12 @@ impl Former {
         let last = self.cells[high - 1];
         let rows = self.cells[low..high].iter().map(|c| c.rows).sum::<u32>();
         let tokens = self.cells[low..high].iter().map(|c| u64::from(c.rows) * u64::from(c.edge)).sum();
-        let time =
-            if rows >= last.best.rows { last.best.time } else { terms.cost.predict(rows, last.edge, terms.busy) };
+        let time = if rows >= last.best.rows { last.best.time } else { terms.time(rows, last.edge) };
         let (first, best_rows) = (self.cells[low].position, last.best.rows);
-        let capped = best_rows >= terms.cap(last.edge);
-        Segment { low: first, high: last.position, rows, best_rows, capped, time, tokens }
+        let padded = terms.learned.padded(last.edge);
+        let capped = best_rows >= terms.cap(padded);
+        let squeezed = capped && terms.is_squeezed(padded);
+        Segment { low: first, high: last.position, edge: last.edge, rows, best_rows, capped, squeezed, time, tokens }
     }
 }
 
@@ -220,5 +249,5 @@ impl Former {
 fn group_time(rows: u32, cell: &Cell, terms: &Terms<'_>) -> f64 {
     let rest = rows % cell.best.rows;
     let full = f64::from(rows / cell.best.rows) * cell.best.time;
-    if rest == 0 { full } else { full + terms.cost.predict(rest, cell.edge, terms.busy) }
+    if rest == 0 { full } else { full + terms.time(rest, cell.edge) }
 }

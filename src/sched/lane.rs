@@ -4,6 +4,7 @@
 
 use super::event::Grid;
 use super::form::Terms;
+use super::pace::Pace;
 use super::table::Table;
 use super::urgency::{Entry, UrgencyQueue};
 use crate::policy::Policy;
@@ -27,6 +28,8 @@ pub(super) struct Lane {
     pub(super) backlog: u64,
     /// Device time served so far, in ns; lanes take turns by it.
     pub(super) served: f64,
+    /// How fast rows arrive.
+    pub(super) pace: Pace,
 }
 
 /// Waiting items of one class, by length.
@@ -46,15 +49,23 @@ pub(super) struct Bucket {
     pub(super) items: u32,
     pub(super) rows: u32,
     pub(super) queue: UrgencyQueue,
-    pub(super) best: Best,
+    /// By the model's devices.
+    pub(super) best: Vec<Best>,
 }
 
 /// The cheapest batch size at a bucket's edge, as of a version of the cost model.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Best {
     pub(super) stamp: u64,
     pub(super) rows: u32,
     pub(super) time: f64,
+}
+
+impl Default for Best {
+    fn default() -> Self {
+        // One row, so that nothing is ever divided by none.
+        Self { stamp: 0, rows: 1, time: 0.0 }
+    }
 }
 
 impl Lane {
@@ -68,6 +79,7 @@ impl Lane {
             rows: 0,
             backlog: 0,
             served: 0.0,
+            pace: Pace::default(),
         }
     }
 
@@ -177,7 +189,7 @@ impl Class {
             Ok(at) => at,
             Err(at) => {
                 let queue = UrgencyQueue::default();
-                self.buckets.insert(at, Bucket { edge, items: 0, rows: 0, queue, best: Best::default() });
+                self.buckets.insert(at, Bucket { edge, items: 0, rows: 0, queue, best: Vec::new() });
                 at
             }
         };

@@ -1,9 +1,9 @@
-//! What the scheduler keeps of a model: its lanes, its workers, its learned costs, its retries.
+//! What the scheduler keeps of a model: its lanes, its devices, its retries.
 
-use super::cost::CostModel;
-use super::event::ModelLimits;
+use super::event::{Grid, ModelLimits};
 use super::form::Terms;
 use super::lane::Lane;
+use super::learned::Learned;
 use crate::policy::Policy;
 use crate::types::{BatchId, DeviceId, ModelId, Time, WorkerId};
 use std::collections::VecDeque;
@@ -13,24 +13,41 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct ModelState {
     pub(super) limits: ModelLimits,
+    /// How waiting lengths are told apart: as finely as the finest of its devices does.
+    pub(super) grid: Grid,
     /// One for each policy of the set, in the set's order.
     pub(super) lanes: Vec<Lane>,
-    /// What was learned, by device.
-    pub(super) costs: Vec<(DeviceId, CostModel)>,
+    /// What was learned, by device; a device keeps its place.
+    pub(super) learned: Vec<Learned>,
+    /// Where the device time of what waits is predicted for.
+    pub(super) home: Home,
     /// Groups of failed batches, to be run before anything else.
     pub(super) retries: VecDeque<Group>,
     /// Service the lane last chosen had had by then: where a lane starts that was idle.
     pub(super) turn: f64,
     /// Payload bytes waiting.
     pub(super) bytes: u64,
-    /// From this length on, at most so many rows: learned from running out of memory.
-    pub(super) memory: Vec<(u32, u32)>,
-    /// Changes with `memory`.
-    pub(super) memory_version: u32,
     /// When a held-back batch is due.
     pub(super) wake: Time,
     /// Whether something changed since the last decision.
     pub(super) dirty: bool,
+}
+
+/// The device that the time of what waits is predicted for, as if all of it ran there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Home {
+    /// Its place among the model's devices.
+    pub(super) slot: usize,
+    /// Its workers, of all models.
+    pub(super) busy: u32,
+    /// How many workers there the model's workers are worth, on all devices.
+    pub(super) worth: f64,
+}
+
+impl Default for Home {
+    fn default() -> Self {
+        Self { slot: 0, busy: 1, worth: 1.0 }
+    }
 }
 
 /// A worker's state.
@@ -87,12 +104,12 @@ impl ModelState {
         Self {
             limits,
             lanes: policies.iter().cloned().map(Lane::new).collect(),
-            costs: Vec::new(),
+            grid: Grid::Stepped,
+            learned: Vec::new(),
+            home: Home::default(),
             retries: VecDeque::new(),
             turn: 0.0,
             bytes: 0,
-            memory: Vec::new(),
-            memory_version: 0,
             wake: Time::NEVER,
             dirty: true,
         }
@@ -108,46 +125,32 @@ impl ModelState {
         self.lanes.iter().map(|l| l.backlog).sum()
     }
 
-    /// The cost model of a device, created when first asked for.
-    pub(super) fn cost_mut(&mut self, device: DeviceId) -> &mut CostModel {
-        let at = self.cost_index(device);
-        &mut self.costs[at].1
+    /// What is known of a device, from when it is first asked for.
+    pub(super) fn on(&mut self, device: DeviceId) -> &mut Learned {
+        let at = self.slot(device);
+        &mut self.learned[at]
     }
 
-    /// The lanes, and what a decision about them on `device` may know.
-    pub(super) fn lanes_with(&mut self, device: DeviceId, busy: u32, generation: u64) -> (&mut [Lane], Knowledge<'_>) {
-        let at = self.cost_index(device);
-        let Self { lanes, costs, memory, memory_version, .. } = self;
-        (lanes, Knowledge { cost: &costs[at].1, memory, memory_version: *memory_version, busy, generation })
-    }
-
-    fn cost_index(&mut self, device: DeviceId) -> usize {
-        self.costs.iter().position(|(d, _)| *d == device).unwrap_or_else(|| {
-            self.costs.push((device, CostModel::default()));
-            self.costs.len() - 1
+    /// The place of a device among the model's.
+    pub(super) fn slot(&mut self, device: DeviceId) -> usize {
+        self.learned.iter().position(|l| l.device == device).unwrap_or_else(|| {
+            self.learned.push(Learned::new(device));
+            self.learned.len() - 1
         })
     }
 }
 
-/// The limits and knowledge for a decision of a lane's policy on one device.
-pub(super) struct Knowledge<'a> {
-    pub(super) cost: &'a CostModel,
-    pub(super) memory: &'a [(u32, u32)],
-    pub(super) memory_version: u32,
-    pub(super) busy: u32,
-    pub(super) generation: u64,
-}
-
-impl<'a> Knowledge<'a> {
-    pub(super) fn terms(&self, policy: &Policy, brief: bool) -> Terms<'a> {
+impl Learned {
+    /// The limits and knowledge for a decision of a policy here; `slot` is this device's place.
+    pub(super) fn terms(&self, slot: usize, policy: &Policy, brief: bool, busy: u32, generation: u64) -> Terms<'_> {
         Terms {
-            cost: self.cost,
-            busy: self.busy,
+            learned: self,
+            slot,
+            busy,
             max_rows: policy.batch.max_batch_size,
             max_tokens: policy.batch.max_batch_tokens,
             brief: brief.then(|| policy.slo.target.map_or(0.0, |t| t.as_nanos() as f64 / 2.0)),
-            memory: self.memory,
-            stamp: self.generation << 32 ^ u64::from(self.memory_version),
+            stamp: generation << 32 ^ u64::from(self.version),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! the worker is lost. A batch that ran out of memory is halved without blame and its shape
 //! capped; one that lost its device runs again elsewhere, and is halved once it has lost two.
 
-use super::event::{BatchOutcome, BatchReport, FailReason, Output};
+use super::event::{BatchOutcome, BatchReport, FailReason, Measured, Output};
 use super::model::{Group, ModelState, Running, Trial};
 use super::scheduler::Scheduler;
 use super::strategy::urgency;
@@ -27,9 +27,8 @@ impl Scheduler {
         self.touch(batch.model);
         match report.outcome {
             BatchOutcome::Ok => {
-                if let Some(model) = self.models.get_mut(&batch.model) {
-                    model.cost_mut(batch.device).observe(batch.rows, batch.len, batch.busy, report.compute);
-                }
+                let Running { rows, len, busy, .. } = batch;
+                self.learn(batch.model, batch.device, &Measured { rows, len, busy, compute: report.compute });
                 for &slot in &batch.group.items {
                     self.table.end_item(slot);
                 }
@@ -59,6 +58,7 @@ impl Scheduler {
             return;
         };
         let model = self.workers.remove(at).model;
+        self.appraise_all();
         let batch = batch.or_else(|| {
             let at = self.running.iter().position(|r| r.worker == worker)?;
             Some(self.running.remove(at))
@@ -95,8 +95,8 @@ impl Scheduler {
         let policies = Arc::clone(&self.policies);
         let Some(model) = self.models.get_mut(&id) else { return };
         let old = std::mem::replace(model, ModelState::new(model.limits.clone(), policies.policies()));
-        (model.costs, model.memory, model.retries) = (old.costs, old.memory, old.retries);
-        model.memory_version = old.memory_version;
+        (model.learned, model.retries, model.home) = (old.learned, old.retries, old.home);
+        model.grid = old.grid;
         let name = Arc::clone(&model.limits.name);
         for slot in waiting {
             let item = self.table.item(slot);
@@ -143,15 +143,13 @@ impl Scheduler {
         self.split(batch.model, batch.group, Some(trial));
     }
 
-    /// The device had no memory for a batch: its shape is capped and its halves run again.
+    /// The device had no memory for a batch: its shape is capped there and its halves run again.
     fn halve(&mut self, batch: Running) {
         if batch.group.items.len() == 1 {
             return self.condemn(&batch.group);
         }
         if let Some(model) = self.models.get_mut(&batch.model) {
-            model.memory.retain(|(len, rows)| !(*len >= batch.len && *rows >= batch.rows / 2));
-            model.memory.push((batch.len, (batch.rows / 2).max(1)));
-            model.memory_version += 1;
+            model.on(batch.device).out_of_memory(batch.rows, batch.len);
         }
         let trial = batch.group.trial;
         self.split(batch.model, batch.group, trial);

@@ -5,6 +5,7 @@ use super::event::{
 };
 use super::form::Former;
 use super::model::{ModelState, Running, Trial, Worker};
+use super::place::Site;
 use super::strategy::urgency;
 use super::table::{ItemSlot, NONE, RequestSlot, Status, Table};
 use super::urgency::{Entry, UrgencyQueue};
@@ -25,8 +26,10 @@ pub struct Scheduler {
     pub(super) models: BTreeMap<ModelId, ModelState>,
     pub(super) workers: Vec<Worker>,
     pub(super) running: Vec<Running>,
+    /// The devices of the model that is decided for.
+    pub(super) sites: Vec<Site>,
     pub(super) trials: Slab<Trial>,
-    /// Of devices that are not in order.
+    /// As they were last told.
     pub(super) conditions: BTreeMap<DeviceId, DeviceCondition>,
     pub(super) policies: Arc<PolicySet>,
     pub(super) former: Former,
@@ -47,6 +50,7 @@ impl Scheduler {
             models: BTreeMap::new(),
             workers: Vec::new(),
             running: Vec::new(),
+            sites: Vec::new(),
             trials: Slab::new(),
             conditions: BTreeMap::new(),
             policies,
@@ -138,6 +142,7 @@ impl Scheduler {
                 self.bury(model);
                 self.models.remove(&model);
                 self.workers.retain(|w| w.model != model);
+                self.appraise_all();
             }
         }
     }
@@ -146,11 +151,7 @@ impl Scheduler {
     pub fn handle_worker(&mut self, worker: WorkerId, state: WorkerState, now: Time) {
         self.advance(now);
         match state {
-            WorkerState::Up { model, device } => {
-                self.workers.retain(|w| w.id != worker);
-                self.workers.push(Worker { id: worker, model, device, ready: false, suspect: false });
-                self.workers.sort_by_key(|w| w.id);
-            }
+            WorkerState::Up { model, device, grid } => self.welcome(worker, model, device, grid),
             WorkerState::Ready | WorkerState::Proved => {
                 if let Some(known) = self.workers.iter_mut().find(|w| w.id == worker) {
                     known.suspect &= state != WorkerState::Proved;
@@ -166,10 +167,12 @@ impl Scheduler {
     /// Takes note of how a device is; holds until told otherwise.
     pub fn handle_device(&mut self, device: DeviceId, condition: DeviceCondition, now: Time) {
         self.advance(now);
-        if condition == DeviceCondition::default() {
-            self.conditions.remove(&device);
-        } else {
-            self.conditions.insert(device, condition);
+        self.conditions.insert(device, condition);
+        for model in self.models.values_mut() {
+            if let Some(learned) = model.learned.iter_mut().find(|l| l.device == device) {
+                learned.set_condition(condition);
+                model.dirty = true;
+            }
         }
     }
 
@@ -179,9 +182,8 @@ impl Scheduler {
         let Some(known) = self.workers.iter().find(|w| w.id == worker) else {
             return;
         };
-        if let Some(model) = self.models.get_mut(&known.model) {
-            model.cost_mut(known.device).observe(run.rows, run.len, run.busy, run.compute);
-        }
+        let (model, device) = (known.model, known.device);
+        self.learn(model, device, run);
     }
 
     /// Takes note of a batch's end: learns its cost, ends its items, or splits it to find the guilty.

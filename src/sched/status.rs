@@ -1,6 +1,7 @@
 //! What the scheduler says of itself, for metrics, the gate and shutdown.
 
 use super::CostModel;
+use super::event::DeviceCondition;
 use super::model::ModelState;
 use super::scheduler::Scheduler;
 use crate::policy::Policy;
@@ -56,7 +57,7 @@ impl Scheduler {
         self.models.get(&model).map_or_else(Queue::default, |m| Queue {
             rows: m.rows(),
             bytes: m.bytes,
-            drain: self.drain_time(model, m),
+            drain: m.drain_time(),
         })
     }
 
@@ -68,14 +69,25 @@ impl Scheduler {
     }
 
     /// The learned costs of a model, by device.
-    #[must_use]
-    pub fn costs(&self, model: ModelId) -> &[(DeviceId, CostModel)] {
-        self.models.get(&model).map_or(&[], |m| m.costs.as_slice())
+    pub fn costs(&self, model: ModelId) -> impl Iterator<Item = (DeviceId, &CostModel)> {
+        self.models.get(&model).into_iter().flat_map(|m| &m.learned).map(|l| (l.device, &l.cost))
     }
 
-    /// Predicted time to serve all that waits for a model.
-    pub(super) fn drain_time(&self, id: ModelId, model: &ModelState) -> Duration {
-        let workers = self.workers.iter().filter(|w| w.model == id).count().max(1) as u64;
-        Duration::from_nanos(model.backlog() / workers)
+    /// How a device is, as it was last told.
+    #[must_use]
+    pub fn condition(&self, device: DeviceId) -> DeviceCondition {
+        self.conditions.get(&device).copied().unwrap_or_default()
+    }
+}
+
+impl ModelState {
+    /// Predicted time to serve all that waits.
+    pub(super) fn drain_time(&self) -> Duration {
+        Duration::from_nanos(self.shared(self.backlog()))
+    }
+
+    /// How long so much device time takes its workers together.
+    pub(super) fn shared(&self, time: u64) -> u64 {
+        (time as f64 / self.home.worth.max(1e-3)) as u64
     }
 }

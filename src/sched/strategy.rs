@@ -24,6 +24,8 @@ pub(super) struct Rule {
     pub(super) waits: bool,
     /// Whether rows are shared out among free workers.
     pub(super) spreads: bool,
+    /// Whether an unfull batch may be put off while other workers run and rows come fast.
+    pub(super) defers: bool,
     /// Whether a batch may run at most twice as long as its most urgent row alone, or half the SLO.
     pub(super) brief: bool,
 }
@@ -32,7 +34,7 @@ impl Rule {
     /// The settings of a policy, for a model that can batch or cannot.
     pub(super) fn of(policy: &Policy, batchable: bool) -> Self {
         if !policy.dynamic_batching {
-            return Self { choice: Choice::Alone, waits: false, spreads: false, brief: false };
+            return Self { choice: Choice::Alone, waits: false, spreads: false, defers: false, brief: false };
         }
         let (choice, waits, spreads, brief) = match policy.strategy {
             Strategy::Adaptive => (Choice::Anchor, false, true, false),
@@ -41,7 +43,8 @@ impl Rule {
             Strategy::ThroughputOptimized => (Choice::Richest, true, false, false),
             Strategy::FixedSize => (Choice::Arrival, true, false, false),
         };
-        let rule = Self { choice, waits, spreads, brief };
+        let defers = policy.strategy == Strategy::Adaptive;
+        let rule = Self { choice, waits, spreads, defers, brief };
         if batchable { rule } else { Self { choice: Choice::Alone, waits: false, ..rule } }
     }
 }

@@ -3,6 +3,7 @@
 use super::event::{Grid, Release};
 use super::form::{Former, Segment, Terms};
 use super::lane::{Lane, edge};
+use super::place::Crew;
 use super::strategy::{Choice, GUARD, LEAST_GUARD, Rule};
 use super::table::Table;
 use super::urgency::Entry;
@@ -25,16 +26,35 @@ pub(super) struct View<'a> {
     pub(super) terms: Terms<'a>,
     pub(super) rule: Rule,
     pub(super) grid: Grid,
-    /// Free workers of the model.
-    pub(super) idle: u32,
+    /// The workers it would be among.
+    pub(super) crew: Crew,
     pub(super) now: Time,
     pub(super) draining: bool,
 }
 
+/// Whether a batch is put off.
+enum Deferral {
+    /// It is not.
+    No,
+    /// It has been for as long as it may.
+    Over(Release),
+    /// It is.
+    Until(Time),
+}
+
+/// Rows are shared out among free workers where that leaves at most this share of the time.
+const SHARED_PAYS: f64 = 0.9;
+/// A next row is cheap that takes less than this share of the time of those before it.
+const CHEAP: f64 = 0.5;
+
 impl Segment {
     /// Why a best batch of it is released.
     fn release(&self) -> Release {
-        if self.capped { Release::Full } else { Release::Best }
+        match (self.squeezed, self.capped) {
+            (true, _) => Release::Scarce,
+            (false, true) => Release::Full,
+            (false, false) => Release::Best,
+        }
     }
 }
 
@@ -56,7 +76,7 @@ impl View<'_> {
         let first = self.table.item(anchor.slot);
         let limits = lane.policy.batch.clone();
         let due = first.arrival + limits.max_queue_delay;
-        let why = if lane.classes[first.class as usize].rows >= limits.max_batch_size {
+        let mut why = if lane.classes[first.class as usize].rows >= limits.max_batch_size {
             Release::Full
         } else if self.draining {
             Release::Drain
@@ -77,7 +97,11 @@ impl View<'_> {
                 continue;
             }
             let (total, len) = (rows + slot.item.rows, longest.max(slot.item.len));
-            if !items.is_empty() && (total > limits.max_batch_size || total > self.terms.cap(len)) {
+            let padded = self.terms.learned.padded(len);
+            if !items.is_empty() && (total > limits.max_batch_size || total > self.terms.cap(padded)) {
+                if total <= limits.max_batch_size && self.terms.is_squeezed(padded) {
+                    why = Release::Scarce;
+                }
                 skipped.push(entry);
                 break;
             }
@@ -104,19 +128,20 @@ impl View<'_> {
             segment = former.richest(&mut lane.classes[class], at, false, &self.terms);
         }
         let segment = segment.unwrap_or_else(|| former.around(&mut lane.classes[class], at, &self.terms));
-        let mut target = segment.best_rows;
-        if self.rule.spreads && self.idle > 1 {
-            target = target.min(lane.rows.div_ceil(self.idle)).max(1);
-        }
-        let (segment, why) = if segment.rows >= target {
-            (segment, if target >= segment.best_rows { segment.release() } else { Release::Idle })
-        } else if !self.rule.waits {
-            (segment, Release::Idle)
+        let mut target = self.target(lane, &segment);
+        let (segment, why) = if segment.rows >= segment.best_rows && target >= segment.best_rows {
+            (segment, segment.release())
+        } else if segment.rows >= target || !self.rule.waits {
+            match self.defer(lane, anchor, &segment, target) {
+                Deferral::No => (segment, Release::Idle),
+                Deferral::Over(cause) => (segment, cause),
+                Deferral::Until(due) => return Wish::Hold(due),
+            }
         } else if self.draining {
             (segment, Release::Drain)
         } else {
             let preferred = lane.policy.batch.preferred_batch_sizes.iter().rfind(|p| **p <= segment.rows);
-            let (due, cause) = self.due(anchor, &segment, delay);
+            let (due, cause) = self.due(anchor, segment.time, delay);
             if let Some(&size) = preferred {
                 target = size;
                 (segment, Release::Preferred)
@@ -132,13 +157,44 @@ impl View<'_> {
         Wish::Run(self.take(lane, class, &segment, target), why)
     }
 
+    /// How many rows of a segment are to run here: the best batch, or less where the rows are shared out.
+    fn target(&self, lane: &Lane, segment: &Segment) -> u32 {
+        let best = segment.best_rows;
+        if !self.rule.spreads || self.crew.free <= 1.0 {
+            return best;
+        }
+        let part = self.crew.part(lane.rows).min(best);
+        let together = segment.rows.min(best);
+        let pays = |part| self.terms.time(part, segment.edge) <= SHARED_PAYS * self.terms.time(together, segment.edge);
+        // Where together takes no longer, the other workers are better kept for what comes next.
+        if part < together && !pays(part) { best } else { part }
+    }
+
+    /// Whether an unfull batch that could run waits although its strategy does not hold back: while other
+    /// workers run, batches as small as this could not keep up with the arrivals, and the next row costs
+    /// little more time.
+    fn defer(&self, lane: &mut Lane, anchor: Entry, segment: &Segment, target: u32) -> Deferral {
+        let rows = segment.rows.min(target);
+        if !self.rule.defers || self.draining || !self.crew.busy || rows >= segment.best_rows {
+            return Deferral::No;
+        }
+        let (time, next) = (self.terms.time(rows, segment.edge), self.terms.time(rows + 1, segment.edge));
+        let a_row = time / f64::from(rows);
+        let strained = lane.pace.rate(self.now) * a_row > self.crew.all;
+        if !strained || next - time > CHEAP * a_row {
+            return Deferral::No;
+        }
+        let (due, cause) = self.due(anchor, next, lane.policy.batch.max_queue_delay);
+        if self.now >= due { Deferral::Over(cause) } else { Deferral::Until(due) }
+    }
+
     /// When a held-back segment must go, and why then.
-    fn due(&self, anchor: Entry, segment: &Segment, delay: Duration) -> (Time, Release) {
+    fn due(&self, anchor: Entry, time: f64, delay: Duration) -> (Time, Release) {
         let item = self.table.item(anchor.slot);
         let by_delay = item.arrival + delay;
         let deadline = self.table.request(item.request).deadline;
         // A tenth more than predicted, and a millisecond: time for the answer to get out.
-        let needed = Duration::from_nanos((segment.time * 1.1) as u64) + Duration::from_millis(1);
+        let needed = Duration::from_nanos((time * 1.1) as u64) + Duration::from_millis(1);
         let by_deadline = deadline - needed;
         if deadline < Time::NEVER && by_deadline < by_delay {
             (by_deadline, Release::Deadline)

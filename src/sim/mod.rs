@@ -14,7 +14,7 @@ pub use cost::{Cost, Curve, Point};
 pub use tally::{BatchFigures, LatencyMs, Report, TenantReport};
 
 use crate::policy::PolicySet;
-use crate::sched::{Item, ModelLimits};
+use crate::sched::{Grid, Item, ModelLimits};
 use crate::types::{DeviceId, Priority, Time};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +49,8 @@ pub struct Model {
 pub struct Place {
     /// The device; workers of all models on it slow each other.
     pub device: DeviceId,
+    /// How it rounds lengths.
+    pub grid: Grid,
     /// How many, ≥ 1.
     pub workers: u32,
     /// How long their batches take.

@@ -28,8 +28,8 @@ fn arrival(at: u64, tenant: &str, items: Vec<Item>) -> Arrival {
 /// One model with a worker on each of so many devices.
 fn plan(devices: u32, cost: Curve, arrivals: Vec<Arrival>) -> Plan {
     let cost = Arc::new(Cost { curves: vec![cost] });
-    let place = |device| Place { device: DeviceId(device), workers: 1, cost: Arc::clone(&cost) };
-    let limits = ModelLimits { name: "m".into(), batchable: true, grid: Grid::Exact };
+    let place = |device| Place { device: DeviceId(device), grid: Grid::Exact, workers: 1, cost: Arc::clone(&cost) };
+    let limits = ModelLimits { name: "m".into(), batchable: true };
     let models = vec![Model { limits, places: (0..devices).map(place).collect() }];
     Plan { models, arrivals, duration: Duration::from_secs(1), noise: 0.0, seed: 1 }
 }

@@ -69,7 +69,7 @@ impl<'p> World<'p> {
     fn start_worker(&mut self, model: ModelId, place: &'p Place) {
         let id = WorkerId(self.workers.len() as u32);
         self.workers.push(place);
-        self.sched.handle_worker(id, WorkerState::Up { model, device: place.device }, self.now);
+        self.sched.handle_worker(id, WorkerState::Up { model, device: place.device, grid: place.grid }, self.now);
         self.sched.handle_worker(id, WorkerState::Ready, self.now);
     }
 

@@ -11,6 +11,7 @@ mod commands;
 mod context;
 mod cuda;
 mod decisions;
+mod devices;
 mod doctor;
 mod environment;
 mod exec;

@@ -1,7 +1,7 @@
 // Switches strategies: never without a question that says what will happen and until when.
 
 const STRATEGIES = {
-  adaptive: "Learns what a batch costs and never lets a worker stand idle while a row waits. The default.",
+  adaptive: "Learns what a batch costs; waits for company only where several workers are under pressure. The default.",
   coalescing: "Waits a little (5 ms unless the file says otherwise) to gather rows of like length.",
   latency_optimized: "Small batches of the most urgent rows, at once. Saturates at a lower rate.",
   throughput_optimized: "Waits (20 ms unless the file says otherwise) to fill large batches. Costs latency; for work nobody waits for.",

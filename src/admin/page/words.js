@@ -106,6 +106,7 @@ function refused(name) {
 const RELEASES = {
   full: "because the batch was full",
   best: "because it had as many rows as pay most",
+  memory_scarce: "because its device has little memory left",
   preferred: "because it had reached a preferred size",
   delay: "because it had waited as long as it may",
   deadline: "because a deadline was near",

@@ -4,7 +4,7 @@ use super::Args;
 use crate::sched::{Grid, Item, ModelLimits};
 use crate::sim::{Arrival, Cost, Curve, Model, Place, Plan, Point};
 use crate::trace::{self, Models, Trace};
-use crate::types::{Device, DeviceId, Priority, Time};
+use crate::types::{DeviceId, Priority, Time};
 use anyhow::Context;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -64,20 +64,15 @@ fn served(models: &Models, devices: Option<u32>) -> anyhow::Result<Vec<Model>> {
                 (0..count).map(|device| (DeviceId(device), first)).collect::<Vec<_>>()
             }
         };
-        let limits = ModelLimits { name: Arc::clone(name), batchable: model.batchable, grid: grid(&model.devices) };
+        let limits = ModelLimits { name: Arc::clone(name), batchable: model.batchable };
         let places = places.into_iter().map(|(device, place)| {
             let cost = Arc::new(Cost { curves: place.costs.iter().map(curve).collect() });
-            Place { device, workers: place.workers, cost }
+            let grid = place.device.parse().map_or(Grid::Exact, Grid::of);
+            Place { device, grid, workers: place.workers, cost }
         });
         served.push(Model { limits, places: places.collect() });
     }
     Ok(served)
-}
-
-/// Lengths are rounded up as a server does it: on GPUs alone.
-fn grid(places: &[trace::Place]) -> Grid {
-    let on_gpu = places.iter().any(|place| matches!(place.device.parse(), Ok(Device::Cuda(_))));
-    if on_gpu { Grid::Stepped } else { Grid::Exact }
 }
 
 fn curve(learned: &trace::Curve) -> Curve {

@@ -3,13 +3,16 @@
 //! t̂(B, S) = (a₀ + a₁·B·S + a₂·B·S²) × correction(B, S): a non-negative fit ([`fit`]) for the trend and
 //! a table of measured cells ([`cells`]) for what no smooth curve shows, such as the cache effects that make a large
 //! batch of long rows slower than the same rows one by one. One such model for each number of busy
-//! workers, because workers that share a device slow each other. Knows nothing of queues or policies.
+//! workers, because workers that share a device slow each other. While the device is throttled, all of it
+//! is scaled by how much slower it is of late ([`drift`]). Knows nothing of queues or policies.
 
 mod cells;
+mod drift;
 mod fit;
 mod margin;
 
 use cells::{Cell, Cells};
+use drift::Drift;
 use fit::Fit;
 use margin::Margin;
 use std::time::Duration;
@@ -34,6 +37,8 @@ pub struct CostModel {
     error: f64,
     margin: Margin,
     observations: u64,
+    /// Set while the device is throttled.
+    drift: Option<Drift>,
 }
 
 /// One measured shape beside what is predicted of it.
@@ -64,6 +69,7 @@ impl Default for CostModel {
             error: 0.0,
             margin: Margin::default(),
             observations: 0,
+            drift: None,
         }
     }
 }
@@ -74,7 +80,25 @@ impl CostModel {
     #[must_use]
     pub fn predict(&self, rows: u32, len: u32, busy: u32) -> f64 {
         let curve = &self.by_busy[self.nearest(busy)];
-        if curve.fit.known() { curve.predict(rows, len) } else { 1e6 + 5e4 * f64::from(rows) * f64::from(len) }
+        if curve.fit.known() {
+            curve.predict(rows, len) * self.scale()
+        } else {
+            1e6 + 5e4 * f64::from(rows) * f64::from(len)
+        }
+    }
+
+    /// Takes note of whether the device runs slower than it could. While it does, its latest runs scale
+    /// every prediction; what was learned before holds again once it does not.
+    pub fn set_throttled(&mut self, throttled: bool) {
+        if throttled == self.drift.is_some() {
+            return;
+        }
+        self.drift = throttled.then(Drift::default);
+        self.version = self.version.wrapping_add(1);
+    }
+
+    fn scale(&self) -> f64 {
+        self.drift.as_ref().map_or(1.0, Drift::scale)
     }
 
     /// Whether a run of about this shape was ever measured under about this load.
@@ -85,7 +109,7 @@ impl CostModel {
 
     /// Learns from one measured run.
     pub fn observe(&mut self, rows: u32, len: u32, busy: u32, took: Duration) {
-        let took = (took.as_nanos() as f64).max(1.0);
+        let mut took = (took.as_nanos() as f64).max(1.0);
         if self.known() {
             let predicted = self.predict(rows, len, busy);
             let error = (predicted - took).abs() / took;
@@ -93,6 +117,15 @@ impl CostModel {
             self.margin.observe(took / predicted);
         }
         self.observations += 1;
+        let nearest = self.nearest(busy);
+        let curve = &self.by_busy[nearest];
+        if let Some(drift) = self.drift.as_mut().filter(|_| curve.fit.seen() >= EARLY) {
+            let usual = curve.predict(rows, len);
+            self.version = self.version.wrapping_add(u32::from(drift.observe(took / usual)));
+            // How much slower it is now is no news about the shape.
+            let Some(unscaled) = drift.explain(took, usual) else { return };
+            took = unscaled;
+        }
         let index = slot(busy);
         if !self.by_busy[index].fit.known() {
             // A first look at this load starts from what the nearest known one says.
@@ -165,8 +198,8 @@ impl CostModel {
         let point = |&Cell { token, rows, len, .. }: &Cell| Point {
             rows,
             len,
-            predicted: curve.predict(rows.round() as u32, len.round() as u32),
-            measured: token * rows * len,
+            predicted: curve.predict(rows.round() as u32, len.round() as u32) * self.scale(),
+            measured: token * rows * len * self.scale(),
         };
         curve.cells.most_measured(limit).into_iter().map(point).collect()
     }

@@ -141,3 +141,40 @@ fn what_was_measured_is_shown_beside_what_is_predicted() {
     assert_eq!(cost.points(2, 2).len(), 2);
     assert!(cost.coverage_ratio().unwrap() > 0.9 && cost.margin() > 1.0);
 }
+
+#[test]
+fn a_throttled_device_is_followed_within_a_few_runs_and_forgotten_when_it_ends() {
+    let mut cost = CostModel::default();
+    for _ in 0..40 {
+        for (b, s) in [(1, 8), (8, 8), (32, 8), (1, 128), (4, 128)] {
+            cost.observe(b, s, 1, ms(cpu(b, s)));
+        }
+    }
+    let before = cost.predict(8, 64, 1);
+    cost.set_throttled(true);
+    assert_eq!(cost.predict(8, 64, 1), before, "nothing is known of it yet");
+    for _ in 0..5 {
+        cost.observe(8, 8, 1, ms(3.0 * cpu(8, 8)));
+    }
+    let slowed = cost.predict(8, 64, 1) / before;
+    assert!((slowed / 3.0 - 1.0).abs() < 0.1, "all shapes are predicted slower: {slowed}");
+    for _ in 0..200 {
+        cost.observe(8, 8, 1, ms(3.0 * cpu(8, 8)));
+    }
+    cost.set_throttled(false);
+    assert!((cost.predict(8, 64, 1) / before - 1.0).abs() < 0.05, "it is as fast as it was");
+    assert!((cost.predict(8, 8, 1) / 1e6 / cpu(8, 8) - 1.0).abs() < 0.1);
+}
+
+#[test]
+fn a_device_that_is_throttled_from_the_start_still_learns() {
+    let mut cost = CostModel::default();
+    cost.set_throttled(true);
+    for _ in 0..40 {
+        for (b, s) in [(1, 8), (8, 8), (32, 8), (1, 128), (4, 128)] {
+            cost.observe(b, s, 1, ms(cpu(b, s)));
+        }
+    }
+    let predicted = cost.predict(8, 32, 1) / 1e6;
+    assert!((predicted / cpu(8, 32) - 1.0).abs() < 0.15, "{predicted} for {}", cpu(8, 32));
+}

@@ -12,6 +12,7 @@ pub(super) fn on_dispatch(world: &World, d: &Dispatch) {
     nothing_runs_that_nobody_wants(world, d);
     first_in_first_out_inside_a_class_and_length(world, d);
     a_worker_runs_one_batch_at_a_time(world, d);
+    a_batch_goes_to_a_worker_of_its_model(world, d);
 }
 
 /// Checks what must hold once all outputs are drained.
@@ -25,13 +26,23 @@ fn a_batch_is_within_its_limits(world: &World, d: &Dispatch) {
     assert!(items.iter().all(|i| i.class == items[0].class), "classes never share a batch");
     let rows: u32 = items.iter().map(|i| i.rows).sum();
     assert_eq!(rows, d.rows);
-    assert_eq!(d.padded_len, items.iter().map(|i| i.len).max().unwrap_or(0));
+    let longest = items.iter().map(|i| i.len).max().unwrap_or(0);
+    assert_eq!(d.padded_len, edge_of(world.crew[&d.worker].2, longest));
     // A single item may be over the limits of a policy that came after it was accepted.
     if items.len() > 1 && d.why != Release::Retry {
         assert!(rows <= d.policy.batch.max_batch_size, "{rows} rows under {}", d.policy.name);
         let padded = u64::from(rows) * u64::from(d.padded_len);
         assert!(padded <= u64::from(d.policy.batch.max_batch_tokens), "{padded} tokens under {}", d.policy.name);
     }
+}
+
+fn edge_of(grid: Grid, len: u32) -> u32 {
+    if grid == Grid::Exact { len } else { crate::sched::lane::edge(grid, len) }
+}
+
+fn a_batch_goes_to_a_worker_of_its_model(world: &World, d: &Dispatch) {
+    assert_eq!(world.crew[&d.worker].0, d.model);
+    assert!(d.items.iter().all(|(r, _)| world.callers[r].model == d.model), "models never share a batch");
 }
 
 fn nothing_runs_that_nobody_wants(world: &World, d: &Dispatch) {
@@ -49,7 +60,7 @@ fn first_in_first_out_inside_a_class_and_length(world: &World, d: &Dispatch) {
         return;
     }
     let queue = |caller: &Caller, item: &Item| {
-        (caller.tenant.clone(), caller.priority.level(3), caller.deadline.is_some(), item.class, item.len)
+        (caller.model, caller.tenant.clone(), caller.priority.level(3), caller.deadline.is_some(), item.class, item.len)
     };
     let seen = |request: &RequestId, index: u32| {
         world.history.iter().any(|b| b.items.contains(&(*request, index))) || d.items.contains(&(*request, index))
@@ -86,7 +97,9 @@ fn everything_ends(world: &mut World) {
         panic!("{request} never left: {caller:?}");
     }
     assert!(world.sched.is_idle(), "nobody waits, yet the scheduler is not idle");
-    assert_eq!(world.sched.queue(MODEL), Queue::default(), "an empty queue counts nothing");
+    for model in [MODEL, OTHER] {
+        assert_eq!(world.sched.queue(model), Queue::default(), "an empty queue counts nothing");
+    }
     for (request, caller) in &world.callers {
         let blamed = caller.fate == Fate::Failed(FailReason::ExecutionFailed);
         let guilty = world.guilty.contains(request) || world.accused.contains(request);
@@ -96,25 +109,37 @@ fn everything_ends(world: &mut World) {
 
 #[derive(Debug, Clone)]
 enum Event {
-    Arrive { items: Vec<(u32, u32, u64)>, tenant: u8, priority: u32, deadline: Option<u64>, guilty: bool },
+    Arrive {
+        model: ModelId,
+        items: Vec<(u32, u32, u64)>,
+        tenant: u8,
+        priority: u32,
+        deadline: Option<u64>,
+        guilty: bool,
+    },
     Cancel(prop::sample::Index),
     Pass(u64),
     EndOne(prop::sample::Index, u8),
     Lose(u32),
     Up(u32),
     Reload(u8),
+    Condition(u32, bool, bool),
 }
 
 fn event() -> impl Strategy_<Value = Event> {
     let item = (1_u32..4, 1_u32..200, 0_u64..3);
     prop_oneof![
-        8 => (prop::collection::vec(item, 1..4), 0_u8..3, 0_u32..4, prop::option::of(1_u64..200), prop::bool::weighted(0.05))
-            .prop_map(|(items, tenant, priority, deadline, guilty)| Event::Arrive { items, tenant, priority, deadline, guilty }),
+        8 => (prop::bool::weighted(0.3), prop::collection::vec(item, 1..4), 0_u8..3, 0_u32..4, prop::option::of(1_u64..200), prop::bool::weighted(0.05))
+            .prop_map(|(other, items, tenant, priority, deadline, guilty)| {
+                let model = if other { OTHER } else { MODEL };
+                Event::Arrive { model, items, tenant, priority, deadline, guilty }
+            }),
         2 => any::<prop::sample::Index>().prop_map(Event::Cancel),
         4 => (0_u64..30).prop_map(Event::Pass),
         4 => (any::<prop::sample::Index>(), 0_u8..20).prop_map(|(i, how)| Event::EndOne(i, how)),
-        1 => (0_u32..3).prop_map(Event::Lose),
-        1 => (0_u32..3).prop_map(Event::Up),
+        1 => (0_u32..8).prop_map(Event::Lose),
+        1 => (0_u32..8).prop_map(Event::Up),
+        1 => (0_u32..4, any::<bool>(), any::<bool>()).prop_map(|(d, m, t)| Event::Condition(d, m, t)),
         1 => (0_u8..4).prop_map(Event::Reload),
     ]
 }
@@ -133,16 +158,50 @@ fn some_policies(which: u8) -> std::sync::Arc<crate::policy::PolicySet> {
     }
 }
 
+/// A second model, on two of the devices.
+const OTHER: ModelId = ModelId(1);
+
+/// Brings a worker back to its place: the first two share a CPU, the next three have GPUs of their own,
+/// and the last three run the other model on the CPU and two of these.
+fn up(world: &mut World, worker: u32) {
+    let (model, device) = if worker < 5 { (MODEL, worker.saturating_sub(1)) } else { (OTHER, worker - 5) };
+    let grid = if device == 0 { Grid::Exact } else { Grid::Stepped };
+    world.worker_on(worker, model, DeviceId(device), grid);
+}
+
+/// Four devices of different speeds, two of them never measured, and two models.
+fn some_world(start: u8) -> World {
+    let mut world = World::cold(some_policies(start), cpu);
+    world.sched.handle_model(OTHER, Some(ModelLimits { name: "other".into(), batchable: true }), world.now);
+    world.slow = [(1, 0.2), (2, 0.3), (3, 1.5)].map(|(device, slow)| (DeviceId(device), slow)).into();
+    (0..8).for_each(|worker| up(&mut world, worker));
+    for worker in [0, 2] {
+        for (rows, len) in [(1, 8), (8, 8), (32, 8), (1, 128), (4, 128)] {
+            let compute = ms(1).mul_f64(cpu(rows, len) * if worker == 0 { 1.0 } else { 0.2 });
+            world.sched.handle_measured(WorkerId(worker), &Measured { rows, len, busy: 1, compute }, world.now);
+        }
+    }
+    world
+}
+
+fn lose(world: &mut World, worker: WorkerId) {
+    let lost = world.running.iter().filter(|(b, _)| b.worker == worker);
+    let items: Vec<RequestId> = lost.flat_map(|(b, _)| b.items.iter().map(|(r, _)| *r)).collect();
+    world.accused.extend(items);
+    world.running.retain(|(b, _)| b.worker != worker);
+    world.sched.handle_worker(worker, WorkerState::Lost, world.now);
+}
+
 fn apply(world: &mut World, event: Event) {
     match event {
-        Event::Arrive { items, tenant, priority, deadline, guilty } => {
+        Event::Arrive { model, items, tenant, priority, deadline, guilty } => {
             let items: Vec<Item> = items
                 .into_iter()
                 .map(|(rows, len, class)| Item { rows, len, bytes: rows * len, class: ShapeClass(class) })
                 .collect();
             let tenant = ["", "t1", "t2"][tenant as usize];
             let deadline = deadline.map(ms);
-            if let Ok(id) = world.request(tenant, Priority(priority), deadline, &items)
+            if let Ok(id) = world.request_of(model, tenant, Priority(priority), deadline, &items)
                 && guilty
             {
                 world.guilty.insert(id);
@@ -170,14 +229,13 @@ fn apply(world: &mut World, event: Event) {
             }
             world.end(index, outcome);
         }
-        Event::Lose(worker) => {
-            let lost = world.running.iter().filter(|(b, _)| b.worker == WorkerId(worker));
-            let items: Vec<RequestId> = lost.flat_map(|(b, _)| b.items.iter().map(|(r, _)| *r)).collect();
-            world.accused.extend(items);
-            world.running.retain(|(b, _)| b.worker != WorkerId(worker));
-            world.sched.handle_worker(WorkerId(worker), WorkerState::Lost, world.now);
+        Event::Lose(worker) => lose(world, WorkerId(worker)),
+        Event::Up(worker) if world.running.iter().all(|(b, _)| b.worker != WorkerId(worker)) => up(world, worker),
+        Event::Condition(device, memory_scarce, throttled) => {
+            let (device, slow) = (DeviceId(device), if throttled { 3.0 } else { 1.0 });
+            world.slow.insert(device, slow);
+            world.sched.handle_device(device, DeviceCondition { memory_scarce, throttled }, world.now);
         }
-        Event::Up(worker) if world.running.iter().all(|(b, _)| b.worker != WorkerId(worker)) => world.worker_up(worker),
         Event::Reload(which) => world.sched.handle_policies(some_policies(which), world.now),
         Event::Cancel(_) | Event::EndOne(..) | Event::Up(_) => {}
     }
@@ -189,18 +247,19 @@ proptest! {
 
     #[test]
     fn any_history_keeps_every_invariant(start in 0_u8..4, events in prop::collection::vec(event(), 1..120)) {
-        let mut world = World::new(some_policies(start), 2, cpu);
+        let mut world = some_world(start);
         for event in events {
             apply(&mut world, event);
         }
         world.worker_up(9);
+        world.worker_on(10, OTHER, DEVICE, Grid::Exact);
         everything_ends(&mut world);
     }
 
     #[test]
     fn the_same_history_gives_the_same_decisions(events in prop::collection::vec(event(), 1..60)) {
         let run = || {
-            let mut world = World::new(some_policies(0), 2, cpu);
+            let mut world = some_world(0);
             for event in events.clone() {
                 apply(&mut world, event);
             }

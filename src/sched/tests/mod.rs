@@ -1,6 +1,8 @@
 //! The scheduler in a world of virtual time.
 
+mod devices;
 mod failure;
+mod fleet;
 mod golden;
 mod invariants;
 mod queueing;

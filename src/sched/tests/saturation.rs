@@ -56,10 +56,10 @@ fn closed_loop(policies: Arc<PolicySet>, rows: u32) -> f64 {
     let (mut now, mut next, mut served) = (Time::from_millis(1), 0_u64, 0);
     let (tenant, mut lengths) = (Arc::from(""), lengths());
     let mut sched = Scheduler::new(policies);
-    let limits = ModelLimits { name: "m".into(), batchable: true, grid: Grid::Exact };
+    let limits = ModelLimits { name: "m".into(), batchable: true };
     sched.handle_model(MODEL, Some(limits), now);
     for worker in (0..WORKERS).map(WorkerId) {
-        sched.handle_worker(worker, WorkerState::Up { model: MODEL, device: DeviceId(0) }, now);
+        sched.handle_worker(worker, WorkerState::Up { model: MODEL, device: DeviceId(0), grid: Grid::Exact }, now);
         for (rows, len) in [(1, 8), (8, 8), (32, 8), (1, 32), (8, 32), (1, 64), (4, 64), (1, 128), (4, 128), (1, 256)] {
             let compute = Duration::from_nanos(curve(rows, len) as u64);
             sched.handle_measured(worker, &Measured { rows, len, busy: WORKERS, compute }, now);

@@ -180,7 +180,7 @@ fn a_more_urgent_level_goes_first_until_the_other_has_aged() {
 #[test]
 fn a_model_without_a_batch_dimension_runs_one_request_at_a_time() {
     let mut world = World::new(preset(Strategy::FixedSize), 1, cpu);
-    let limits = ModelLimits { name: "m".into(), batchable: false, grid: Grid::Exact };
+    let limits = ModelLimits { name: "m".into(), batchable: false };
     world.sched.handle_model(MODEL, Some(limits), world.now);
     for _ in 0..4 {
         world.arrive(1);

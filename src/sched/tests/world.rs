@@ -22,6 +22,7 @@ pub(super) enum Fate {
 /// A caller's view of its request.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
+    pub(super) model: ModelId,
     pub(super) tenant: Arc<str>,
     pub(super) arrived: Time,
     pub(super) deadline: Option<Time>,
@@ -45,6 +46,12 @@ pub(super) struct World {
     /// In a batch that was made to fail whatever was in it.
     pub(super) accused: BTreeSet<RequestId>,
     pub(super) curve: fn(u32, u32) -> f64,
+    /// Who runs which model where.
+    pub(super) crew: BTreeMap<WorkerId, (ModelId, DeviceId, Grid)>,
+    /// Devices that are slower than the curve, and how many times.
+    pub(super) slow: BTreeMap<DeviceId, f64>,
+    /// Whether batches that run beside each other on a device take as much longer.
+    pub(super) sliced: bool,
     next: u64,
 }
 
@@ -91,7 +98,7 @@ impl World {
     /// One model without workers.
     pub(super) fn cold(policies: Arc<PolicySet>, curve: fn(u32, u32) -> f64) -> Self {
         let mut sched = Scheduler::new(policies);
-        let limits = ModelLimits { name: "m".into(), batchable: true, grid: Grid::Exact };
+        let limits = ModelLimits { name: "m".into(), batchable: true };
         sched.handle_model(MODEL, Some(limits), Time::default());
         Self {
             sched,
@@ -104,13 +111,31 @@ impl World {
             guilty: BTreeSet::new(),
             accused: BTreeSet::new(),
             curve,
+            crew: BTreeMap::new(),
+            slow: BTreeMap::new(),
+            sliced: false,
             next: 1,
         }
     }
 
     pub(super) fn worker_up(&mut self, worker: u32) {
-        self.sched.handle_worker(WorkerId(worker), WorkerState::Up { model: MODEL, device: DEVICE }, self.now);
-        self.sched.handle_worker(WorkerId(worker), WorkerState::Ready, self.now);
+        self.worker_on(worker, MODEL, DEVICE, Grid::Exact);
+    }
+
+    pub(super) fn worker_on(&mut self, worker: u32, model: ModelId, device: DeviceId, grid: Grid) {
+        let worker = WorkerId(worker);
+        self.crew.insert(worker, (model, device, grid));
+        self.sched.handle_worker(worker, WorkerState::Up { model, device, grid }, self.now);
+        self.sched.handle_worker(worker, WorkerState::Ready, self.now);
+    }
+
+    /// How long a batch takes where it was sent.
+    fn time(&self, batch: &Dispatch) -> Duration {
+        let device = |batch: &Dispatch| self.crew.get(&batch.worker).map(|(_, device, _)| *device);
+        let beside = self.running.iter().filter(|(b, _)| b.batch < batch.batch && device(b) == device(batch)).count();
+        let sliced = if self.sliced { 1.0 + beside as f64 } else { 1.0 };
+        let slow = self.crew.get(&batch.worker).and_then(|(_, device, _)| self.slow.get(device)).unwrap_or(&1.0);
+        Duration::from_nanos(((self.curve)(batch.rows, batch.padded_len) * slow * sliced * 1e6) as u64)
     }
 
     /// One untenanted single-row request.
@@ -125,13 +150,25 @@ impl World {
         deadline: Option<Duration>,
         items: &[Item],
     ) -> Result<RequestId, Reject> {
+        self.request_of(MODEL, tenant, priority, deadline, items)
+    }
+
+    pub(super) fn request_of(
+        &mut self,
+        model: ModelId,
+        tenant: &str,
+        priority: Priority,
+        deadline: Option<Duration>,
+        items: &[Item],
+    ) -> Result<RequestId, Reject> {
         let request = RequestId(self.next);
         self.next += 1;
         let tenant: Arc<str> = tenant.into();
         let deadline = deadline.map(|d| self.now + d);
-        let arrival = Arrival { request, model: MODEL, tenant: &tenant, priority, deadline, items };
+        let arrival = Arrival { request, model, tenant: &tenant, priority, deadline, items };
         self.sched.handle_arrival(&arrival, self.now)?;
         let caller = Caller {
+            model,
             tenant,
             arrived: self.now,
             deadline,
@@ -161,7 +198,7 @@ impl World {
             match output {
                 Output::Dispatch(d) => {
                     super::invariants::on_dispatch(self, &d);
-                    let took = Duration::from_nanos(((self.curve)(d.rows, d.padded_len) * 1e6) as u64);
+                    let took = self.time(&d);
                     self.running.push((d.clone(), self.now + took));
                     self.history.push(d.clone());
                     dispatched.push(d);
@@ -186,7 +223,7 @@ impl World {
         let (batch, _) = self.running.remove(index);
         let failed = batch.items.iter().any(|(r, _)| self.guilty.contains(r));
         let outcome = forced.unwrap_or(if failed { BatchOutcome::Failed } else { BatchOutcome::Ok });
-        let compute = Duration::from_nanos(((self.curve)(batch.rows, batch.padded_len) * 1e6) as u64);
+        let compute = self.time(&batch);
         self.sched.handle_batch_done(&BatchReport { batch: batch.batch, compute, outcome }, self.now);
         // What expired by now has failed, though its answer is at hand.
         self.poll();
