@@ -1,0 +1,21 @@
+{{- define "shop.pod" -}}
+metadata:
+  labels: {app: shop}
+  annotations: {shop: open}
+spec:
+  initContainers:
+    - name: migrate
+      image: {{ .Values.image }}
+      args: [migrate]
+  containers:
+    - name: shop
+      image: {{ .Values.image }}
+      ports:
+        - containerPort: 3000
+      volumeMounts:
+        - name: cache
+          mountPath: /cache
+  volumes:
+    - name: cache
+      emptyDir: {}
+{{- end }}
