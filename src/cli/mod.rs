@@ -4,6 +4,7 @@
 
 mod bench;
 mod doctor;
+mod inject;
 mod policy;
 mod serve;
 
@@ -59,6 +60,8 @@ enum Command {
     Bench(bench::Args),
     /// Say what was found on this machine or of a running server, and the mend for what is missing
     Doctor(doctor::Args),
+    /// Add the sidecar to a Kubernetes manifest, offline
+    Inject(inject::Args),
 }
 
 /// Runs the program.
@@ -69,5 +72,6 @@ pub fn main() -> ExitCode {
         Command::Policy(command) => policy::run(command),
         Command::Bench(args) => bench::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Inject(args) => inject::run(args),
     }
 }

@@ -15,6 +15,7 @@ mod exec;
 mod exposition;
 mod flags;
 mod harness;
+mod inject;
 mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;
