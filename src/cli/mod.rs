@@ -4,6 +4,7 @@
 
 mod bench;
 mod doctor;
+mod inject;
 mod policy;
 mod serve;
 mod simulate;
@@ -62,6 +63,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Say what was found on this machine or of a running server, and the mend for what is missing
     Doctor(doctor::Args),
+    /// Add the sidecar to a Kubernetes manifest, offline
+    Inject(inject::Args),
 }
 
 /// Runs the program.
@@ -73,5 +76,6 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Inject(args) => inject::run(args),
     }
 }

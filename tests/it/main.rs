@@ -19,6 +19,7 @@ mod exposition;
 mod flags;
 mod gpus;
 mod harness;
+mod inject;
 mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;

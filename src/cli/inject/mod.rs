@@ -1,0 +1,176 @@
+//! `inferneo inject`: adds the sidecar to a Kubernetes manifest, offline.
+//!
+//! Decides the grammar and its defaults, which are those of the library chart. Speaks to no cluster.
+
+mod manifest;
+mod node;
+mod pod;
+mod read;
+mod sidecar;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use super::{bad_usage, failed};
+use crate::remote::Target;
+use sidecar::{Gpu, Models, Sidecar};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Adds the sidecar to the pods of a Kubernetes manifest and prints the result; other objects stay as they are.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The manifest, YAML or JSON; `-` reads stdin
+    #[arg(short, long, value_name = "FILE")]
+    filename: PathBuf,
+    /// Image of the sidecar [default: inferneo:VERSION, with -cuda behind it where --gpu is given]
+    #[arg(long, value_name = "IMAGE", env = "INFERNEO_INJECT_IMAGE")]
+    image: Option<String>,
+    /// When the image is pulled
+    #[arg(long, value_name = "POLICY", default_value = "IfNotPresent", env = "INFERNEO_INJECT_IMAGE_PULL_POLICY")]
+    #[arg(value_parser = ["Always", "IfNotPresent", "Never"])]
+    image_pull_policy: String,
+    /// Model folder in the container; repeatable [default: minilm=/models/minilm, unless there is an upstream]
+    #[arg(long = "model", visible_alias = "models", value_name = "[NAME=]PATH", value_delimiter = ',')]
+    #[arg(env = "INFERNEO_INJECT_MODEL")]
+    models: Vec<String>,
+    /// PersistentVolumeClaim that holds the models, mounted at /models
+    #[arg(long, value_name = "NAME", group = "source", env = "INFERNEO_INJECT_MODELS_CLAIM")]
+    models_claim: Option<String>,
+    /// Image that holds the models, mounted at /models (Kubernetes 1.31 or newer)
+    #[arg(long, value_name = "IMAGE", group = "source", env = "INFERNEO_INJECT_MODELS_IMAGE")]
+    models_image: Option<String>,
+    /// Folder of the node that holds the models, mounted at /models
+    #[arg(long, value_name = "PATH", group = "source", env = "INFERNEO_INJECT_MODELS_HOST_PATH")]
+    models_host_path: Option<String>,
+    /// Where requests go that are not inference, for example http://127.0.0.1:8000
+    #[arg(long, value_name = "URL", value_parser = upstream, env = "INFERNEO_INJECT_UPSTREAM")]
+    upstream: Option<String>,
+    /// GPUs to ask for, for example nvidia.com/gpu=1
+    #[arg(long, value_name = "RESOURCE=N", value_parser = gpu, env = "INFERNEO_INJECT_GPU")]
+    gpu: Option<(String, u32)>,
+    /// Runtime class of a pod with --gpu, where the cluster needs one
+    #[arg(long, value_name = "NAME", requires = "gpu", env = "INFERNEO_INJECT_RUNTIME_CLASS")]
+    runtime_class: Option<String>,
+    /// Port of requests, on the pod's loopback
+    #[arg(long, value_name = "PORT", default_value = "8080", env = "INFERNEO_INJECT_DATA_PORT")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    data_port: u16,
+    /// Port of metrics and probes
+    #[arg(long, value_name = "PORT", default_value = "9090", env = "INFERNEO_INJECT_ADMIN_PORT")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    admin_port: u16,
+    /// What the container asks for
+    #[arg(long, value_name = "RESOURCE=N", value_delimiter = ',', value_parser = quantity)]
+    #[arg(default_value = "cpu=500m,memory=512Mi", env = "INFERNEO_INJECT_REQUESTS")]
+    requests: Vec<(String, String)>,
+    /// What the container may use
+    #[arg(long, value_name = "RESOURCE=N", value_delimiter = ',', value_parser = quantity)]
+    #[arg(default_value = "cpu=2,memory=1Gi", env = "INFERNEO_INJECT_LIMITS")]
+    limits: Vec<(String, String)>,
+    /// ConfigMap of policies that is there already, instead of one of the sidecar's own
+    #[arg(long, value_name = "NAME", env = "INFERNEO_INJECT_POLICIES_CONFIG_MAP")]
+    policies_config_map: Option<String>,
+    /// Names the ConfigMaps: NAME-config and NAME-policies [default: the object's name and -inferneo]
+    #[arg(long, value_name = "NAME", env = "INFERNEO_INJECT_NAME")]
+    name: Option<String>,
+    /// One more container instead of a native sidecar, for Kubernetes below 1.29
+    #[arg(long)]
+    plain: bool,
+}
+
+/// Prints the manifest. Exit code 2, and nothing on stdout, where it cannot be read or has no room.
+#[must_use]
+pub(super) fn run(args: Args) -> ExitCode {
+    let (file, name) = (args.filename.clone(), args.name.clone());
+    let injected = sidecar(args).and_then(|sidecar| {
+        let (text, shown) = read_file(&file)?;
+        manifest::inject(&text, &shown, &sidecar, name.as_deref())
+    });
+    let injected = match injected {
+        Ok(injected) => injected,
+        Err(error) => {
+            eprintln!("inferneo inject: {error}");
+            return bad_usage();
+        }
+    };
+    if injected.objects.is_empty() {
+        eprintln!(
+            "inferneo inject: nothing to inject into: no Deployment, StatefulSet, DaemonSet, Job, CronJob or Pod"
+        );
+    }
+    match io::stdout().write_all(injected.text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("inferneo inject: cannot write: {error}");
+            failed()
+        }
+    }
+}
+
+/// The text of a file or of stdin, and what it is called in messages.
+fn read_file(path: &Path) -> Result<(String, String), String> {
+    let mut text = String::new();
+    let (read, shown) = match path == Path::new("-") {
+        true => (io::stdin().read_to_string(&mut text), "stdin".to_owned()),
+        false => {
+            let read = std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text));
+            (read, path.display().to_string())
+        }
+    };
+    read.map_err(|error| format!("{shown}: {error}"))?;
+    Ok((text, shown))
+}
+
+fn sidecar(args: Args) -> Result<Sidecar, String> {
+    if args.data_port == args.admin_port {
+        return Err(format!("--data-port and --admin-port are both {}; each plane needs its own", args.data_port));
+    }
+    let mut models: Vec<String> = args.models.into_iter().filter(|model| !model.is_empty()).collect();
+    if models.is_empty() && args.upstream.is_none() {
+        models.push("minilm=/models/minilm".to_owned());
+    }
+    let source = match (args.models_claim, args.models_image, args.models_host_path) {
+        (Some(claim), ..) => Models::Claim(claim),
+        (_, Some(image), _) => Models::Volume(image),
+        (.., Some(path)) => Models::HostPath(path),
+        (None, None, None) => Models::Image,
+    };
+    let runtime_class = args.runtime_class;
+    Ok(Sidecar {
+        image: args.image,
+        pull_policy: args.image_pull_policy,
+        models,
+        source,
+        upstream: args.upstream,
+        data_port: args.data_port,
+        admin_port: args.admin_port,
+        gpu: args.gpu.map(|(resource, count)| Gpu { resource, count, runtime_class }),
+        requests: args.requests,
+        limits: args.limits,
+        policies: args.policies_config_map,
+        plain: args.plain,
+    })
+}
+
+fn upstream(word: &str) -> Result<String, String> {
+    word.parse::<Target>().map(|_| word.to_owned())
+}
+
+fn gpu(word: &str) -> Result<(String, u32), String> {
+    let (resource, count) = quantity(word)?;
+    match count.parse() {
+        Ok(count) if count > 0 => Ok((resource, count)),
+        _ => Err("a whole number of at least 1 is wanted, for example nvidia.com/gpu=1".to_owned()),
+    }
+}
+
+fn quantity(word: &str) -> Result<(String, String), String> {
+    match word.split_once('=') {
+        Some((resource, quantity)) if !resource.is_empty() && !quantity.is_empty() => {
+            Ok((resource.to_owned(), quantity.to_owned()))
+        }
+        _ => Err("RESOURCE=N is wanted, for example memory=1Gi".to_owned()),
+    }
+}

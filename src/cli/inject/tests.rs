@@ -1,0 +1,215 @@
+//! Manifests in, manifests out.
+
+use super::manifest::{Injected, inject};
+use super::node::Node;
+use super::sidecar::Sidecar;
+use super::{read, write};
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(flatten)]
+    args: super::Args,
+}
+
+fn sidecar(flags: &str) -> Sidecar {
+    let command = format!("inject -f - {flags}");
+    super::sidecar(Cli::try_parse_from(command.split_whitespace()).unwrap().args).unwrap()
+}
+
+/// Injects with flags; the result must not change when that is done again.
+fn injected(text: &str, flags: &str) -> Injected {
+    let sidecar = sidecar(flags);
+    let once = inject(text, "m.yaml", &sidecar, None).unwrap();
+    let twice = inject(&once.text, "m.yaml", &sidecar, None).unwrap();
+    assert_eq!(once, twice, "injecting twice");
+    once
+}
+
+fn refused(text: &str, flags: &str) -> String {
+    inject(text, "m.yaml", &sidecar(flags), None).unwrap_err()
+}
+
+fn round_trip(text: &str) -> String {
+    let node = read::document(text).unwrap().unwrap();
+    let written = write::document(&node);
+    let again = read::document(&written).unwrap().unwrap();
+    assert_eq!(write::document(&again), written, "written twice");
+    written
+}
+
+const POD: &str =
+    "apiVersion: v1\nkind: Pod\nmetadata:\n  name: shop\nspec:\n  containers:\n  - name: app\n    image: shop:1\n";
+
+#[test]
+fn scalars_mean_what_they_meant_in_every_version_of_yaml() {
+    for word in
+        ["yes", "No", "on", "off", "y", "1e3", "0x1F", "0644", "0o17", "1_000", "12:30:45", "2001-01-01", "~", "null"]
+    {
+        assert_eq!(round_trip(&format!("a: {word}\n")), format!("a: {word}\n"));
+        assert_eq!(round_trip(&format!("a: \"{word}\"\n")), format!("a: \"{word}\"\n"));
+        assert_eq!(round_trip(&format!("a: '{word}'\n")), format!("a: \"{word}\"\n"));
+    }
+    assert_eq!(round_trip("b: 'safe/text-1.x:2'\na: \"t\"\n"), "b: safe/text-1.x:2\na: t\n");
+    assert_eq!(round_trip("a: !!str 1\nb: !!int \"2\"\n"), "a: \"1\"\nb: 2\n");
+}
+
+#[test]
+fn structure_and_text_survive() {
+    assert_eq!(round_trip("{b: [1, [2, {c: d}], []], a: {}}"), "b:\n- 1\n- - 2\n  - c: d\n- []\na: {}\n");
+    let script = "run: |\n  set -e\n\n    deep # no comment\n  --- no end\nkeep: |+\n  a\n\nclip: >-\n  one\n  two\n";
+    let written = round_trip(script);
+    assert!(
+        written.starts_with("run: |\n  set -e\n\n    deep # no comment\n  --- no end\nkeep: |+\n  a\n\n"),
+        "{written}"
+    );
+    assert!(written.ends_with("clip: \"one two\"\n"), "{written}");
+    assert_eq!(round_trip("a: \"\\u0007 \\u2028\\t\\\"\\\\é\"\n"), "a: \"\\U00000007 \\U00002028\\t\\\"\\\\é\"\n");
+    assert_eq!(round_trip("a: \" x\\n\"\n? \"k\\nl\"\n: 1\n"), "a: \" x\\n\"\n\"k\\nl\": 1\n");
+    assert_eq!(
+        round_trip("a: &x {k: 1}\nb: *x\nc: {<<: [*x, {k: 2, l: 3}], m: 4}\n"),
+        "a:\n  k: 1\nb:\n  k: 1\nc:\n  m: 4\n  k: 1\n  l: 3\n"
+    );
+}
+
+#[test]
+fn what_is_not_yaml_is_told_with_its_place() {
+    for (text, place, word) in [
+        ("a: [1\nb: 2\n", "m.yaml:2:2: ", "':'"),
+        ("a: 1\n---\nb: 1\nc: {}\nb: 2\n", "m.yaml:5:1: ", "`b` stands twice"),
+        ("a: *nobody\n", "m.yaml:1:4: ", "anchor"),
+        ("a:\n\tb: 1\n", "m.yaml:2:", "tab"),
+        ("a: !Ref x\n", "m.yaml:1:", "`Ref` is not understood"),
+        ("? [a]\n: 1\n", "m.yaml:1:", "not a scalar"),
+        ("<<: 1\n", "m.yaml:1:5: ", "takes a map"),
+        ("a: 1\n...\nb: 2\n", "m.yaml:3:", ""),
+    ] {
+        let fault = refused(text, "");
+        assert!(fault.starts_with(place) && fault.contains(word), "{text:?}: {fault}");
+    }
+    assert!(refused(&"[".repeat(1000), "").contains("recursion limit"));
+    assert!(refused(&format!("{}{}", "[".repeat(150), "]".repeat(150)), "").contains("nested deeper"));
+    let bomb: String = (1..40).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1)).collect();
+    assert!(refused(&format!("a0: &a0 1\n{bomb}"), "").contains("too large"));
+}
+
+#[test]
+fn every_kind_with_a_pod_gets_it_and_nothing_else() {
+    let template = "template: {spec: {containers: [{name: app}]}}";
+    let object = |group: &str, kind: &str, spec: &str| {
+        format!("apiVersion: {group}\nkind: {kind}\nmetadata: {{name: shop}}\nspec: {{{spec}}}\n")
+    };
+    for (group, kind) in
+        [("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"), ("batch/v1", "Job")]
+    {
+        let done = injected(&object(group, kind, template), "");
+        assert_eq!(done.objects, [format!("{kind}/shop")]);
+        assert_eq!(done.text.matches("image: inferneo:").count(), 1, "{}", done.text);
+    }
+    let cron = injected(&object("batch/v1", "CronJob", &format!("jobTemplate: {{spec: {{{template}}}}}")), "");
+    assert!(cron.text.contains("\n    spec:\n      template:\n        spec:\n"), "{}", cron.text);
+    assert_eq!(injected(POD, "").objects, ["Pod/shop"]);
+    for (group, kind) in [("batch.volcano.sh/v1", "Job"), ("apps/v1", "ReplicaSet"), ("v1", "Service")] {
+        let other = object(group, kind, template);
+        assert_eq!(injected(&other, ""), Injected { text: other, objects: Vec::new() });
+    }
+}
+
+#[test]
+fn other_documents_stay_letter_for_letter() {
+    let service = "# A service\nkind:   Service  # ours\napiVersion: v1\nspec: {x: yes}\n";
+    let text = format!("{service}--- # two\n# Source: pod.yaml\n{POD}---\n\n---\n{service}");
+    let done = injected(&text, "");
+    assert!(done.text.starts_with(&format!("{service}---\napiVersion: v1\nkind: ConfigMap\n")), "{}", done.text);
+    assert!(done.text.ends_with(&format!("---\n\n---\n{service}")), "{}", done.text);
+    assert!(done.text.contains("---\n# Source: pod.yaml\napiVersion: v1\nkind: Pod\n"), "{}", done.text);
+    assert_eq!(injected("", "").text, "");
+}
+
+#[test]
+fn a_list_takes_the_config_maps_among_its_items() {
+    let items: String = POD.lines().map(|line| format!("  {line}\n")).collect();
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n-{}", &items[1..]);
+    let done = injected(&list, "--policies-config-map shared");
+    let Some(Node::List(items)) = read::document(&done.text).unwrap().unwrap().get("items").cloned() else { panic!() };
+    let kinds: Vec<_> = items.iter().map(|item| item.str_at("kind").to_owned()).collect();
+    assert_eq!(kinds, ["ConfigMap", "Pod"]);
+    assert!(done.text.contains("name: shared"), "{}", done.text);
+}
+
+#[test]
+fn flags_say_what_is_injected() {
+    let native = injected(POD, "").text;
+    assert!(
+        native.contains("  initContainers:\n  - name: inferneo\n") && native.contains("restartPolicy: Always"),
+        "{native}"
+    );
+    assert!(
+        native.contains("name: shop-inferneo-config\n") && native.contains("inferneo.io/injected: \"0.1.0\""),
+        "{native}"
+    );
+    let plain = injected(POD, "--plain --upstream http://127.0.0.1:3000 --image r/i@sha256:0 --admin-port 9191").text;
+    assert!(!plain.contains("initContainers") && !plain.contains("restartPolicy"), "{plain}");
+    for word in
+        ["image: r/i@sha256:0", "upstream = \"http://127.0.0.1:3000\"", "admin_listen = \"0.0.0.0:9191\"", "port: 9191"]
+    {
+        assert!(plain.contains(word), "{word}: {plain}");
+    }
+    assert!(!plain.contains("[[model]]"), "{plain}");
+    let gpu = injected(
+        POD,
+        "--gpu nvidia.com/mig-1g.10gb=2 --runtime-class nvidia --models-image r/m:1 --model a=/models/a,/models/b",
+    )
+    .text;
+    for word in [
+        "nvidia.com/mig-1g.10gb: 2",
+        "-cuda",
+        "runtimeClassName: nvidia",
+        "reference: r/m:1",
+        "device = \"cuda\"",
+        "key: nvidia.com/gpu",
+    ] {
+        assert!(gpu.contains(word), "{word}: {gpu}");
+    }
+    assert!(gpu.contains("name = \"a\"\n") && gpu.contains("name = \"b\"\n    path = \"/models/b\""), "{gpu}");
+    for bad in [
+        "--gpu nvidia.com/gpu",
+        "--gpu x=0",
+        "--upstream ftp://x",
+        "--requests cpu",
+        "--models-claim a --models-image b",
+        "--runtime-class r",
+    ] {
+        let command = format!("inject -f - {bad}");
+        assert!(Cli::try_parse_from(command.split_whitespace()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn other_flags_replace_what_an_earlier_injection_added() {
+    let first = injected(POD, "--models-claim old").text;
+    let second = inject(&first, "m.yaml", &sidecar("--plain --model n=/models/n"), None).unwrap().text;
+    assert_eq!(second, injected(POD, "--plain --model n=/models/n").text);
+}
+
+#[test]
+fn a_pod_without_room_is_refused() {
+    for (line, flags, word) in [
+        ("  - name: inferneo\n", "", "already has a container named inferneo"),
+        ("  volumes: [{name: inferneo-tmp}]\n", "", "already has a volume named inferneo-tmp"),
+        ("    ports: [{containerPort: 8080}]\n", "", "app uses port 8080"),
+        ("    ports: [{containerPort: 9000}]\n", "--admin-port 9000", "app uses port 9000"),
+        ("  terminationGracePeriodSeconds: 10\n", "", "(10) is too short for the sidecar to drain: at least 40"),
+        ("  initContainers: 7\n", "", "`initContainers` is not a list"),
+    ] {
+        let fault = refused(&format!("{POD}{line}"), flags);
+        assert!(fault.starts_with("m.yaml:1:1: Pod/shop: ") && fault.contains(word), "{fault}");
+    }
+    let job =
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\nspec: {template: {spec: {containers: [{name: a}]}}}\n";
+    assert!(refused(job, "--plain").contains("never complete"));
+    assert!(refused(&POD.replace("name: shop", "generateName: shop-"), "").contains("--name"));
+    assert!(refused("apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n", "").contains("no containers"));
+    let kept = injected(&format!("{POD}  terminationGracePeriodSeconds: 90\n"), "").text;
+    assert!(kept.contains("Seconds: 90") && !kept.contains("Seconds: 60"), "{kept}");
+}

@@ -1,0 +1,98 @@
+//! `inferneo inject`: the filter as it is called, on files and on stdin. What it adds is compared with the
+//! library chart's sidecar in `tests/helm`.
+
+use crate::harness::{folder, program};
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+const MANIFEST: &str = "\
+apiVersion: v1
+kind: Service # stays as it is
+metadata:   {name: shop}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: shop
+spec:
+  template:
+    spec:
+      containers:
+      - name: app
+        image: shop:1
+        env:
+        - {name: DEBUG, value: \"yes\"}
+";
+
+/// Exit code, stdout and stderr of `inferneo inject` with a text on stdin.
+fn inject(flags: &[&str], stdin: &str) -> (Option<i32>, String, String) {
+    let mut command = program();
+    command.arg("inject").args(flags).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Where the file is another the program may be gone before it is all written.
+    drop(child.stdin.take().unwrap().write_all(stdin.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    (output.status.code(), out, err)
+}
+
+#[test]
+fn a_manifest_on_stdin_and_in_a_file_gets_the_sidecar_once() {
+    let (code, once, err) = inject(&["-f", "-", "--models-claim", "models"], MANIFEST);
+    assert_eq!((code, &*err), (Some(0), ""));
+    let (service, _) = MANIFEST.split_once("---").unwrap();
+    assert!(once.starts_with(service), "{once}");
+    for line in [
+        "  name: shop-inferneo-config",
+        "  name: shop-inferneo-policies",
+        "          value: \"yes\"",
+        "      - name: inferneo",
+        "        image: inferneo:0.1.0",
+        "        restartPolicy: Always",
+        "          claimName: models",
+        "        inferneo.io/injected: \"0.1.0\"",
+    ] {
+        assert!(once.lines().any(|each| each == line), "{line:?} is not in:\n{once}");
+    }
+    let dir = folder();
+    let file = dir.path().join("shop.yaml");
+    fs::write(&file, &once).unwrap();
+    let flags = ["-f", file.to_str().unwrap(), "--models-claim", "models"];
+    assert_eq!(inject(&flags, ""), (Some(0), once, String::new()));
+}
+
+#[test]
+fn what_has_no_pods_passes_through_with_a_word() {
+    let (code, out, err) = inject(&["--filename=-"], "kind: Service\napiVersion: v1\n");
+    assert_eq!((code, &*out), (Some(0), "kind: Service\napiVersion: v1\n"));
+    assert!(err.contains("nothing to inject into"), "{err}");
+}
+
+#[test]
+fn a_fault_is_exit_2_with_its_place_and_nothing_on_stdout() {
+    for (flags, stdin, word) in [
+        (&["-f", "-"][..], "a: 1\n---\nb: [1\nc: 2\n", "stdin:4:2: "),
+        (&["-f", "-"], &MANIFEST.replace("name: app", "name: inferneo"), "stdin:4:1: Deployment/shop: "),
+        (&["-f", "no/such/file.yaml"], "", "no/such/file.yaml: "),
+        (&["-f", "-", "--data-port", "9090"], MANIFEST, "--data-port and --admin-port are both 9090"),
+        (&["-f", "-", "--gpu", "1"], MANIFEST, "--gpu"),
+        (&[], MANIFEST, "--filename"),
+    ] {
+        let (code, out, err) = inject(flags, stdin);
+        assert_eq!((code, &*out), (Some(2), ""), "{err}");
+        assert!(err.contains(word), "{word:?} is not in:\n{err}");
+    }
+}
+
+#[test]
+fn flags_have_environment_forms() {
+    let mut command = program();
+    command.env("INFERNEO_INJECT_IMAGE", "reg/inferneo:7").env("INFERNEO_INJECT_MODELS_CLAIM", "models");
+    let dir = folder();
+    let file = dir.path().join("shop.yaml");
+    fs::write(&file, MANIFEST).unwrap();
+    let output = command.args(["inject", "-f", file.to_str().unwrap()]).output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(out.contains("image: reg/inferneo:7\n") && out.contains("claimName: models\n"), "{out}");
+}
