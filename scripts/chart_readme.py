@@ -49,7 +49,9 @@ def described(text):
     """Dotted key, comment and default of everything that has a comment."""
     lines = text.splitlines()
     defaults = yaml.safe_load(text)
-    return [(".".join(path), comment, value_at(defaults, path)) for path, comment in walk(yaml.compose(text), (), lines)]
+    return [
+        (".".join(path), comment, value_at(defaults, path)) for path, comment in walk(yaml.compose(text), (), lines)
+    ]
 
 
 def undescribed(text):

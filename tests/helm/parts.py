@@ -38,7 +38,9 @@ def inferneo(spec):
 
 def config(objects):
     """The text of inferneo.toml."""
-    return next(each["data"]["inferneo.toml"] for each in of_kind(objects, "ConfigMap") if "inferneo.toml" in each["data"])
+    return next(
+        each["data"]["inferneo.toml"] for each in of_kind(objects, "ConfigMap") if "inferneo.toml" in each["data"]
+    )
 
 
 def refusal(helm, *sets, kube="1.37.0", values=None):

@@ -64,5 +64,7 @@ def test_kserve_is_told_the_protocols_that_the_program_serves(newest_helm, binar
     with Program(binary, "--model", MODEL) as program:
         with urllib.request.urlopen(f"{program.data}/v2", timeout=60) as answer:
             assert answer.status == 200
-        served = [name for name, path in calls.items() if program.post(program.data + path, b"{}", {}) not in (404, 405)]
+        served = [
+            name for name, path in calls.items() if program.post(program.data + path, b"{}", {}) not in (404, 405)
+        ]
     assert only(objects, "ServingRuntime")["spec"]["protocolVersions"] == served

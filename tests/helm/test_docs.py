@@ -31,7 +31,12 @@ def files(page):
     return {text.split("\n")[0][2:]: text for text in named}
 
 
-RENDERED = [(page, words) for page in PAGES for words in commands(page) if words[:2] in (["helm", "install"], ["helm", "upgrade"])]
+RENDERED = [
+    (page, words)
+    for page in PAGES
+    for words in commands(page)
+    if words[:2] in (["helm", "install"], ["helm", "upgrade"])
+]
 KUBECTL = [words for page in PAGES for words in commands(page) if words[0] == "kubectl"]
 VALUES = {words[words.index("--values") + 1] for _, words in RENDERED if "--values" in words}
 

@@ -120,7 +120,8 @@ def test_what_their_pod_says_stays(helm, consumer):
 def test_their_release_has_the_sidecar_s_objects(helm, consumer):
     objects = rendered(helm, consumer, "inferneo.modelVolume.existingClaim=", "inferneo.modelVolume.pvc.create=true")
     assert [each["metadata"]["name"] for each in of_kind(objects, "ConfigMap")] == [
-        "r-inferneo-config", "r-inferneo-policies"
+        "r-inferneo-config",
+        "r-inferneo-policies",
     ]
     assert only(objects, "ConfigMap", "r-inferneo-policies")["data"].keys() == {"default.toml"}
     assert only(objects, "PersistentVolumeClaim")["metadata"]["name"] == "r-inferneo-models"

@@ -39,7 +39,9 @@ def test_whoever_scales_sets_the_replicas(render):
 
 
 def test_a_large_target_is_written_in_full(render):
-    hpa = only(render(None, "autoscaling.enabled=true", "autoscaling.targetInflightRows=1000000"), "HorizontalPodAutoscaler")
+    hpa = only(
+        render(None, "autoscaling.enabled=true", "autoscaling.targetInflightRows=1000000"), "HorizontalPodAutoscaler"
+    )
     assert hpa["spec"]["metrics"][0]["pods"]["target"]["averageValue"] == "1000000"
 
 
@@ -127,7 +129,11 @@ def test_rules_are_the_files(render):
 
 def test_each_dashboard_is_a_config_map_that_grafana_finds(render):
     objects = render("everything-on-values.yaml")
-    found = [each for each in of_kind(objects, "ConfigMap") if each["metadata"].get("labels", {}).get("grafana_dashboard") == "1"]
+    found = [
+        each
+        for each in of_kind(objects, "ConfigMap")
+        if each["metadata"].get("labels", {}).get("grafana_dashboard") == "1"
+    ]
     files = sorted((FILES / "dashboards").glob("*.json"))
     assert files and len(found) == len(files)
     for path, each in zip(files, found):

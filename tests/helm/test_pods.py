@@ -23,8 +23,12 @@ def test_every_container_is_restricted(objects):
     for spec in pod_specs(objects):
         for container in containers(spec):
             rights = {**spec.get("securityContext", {}), **container["securityContext"]}
-            assert rights["runAsNonRoot"] and not rights["allowPrivilegeEscalation"] and rights["readOnlyRootFilesystem"]
-            assert rights["capabilities"] == {"drop": ["ALL"]} and rights["seccompProfile"] == {"type": "RuntimeDefault"}
+            assert (
+                rights["runAsNonRoot"] and not rights["allowPrivilegeEscalation"] and rights["readOnlyRootFilesystem"]
+            )
+            assert rights["capabilities"] == {"drop": ["ALL"]} and rights["seccompProfile"] == {
+                "type": "RuntimeDefault"
+            }
             if container["image"].split("@")[0].split(":")[0].endswith("inferneo"):
                 assert container["securityContext"] == RESTRICTED
 
@@ -43,7 +47,9 @@ def test_policies_are_a_mounted_folder_that_can_change(objects):
     for spec in pod_specs([each for each in objects if each["kind"] != "Pod"]):
         mounts = {mount["name"]: mount for mount in inferneo(spec)["volumeMounts"]}
         assert mounts["inferneo-policies"] == {
-            "name": "inferneo-policies", "mountPath": "/etc/inferneo/policies", "readOnly": True
+            "name": "inferneo-policies",
+            "mountPath": "/etc/inferneo/policies",
+            "readOnly": True,
         }
         assert not any("subPath" in mount or "subPathExpr" in mount for mount in mounts.values())
         volumes = {volume["name"]: volume for volume in spec["volumes"]}
@@ -61,7 +67,9 @@ def test_no_hook_runs_before_the_end(objects):
 def test_probes_ask_a_number(objects):
     for spec in pod_specs([each for each in objects if each["kind"] != "Pod"]):
         container = inferneo(spec)
-        probes = [container[key]["httpGet"] for key in ("startupProbe", "readinessProbe", "livenessProbe") if key in container]
+        probes = [
+            container[key]["httpGet"] for key in ("startupProbe", "readinessProbe", "livenessProbe") if key in container
+        ]
         assert len(probes) >= 2 and all(isinstance(probe["port"], int) for probe in probes)
 
 
@@ -78,7 +86,9 @@ def drain_lines(text):
 
 def test_a_policy_edit_leaves_the_pods_alone(render, ci_values):
     if "kserve" in ci_values:
-        def pods(objects): return only(objects, "ServingRuntime")
+
+        def pods(objects):
+            return only(objects, "ServingRuntime")
     else:
         pods = template
     edited = render(ci_values, r"policies.edited\.toml=schema = 1")
@@ -91,7 +101,8 @@ def test_a_policy_edit_leaves_the_pods_alone(render, ci_values):
 def test_a_policy_edit_changes_no_byte_of_the_pod_template(helm):
     def deployment(*sets):
         text = helm.template(None, *sets)
-        return text[text.index("kind: Deployment"):].split("\n---")[0]
+        return text[text.index("kind: Deployment") :].split("\n---")[0]
+
     assert deployment(r"policies.edited\.toml=schema = 1") == deployment()
 
 

@@ -21,15 +21,25 @@ CONTRADICTIONS = [
     (["mode=kserve", "metrics.podMonitor.enabled=true"], "metrics.podMonitor.enabled: in mode kserve"),
     (["mode=kserve", "gpu.enabled=true", "gpu.runtimeClassName=nvidia"], "gpu.runtimeClassName: in mode kserve"),
     (["mode=kserve", "modelVolume.existingClaim=m"], "modelVolume.existingClaim: in mode kserve"),
-    (["terminationGracePeriodSeconds=39"], "drain.delaySeconds (5) + drain.timeoutSeconds (30) + 5 for a last batch = 40"),
+    (
+        ["terminationGracePeriodSeconds=39"],
+        "drain.delaySeconds (5) + drain.timeoutSeconds (30) + 5 for a last batch = 40",
+    ),
     (["drain.timeoutSeconds=51"], "terminationGracePeriodSeconds (60) is too short"),
     (["ports.data=9090"], "ports.data and ports.admin are both 9090"),
     (["models=[]"], "models: there is nothing to serve"),
     (['models=[{"path": "/models/a"}, {"name": "a", "path": "/b"}]'], "models[1]: another model is named a"),
-    (["modelVolume.existingClaim=m", "modelVolume.pvc.create=true"], "modelVolume.existingClaim and modelVolume.pvc.create"),
+    (
+        ["modelVolume.existingClaim=m", "modelVolume.pvc.create=true"],
+        "modelVolume.existingClaim and modelVolume.pvc.create",
+    ),
     (["autoscaling.enabled=true", "autoscaling.minReplicas=11"], "autoscaling.minReplicas (11) is above"),
     (
-        ["podDisruptionBudget.enabled=true", "podDisruptionBudget.minAvailable=0", "podDisruptionBudget.maxUnavailable=1"],
+        [
+            "podDisruptionBudget.enabled=true",
+            "podDisruptionBudget.minAvailable=0",
+            "podDisruptionBudget.maxUnavailable=1",
+        ],
         "podDisruptionBudget: set minAvailable or maxUnavailable",
     ),
     (["metrics.podMonitor.enabled=true", "metrics.serviceMonitor.enabled=true"], "would read every pod twice"),
@@ -92,7 +102,9 @@ def test_models_come_from_one_volume_that_is_only_read(render, value, source):
 
 
 def test_without_a_volume_models_are_in_the_image(render):
-    assert not any(mount["mountPath"] == "/models" for mount in inferneo(template(render(None))["spec"])["volumeMounts"])
+    assert not any(
+        mount["mountPath"] == "/models" for mount in inferneo(template(render(None))["spec"])["volumeMounts"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,7 +182,11 @@ config:
 
 def test_names_fit(render):
     long = "a-release-whose-name-is-as-long-as-helm-lets-it-be-53"
-    for sets in ([], ["fullnameOverride=" + "n" * 50], ["mode=sidecar", "app.image=shop:1", "nameOverride=" + "n" * 50]):
+    for sets in (
+        [],
+        ["fullnameOverride=" + "n" * 50],
+        ["mode=sidecar", "app.image=shop:1", "nameOverride=" + "n" * 50],
+    ):
         objects = render("everything-on-values.yaml", "autoscaling.enabled=false", *sets, release=long)
         # Services and pods are names in DNS; what is mounted may be longer.
         short = [each for each in objects if each["kind"] not in ("ConfigMap", "PrometheusRule")]

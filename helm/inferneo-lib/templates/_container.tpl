@@ -5,7 +5,7 @@ Ports and probes are numbers: named ports of native sidecars were missing from E
 There is no preStop hook: SIGTERM itself makes the program unready and keeps it accepting for the drain's delay.
 */}}
 {{- define "inferneo.container" -}}
-{{- $mode := include "inferneo.mode" . }}
+{{- $mode := include "inferneo.mode" . -}}
 name: {{ eq $mode "kserve" | ternary "kserve-container" "inferneo" }}
 image: {{ include "inferneo.image" . | quote }}
 imagePullPolicy: {{ .values.image.pullPolicy }}
@@ -17,7 +17,7 @@ args:
   - --model
   - "{{ "{{.Name}}" }}=/mnt/models"
   {{- end }}
-{{- with include "inferneo.env" . }}
+{{- with include "inferneo.env" . | trim }}
 env:
   {{- . | nindent 2 }}
 {{- end }}
@@ -54,7 +54,7 @@ volumeMounts:
 {{- end }}
 
 {{- define "inferneo.env" -}}
-{{- if .values.gpu.enabled }}
+{{- if .values.gpu.enabled -}}
 - name: NVIDIA_DRIVER_CAPABILITIES
   value: compute,utility
 {{- end }}

@@ -45,14 +45,16 @@ stopped after it. Below, it is one more container. What the pod already says sta
 {{- $container := .name }}
 {{- range .ports | default list }}
 {{- if has (int .containerPort) (list (int $values.ports.data) (int $values.ports.admin)) }}
-{{- fail (printf "the container %s uses port %v, and so does the sidecar; change `ports.data` or `ports.admin`" $container .containerPort) }}
+{{- fail (printf "the container %s uses port %v, and so does the sidecar; change `ports.data` or `ports.admin`"
+      $container .containerPort) }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- if hasKey .spec "terminationGracePeriodSeconds" }}
 {{- $least := include "inferneo.leastGrace" .context | int }}
 {{- if lt (int .spec.terminationGracePeriodSeconds) $least }}
-{{- fail (printf "terminationGracePeriodSeconds of the pod (%v) is too short for the sidecar to drain: at least %d" .spec.terminationGracePeriodSeconds $least) }}
+{{- fail (printf "terminationGracePeriodSeconds of the pod (%v) is too short for the sidecar to drain: at least %d"
+      .spec.terminationGracePeriodSeconds $least) }}
 {{- end }}
 {{- else }}
 {{- $_ := set .spec "terminationGracePeriodSeconds" $values.terminationGracePeriodSeconds }}

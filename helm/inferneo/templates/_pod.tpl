@@ -3,7 +3,7 @@ The pod template. In standalone mode inferneo is the container; in sidecar mode 
 inferneo. Takes the library's context.
 */}}
 {{- define "inferneo.chart.pod" -}}
-{{- $values := .values }}
+{{- $values := .values -}}
 metadata:
   labels:
     {{- include "inferneo.chart.podLabels" . | nindent 4 }}
@@ -37,7 +37,9 @@ spec:
   volumes:
     {{- include "inferneo.volumes" . | nindent 4 }}
   {{- end }}
-  {{- include "inferneo.chart.scheduling" . | nindent 2 }}
+  {{- with include "inferneo.chart.scheduling" . | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
 {{- end }}
 
 {{- define "inferneo.chart.podLabels" -}}
@@ -56,7 +58,7 @@ spec:
 
 {{/* The user's container. */}}
 {{- define "inferneo.chart.app" -}}
-{{- $app := .app }}
+{{- $app := .app -}}
 name: {{ $app.name }}
 image: {{ $app.image | quote }}
 imagePullPolicy: {{ $app.imagePullPolicy }}

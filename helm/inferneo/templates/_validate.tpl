@@ -13,7 +13,8 @@ Values that each make sense and do not go together, each with the value to chang
 {{- include "inferneo.chart.validate.kserve" $values }}
 {{- end }}
 {{- if and $values.autoscaling.enabled (gt (int $values.autoscaling.minReplicas) (int $values.autoscaling.maxReplicas)) }}
-{{- fail (printf "autoscaling.minReplicas (%v) is above autoscaling.maxReplicas (%v)" $values.autoscaling.minReplicas $values.autoscaling.maxReplicas) }}
+{{- fail (printf "autoscaling.minReplicas (%v) is above autoscaling.maxReplicas (%v)"
+      $values.autoscaling.minReplicas $values.autoscaling.maxReplicas) }}
 {{- end }}
 {{- $budget := $values.podDisruptionBudget }}
 {{- if and $budget.enabled (not (kindIs "invalid" $budget.minAvailable)) (not (kindIs "invalid" $budget.maxUnavailable)) }}
@@ -49,7 +50,8 @@ Values that each make sense and do not go together, each with the value to chang
       "topologySpreadConstraints" .topologySpreadConstraints }}
 {{- range $key := keys $foreign | sortAlpha }}
 {{- if get $foreign $key }}
-{{- fail (printf "%s: in mode kserve the pods are KServe's; a ServingRuntime has no such setting, so set it on the InferenceService or beside it" $key) }}
+{{- fail (printf "%s: in mode kserve the pods are KServe's; a ServingRuntime has no such setting, so set it on the InferenceService or beside it"
+      $key) }}
 {{- end }}
 {{- end }}
 {{- range $key := list "existingClaim" "image" "hostPath" "source" }}
