@@ -60,12 +60,12 @@ class Program:
     def embed(self, model, *texts, tenant=None):
         """The status of a call for embeddings."""
         body = json.dumps({"model": model, "input": texts}).encode()
-        return self.post(f"{self.data}/v1/embeddings", body, **({"x-inferneo-tenant": tenant} if tenant else {}))
+        return self.post(f"{self.data}/v1/embeddings", body, {"x-inferneo-tenant": tenant} if tenant else {})
 
     @staticmethod
-    def post(url, body, **headers):
+    def post(url, body, headers=()):
         """The status of a POST of JSON."""
-        request = urllib.request.Request(url, body, {"content-type": "application/json", **headers})
+        request = urllib.request.Request(url, body, {"content-type": "application/json", **dict(headers)})
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status

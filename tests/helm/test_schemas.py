@@ -52,6 +52,11 @@ def test_the_older_helm_renders_it_for_the_oldest_kubernetes(helm, faults_of, ci
     assert faults_of(helm.template(ci_values, kube=oldest), oldest) == []
 
 
+def test_names_that_yaml_takes_for_something_else_stay_text(newest_helm, faults_of, ci_values):
+    text = newest_helm.template(ci_values, release="on", namespace="1234")
+    assert faults_of(text, kubeschema.LATEST) == []
+
+
 def test_schemas_know_all_versions():
     assert kubeschema.VERSIONS == [f"1.{minor}.0" for minor in range(25, 38)]
 

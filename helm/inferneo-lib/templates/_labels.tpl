@@ -34,16 +34,16 @@ Every template of this library takes one context, a dict:
 
 {{/* What Services, Deployments and policies select by. It never changes between versions. */}}
 {{- define "inferneo.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "inferneo.name" . }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "inferneo.name" . | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: server
 {{- end }}
 
 {{/* Labels of every object, without a component. */}}
 {{- define "inferneo.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/name: {{ include "inferneo.name" . }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "inferneo.name" . | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/version: {{ include "inferneo.version" . | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end }}

@@ -102,6 +102,6 @@ tolerations:
 
 {{/* What `helm test`'s pod is known by. */}}
 {{- define "inferneo.chart.testLabels" -}}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: test
 {{- end }}

@@ -13,7 +13,7 @@ from .resources import of_kind
 
 def react(cluster, resource, item):
     """Brings about what `item` asks for."""
-    actions = {"Deployment": roll_out, "PersistentVolumeClaim": bind, "Pod": start}
+    actions = {"Deployment": roll_out, "PersistentVolumeClaim": bind, "Pod": start, "Service": expose}
     if resource.kind in actions:
         actions[resource.kind](cluster, resource, item)
 
@@ -46,6 +46,11 @@ def roll_out(cluster, resource, deployment):
 
 def bind(cluster, resource, claim):
     set_status(cluster, resource, claim, phase="Bound")
+
+
+def expose(cluster, resource, service):
+    balanced = service["spec"].get("type") == "LoadBalancer"
+    set_status(cluster, resource, service, loadBalancer={"ingress": [{"ip": "192.0.2.1"}]} if balanced else {})
 
 
 def start(cluster, resource, pod):
