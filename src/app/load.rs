@@ -128,7 +128,7 @@ fn workers(
     instances: usize,
     first: usize,
 ) -> Vec<WorkerPlan> {
-    let parts = exec::warm_up(&model.spec, instances);
+    let parts = exec::warm_up(&model.spec, session.device, instances);
     let plan = |(index, part)| {
         let id = WorkerId(u32::try_from(first + index).unwrap_or(u32::MAX));
         let (owner, runtime) = (Arc::clone(model), Arc::clone(runtime));
@@ -138,7 +138,7 @@ fn workers(
         let part = Mutex::new(Some(part));
         let start = move |events| {
             let sweep = locked(&part).take();
-            let warm_up = sweep.or_else(|| exec::first_run(&owner.spec).pop());
+            let warm_up = sweep.or_else(|| exec::first_run(&owner.spec, session.device).pop());
             let name = format!("{}/{id}", owner.name);
             let config = WorkerConfig { id, name, model: Arc::clone(&owner), warm_up };
             let (owner, runtime) = (Arc::clone(&owner), Arc::clone(&runtime));

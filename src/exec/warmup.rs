@@ -5,7 +5,7 @@
 
 use crate::clock;
 use crate::model::{Dim, ModelSpec};
-use crate::types::{Time, locked};
+use crate::types::{Device, Time, locked};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,10 @@ const LONGEST: Duration = Duration::from_millis(250);
 pub(super) const TIMED_RUNS: u32 = 3;
 /// The longest row tried where the model sets no limit.
 const DEFAULT_LENGTH: u32 = 256;
+/// The same on a GPU, where a new shape may cost a search for the best algorithm.
+const GPU_BUDGET: Duration = Duration::from_secs(30);
+/// The most tokens tried at once on a GPU: those of a batch under the usual limits.
+const GPU_TOKENS: u32 = 16_384;
 
 /// A shape to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,10 +69,12 @@ struct State {
     step: Option<Step>,
 }
 
-/// Plans the sweep of a model that runs in `instances` sessions: one part for each.
+/// Plans the sweep of a model that runs in `instances` sessions on `device`: one part for each.
+///
+/// On a GPU the largest shape comes first, because it sizes the arena for all others.
 #[must_use]
-pub fn warm_up(spec: &ModelSpec, instances: usize) -> Vec<WarmUp> {
-    parts(Plan::new(cells(spec), instances > 1), instances)
+pub fn warm_up(spec: &ModelSpec, device: Device, instances: usize) -> Vec<WarmUp> {
+    parts(Plan::new(spec, device, instances > 1), instances)
 }
 
 fn parts(plan: Plan, instances: usize) -> Vec<WarmUp> {
@@ -80,8 +86,10 @@ fn parts(plan: Plan, instances: usize) -> Vec<WarmUp> {
 /// Plans the warm-up of one instance that joins others at work: its first run only, which pays for much
 /// that no caller should.
 #[must_use]
-pub fn first_run(spec: &ModelSpec) -> Vec<WarmUp> {
-    parts(Plan::new(cells(spec).into_iter().take(1).collect(), false), 1)
+pub fn first_run(spec: &ModelSpec, device: Device) -> Vec<WarmUp> {
+    let mut plan = Plan::new(spec, device, false);
+    plan.steps.truncate(1);
+    parts(plan, 1)
 }
 
 impl WarmUp {
@@ -109,6 +117,16 @@ impl WarmUp {
     /// Tells the plan how long a cell took.
     pub(super) fn record(&self, cell: Cell, took: Duration) {
         self.shared.lock().plan.record(cell, took);
+    }
+
+    /// Tells the plan that the device has no memory for a cell: what is no smaller is not tried.
+    pub(super) fn too_large(&self, cell: Cell) {
+        self.shared.lock().plan.steps.retain(|step| step.cell.rows < cell.rows || step.cell.len < cell.len);
+    }
+
+    /// Whether a first run that took long says nothing about those to come.
+    pub(super) fn starts_slowly(&self) -> bool {
+        self.shared.lock().plan.on_gpu
     }
 
     /// Ends the sweep for all: this model cannot run what was made up for it.
@@ -152,25 +170,35 @@ struct Plan {
     steps: VecDeque<Step>,
     /// The largest cell measured and its time, from which larger ones are predicted.
     largest: Option<(u64, Duration)>,
+    on_gpu: bool,
     end: Option<Time>,
 }
 
 impl Plan {
-    /// All cells by every instance, smallest first, then some of them alone.
-    fn new(mut cells: Vec<Cell>, several: bool) -> Self {
+    fn new(spec: &ModelSpec, device: Device, several: bool) -> Self {
+        let on_gpu = matches!(device, Device::Cuda(_));
+        Self::of(if on_gpu { gpu_cells(spec) } else { cells(spec) }, on_gpu, several)
+    }
+
+    /// All cells by every instance, smallest first (largest on a GPU), then some of them alone.
+    fn of(mut cells: Vec<Cell>, on_gpu: bool, several: bool) -> Self {
         cells.sort_by_key(|cell| (cell.work(), cell.rows));
         cells.dedup();
-        let alone = cells.iter().filter(|cell| several && cell.work() <= 256);
+        if on_gpu {
+            cells.reverse();
+        }
+        let alone = cells.iter().filter(|cell| several && (on_gpu || cell.work() <= 256));
         let steps = cells.iter().map(|cell| Step { cell: *cell, alone: false });
         let steps = steps.chain(alone.map(|cell| Step { cell: *cell, alone: true })).collect();
-        Self { steps, largest: None, end: None }
+        Self { steps, largest: None, on_gpu, end: None }
     }
 
     fn next(&mut self, now: Time) -> Option<Step> {
-        let end = *self.end.get_or_insert(now + BUDGET);
+        let end = *self.end.get_or_insert(now + if self.on_gpu { GPU_BUDGET } else { BUDGET });
         while let Some(step) = self.steps.pop_front() {
             let predicted = self.predict(step.cell);
-            if predicted <= LONGEST && now + predicted * (TIMED_RUNS + 1) <= end {
+            let bearable = predicted <= LONGEST || self.on_gpu;
+            if bearable && now + predicted * (TIMED_RUNS + 1) <= end {
                 return Some(step);
             }
         }
@@ -206,6 +234,25 @@ fn cells(spec: &ModelSpec) -> Vec<Cell> {
     };
     shapes.retain(|(rows, len)| (spec.batchable || *rows == 1) && *len <= longest);
     shapes.into_iter().map(|(rows, len)| Cell { rows, len }).collect()
+}
+
+/// Every combination of some batch sizes and lengths within the usual limits: on a GPU a shape is cheap to
+/// run, and dear when it is new.
+fn gpu_cells(spec: &ModelSpec) -> Vec<Cell> {
+    const ROWS: [u32; 6] = [1, 2, 4, 8, 16, 32];
+    const LENGTHS: [u32; 6] = [8, 32, 64, 128, 256, 512];
+    let has = |wanted: fn(&Dim) -> bool| spec.inputs.iter().flat_map(|i| &i.dims).any(wanted);
+    if has(|dim| matches!(dim, Dim::Free(_))) {
+        return Vec::new();
+    }
+    let longest = spec.max_length.unwrap_or(DEFAULT_LENGTH).max(1);
+    let lengths: Vec<u32> = match has(|dim| *dim == Dim::Length) {
+        true => LENGTHS.into_iter().filter(|len| *len < longest).chain([longest]).collect(),
+        false => vec![1],
+    };
+    let rows = ROWS.into_iter().filter(|rows| spec.batchable || *rows == 1);
+    let cells = rows.flat_map(|rows| lengths.iter().map(move |len| Cell { rows, len: *len }));
+    cells.filter(|cell| cell.rows == 1 || cell.work() <= u64::from(GPU_TOKENS)).collect()
 }
 
 #[cfg(test)]

@@ -169,12 +169,17 @@ impl Engine {
             if busy == 0 {
                 continue;
             }
-            match self.measure(step.cell) {
+            match self.measure(step.cell, part.starts_slowly()) {
                 Ok(compute) => {
                     part.record(step.cell, compute);
                     samples.push(Sample { rows: step.cell.rows, len: step.cell.len, busy, compute });
                 }
                 Err(failure @ Failure::DeviceLost(_)) => return Err(failure),
+                Err(Failure::OutOfMemory(words)) => {
+                    let Cell { rows, len } = step.cell;
+                    tracing::warn!(model = %self.model.name, rows, len, "no memory for batches this large: {words}");
+                    part.too_large(step.cell);
+                }
                 Err(failure) => {
                     let Cell { rows, len } = step.cell;
                     tracing::warn!(model = %self.model.name, rows, len, "warm-up ends early: {failure}");
@@ -200,15 +205,15 @@ impl Engine {
     }
 
     /// The median of a few runs. The first, which pays for a new shape, is discarded unless it alone
-    /// takes most of the time there is.
-    fn measure(&mut self, cell: Cell) -> Result<Duration, Failure> {
+    /// takes most of the time there is and does not pay for the device's own start.
+    fn measure(&mut self, cell: Cell, starts_slowly: bool) -> Result<Duration, Failure> {
         let job = synthetic::warm_up(&self.model, cell)?;
         let mut timed = || {
             let run = self.run(&job);
             run.result.map(|_| run.compute)
         };
         let first = timed()?;
-        if first > Duration::from_secs(1) {
+        if first > Duration::from_secs(1) && !starts_slowly {
             return Ok(first);
         }
         let mut runs = (0..TIMED_RUNS).map(|_| timed()).collect::<Result<Vec<_>, _>>()?;

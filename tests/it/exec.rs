@@ -10,7 +10,7 @@ use inferneo::exec::{
 use inferneo::model::{Datatype, Dim, Model, ModelSpec, RawDim, RawIo, Task, TensorSpec};
 use inferneo::request::{Answer, InferRequest, Payload, Tensor, TensorItem, Tokens, Want};
 use inferneo::text::Pooling;
-use inferneo::types::{BatchId, ModelId, NamedFile, Priority, ShapeClass, WorkerId};
+use inferneo::types::{BatchId, Device, ModelId, NamedFile, Priority, ShapeClass, WorkerId};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ fn workers(
     warm: bool,
 ) -> (Vec<WorkerHandle>, Receiver<WorkerEvent>) {
     let (events, told) = channel();
-    let mut parts = if warm { warm_up(&model.spec, instances) } else { Vec::new() }.into_iter();
+    let mut parts = if warm { warm_up(&model.spec, Device::Cpu(0), instances) } else { Vec::new() }.into_iter();
     let start = |id: usize| {
         let (runtime, path, spec, events) = (runtime(), path.to_owned(), model.spec.clone(), events.clone());
         let config = WorkerConfig {

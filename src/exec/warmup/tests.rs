@@ -25,7 +25,7 @@ fn the_cells_fit_the_model() {
 
 #[test]
 fn larger_cells_follow_smaller_ones_until_they_are_too_slow() {
-    let mut plan = Plan::new(cells(&text_spec()), false);
+    let mut plan = Plan::of(cells(&text_spec()), false, false);
     let mut last = 0;
     while let Some(step) = plan.next(Time(1)) {
         assert!(step.cell.work() >= last && step.cell.work() <= 64, "{step:?}");
@@ -37,7 +37,7 @@ fn larger_cells_follow_smaller_ones_until_they_are_too_slow() {
 
 #[test]
 fn the_sweep_ends_with_its_budget() {
-    let mut plan = Plan::new(cells(&text_spec()), true);
+    let mut plan = Plan::of(cells(&text_spec()), false, true);
     let first = plan.next(Time(1)).unwrap();
     plan.record(first.cell, Duration::from_millis(1));
     assert_eq!(plan.next(Time(1) + BUDGET), None);
@@ -45,7 +45,7 @@ fn the_sweep_ends_with_its_budget() {
 
 #[test]
 fn one_instance_runs_alone_while_the_others_wait() {
-    let threads = warm_up(&text_spec(), 2).into_iter().map(|part| {
+    let threads = warm_up(&text_spec(), Device::Cpu(0), 2).into_iter().map(|part| {
         thread::spawn(move || {
             let mut seen = Vec::new();
             while let Some((step, busy)) = part.next() {
@@ -67,7 +67,7 @@ fn one_instance_runs_alone_while_the_others_wait() {
 
 #[test]
 fn an_instance_that_dies_holds_nobody_up() {
-    let mut parts = warm_up(&text_spec(), 3);
+    let mut parts = warm_up(&text_spec(), Device::Cpu(0), 3);
     let (dying, idle) = (parts.remove(0), parts.remove(0));
     let (going, gone) = channel();
     let rest = thread::spawn(move || {
@@ -87,4 +87,54 @@ fn an_instance_that_dies_holds_nobody_up() {
     });
     assert!(dead.join().is_err());
     assert!(rest.join().unwrap() > 1);
+}
+
+const GPU: Device = Device::Cuda(0);
+
+#[test]
+fn a_gpu_is_swept_from_the_largest_bounded_shape_down() {
+    let mut text = text_spec();
+    text.max_length = Some(512);
+    let mut plan = Plan::new(&text, GPU, true);
+    let mut steps = Vec::new();
+    while let Some(step) = plan.next(Time(1)) {
+        // What is slow on a CPU is not left out here.
+        plan.record(step.cell, Duration::from_millis(300));
+        steps.push(step);
+    }
+    assert_eq!(steps[0], Step { cell: Cell { rows: 32, len: 512 }, alone: false });
+    let (together, alone) = steps.split_at(steps.len() / 2);
+    assert!(together.iter().all(|step| !step.alone) && alone.iter().all(|step| step.alone));
+    assert!(together.windows(2).all(|pair| pair[0].cell.work() >= pair[1].cell.work()), "{together:?}");
+    assert!(steps.iter().all(|step| step.cell.work() <= u64::from(GPU_TOKENS)));
+    let [first] = &Vec::from(first_run(&text, GPU).remove(0).shared.lock().plan.steps.clone())[..] else { panic!() };
+    assert_eq!(first.cell, Cell { rows: 32, len: 512 });
+}
+
+#[test]
+fn shapes_of_a_gpu_fit_the_model() {
+    let shapes = |spec: &ModelSpec| gpu_cells(spec).iter().map(|c| (c.rows, c.len)).collect::<Vec<_>>();
+    let mut text = text_spec();
+    assert!(shapes(&text).iter().all(|(_, len)| *len <= 16) && shapes(&text).contains(&(32, 16)));
+    text.max_length = Some(40_000);
+    assert!(shapes(&text).contains(&(1, 40_000)) && !shapes(&text).contains(&(2, 40_000)));
+    text.batchable = false;
+    assert!(shapes(&text).iter().all(|(rows, _)| *rows == 1));
+    let images = identity_spec(Datatype::Fp32, &[Dim::Fixed(3)]);
+    assert_eq!(shapes(&images), [1, 2, 4, 8, 16, 32].map(|rows| (rows, 1)));
+    assert_eq!(shapes(&identity_spec(Datatype::Fp32, &[Dim::Free("n".into())])), []);
+}
+
+#[test]
+fn a_shape_there_is_no_memory_for_takes_those_no_smaller_along() {
+    let mut text = text_spec();
+    text.max_length = Some(512);
+    let part = warm_up(&text, GPU, 1).remove(0);
+    let (first, _) = part.next().unwrap();
+    part.too_large(first.cell);
+    part.too_large(Cell { rows: 16, len: 128 });
+    while let Some((step, _)) = part.next() {
+        assert!(step.cell.rows < 16 || step.cell.len < 128, "{step:?}");
+        part.record(step.cell, Duration::from_micros(1));
+    }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::exec::fixtures::{job, model, text_spec, tokens};
 use crate::exec::{Fake, FakeRun, warm_up};
 use crate::request::{Answer, Want};
+use crate::types::Device;
 
 /// A worker whose runs end as `script` says, and what it tells.
 fn worker(
@@ -12,7 +13,7 @@ fn worker(
 ) -> (WorkerHandle, Receiver<WorkerEvent>, Arc<Model>) {
     let (events, told) = channel();
     let m = model(text_spec());
-    let part = warm.then(|| warm_up(&m.spec, 1).remove(0));
+    let part = warm.then(|| warm_up(&m.spec, Device::Cpu(0), 1).remove(0));
     let config = WorkerConfig { id: WorkerId(3), name: "w3".into(), model: m.clone(), warm_up: part };
     let spec = m.spec.clone();
     let make = move || Ok(Box::new(Fake::new(spec, script)) as Box<dyn Backend>);
@@ -99,6 +100,10 @@ fn warm_up_measures_and_survives_failures() {
     assert!(matches!(told.recv().unwrap(), WorkerEvent::Lost { .. }));
     let (_handle, told, _) = worker(true, |_| Err(Failure::Failed("scripted".into())));
     assert!(matches!(told.recv().unwrap(), WorkerEvent::Ready { samples, .. } if samples.is_empty()));
+    let full = |run: &FakeRun| if run.rows > 1 { Err(Failure::OutOfMemory("scripted".into())) } else { Ok(()) };
+    let (_handle, told, _) = worker(true, full);
+    let WorkerEvent::Ready { samples, .. } = told.recv().unwrap() else { panic!() };
+    assert!(!samples.is_empty() && samples.iter().all(|s| s.rows == 1), "{samples:?}");
 }
 
 #[test]
