@@ -6,6 +6,7 @@
 
 mod descriptors;
 mod load;
+mod nodes;
 mod placement;
 mod stop;
 

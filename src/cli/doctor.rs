@@ -3,13 +3,16 @@
 //! Decides what counts as a warning and what as a failure. Changes nothing.
 
 use crate::config::name_and_folder;
-use crate::exec::{Difference, NoCuda, OnnxBackend, Runtime, SessionSettings, differences, look_for_cuda, probe};
+use crate::exec::{
+    Difference, NoCuda, Nodes, OnnxBackend, Runtime, SessionSettings, differences, look_for_cuda, probe,
+};
 use crate::model::{Datatype, Folder, Model, ModelSpec};
 use crate::types::{ModelId, NamedFile};
 use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 /// Looks for ONNX Runtime (`library` as configured), and into `models`, each `[NAME=]DIR` as `serve` takes
 /// them; prints one line a fact. Exit code 1 when anything failed; warnings do not count.
@@ -66,7 +69,9 @@ fn look_at_model(runtime: &Runtime, folder: &Path, report: &mut Report) {
         Ok(tokenizer) => tokenizer,
         Err(error) => return report.failure(error),
     };
-    let backend = match OnnxBackend::new(runtime, folder.onnx(), &spec, &SessionSettings::cpu(1)) {
+    let (tell, told) = channel();
+    let tell = move |nodes: &Nodes| drop(tell.send(nodes.clone()));
+    let backend = match OnnxBackend::recorded(runtime, folder.onnx(), &spec, &SessionSettings::cpu(1), tell) {
         Ok(backend) => Box::new(backend),
         Err(error) => return report.failure(error),
     };
@@ -81,6 +86,10 @@ fn look_at_model(runtime: &Runtime, folder: &Path, report: &mut Report) {
             }
             Err(error) => report.warning(format!("whether it is safe to batch is not known: made-up input: {error}")),
         }
+    }
+    if let Ok(nodes) = told.try_recv() {
+        let nodes: Vec<String> = nodes.iter().map(|(provider, count)| format!("{count} by {provider}")).collect();
+        report.ok(format!("nodes run on the CPU: {}", nodes.join(", ")));
     }
 }
 

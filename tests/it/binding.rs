@@ -109,3 +109,27 @@ fn a_bound_run_that_fails_leaves_nothing_behind() {
     assert!(matches!(&failure, Err(Failure::Failed(message)) if message.contains("dimension")), "{failure:?}");
     answers(&bound, &model, &[2], 4, 0).unwrap();
 }
+
+#[test]
+fn a_recorded_run_tells_which_provider_ran_each_node() {
+    let (model, folder) = open("minilm");
+    let (tell, told) = channel();
+    let tell = move |nodes: &inferneo::exec::Nodes| tell.send(nodes.clone()).unwrap();
+    let settings = SessionSettings::cpu(1);
+    let (runtime, path, spec) = (runtime(), folder.onnx().to_owned(), model.spec.clone());
+    let make =
+        move || Ok(Box::new(OnnxBackend::recorded(&runtime, &path, &spec, &settings, tell)?) as Box<dyn Backend>);
+    let (events, heard) = channel();
+    let config = WorkerConfig { id: WorkerId(0), name: "worker".into(), model: Arc::clone(&model), warm_up: None };
+    let worker = (spawn(config, make, move |event| events.send(event).unwrap()).unwrap(), heard);
+    ready(&worker.1);
+    assert!(told.try_recv().is_err(), "nothing has run yet");
+    let recorded = answers(&worker, &model, &[2], 8, 0).unwrap();
+    let nodes = told.try_recv().unwrap();
+    let [(provider, count)] = &Vec::from_iter(&nodes)[..] else { panic!("{nodes:?}") };
+    assert!(*provider == "CPUExecutionProvider" && **count > 20, "{nodes:?}");
+    assert_eq!(answers(&worker, &model, &[2], 8, 0).unwrap(), recorded);
+    let own = format!("inferneo-{}-", std::process::id());
+    let left = std::fs::read_dir(std::env::temp_dir()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.filter(|name| name.to_string_lossy().starts_with(&own)).count(), 0, "a record is left behind");
+}
