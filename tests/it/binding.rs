@@ -60,7 +60,7 @@ fn answers(worker: &Worker, model: &Arc<Model>, rows: &[u32], len: u32, first: u
 }
 
 fn open(folder: &str) -> (Arc<Model>, Folder) {
-    let folder = Folder::open(&cached("models").join(folder)).unwrap();
+    let folder = Folder::open(cached("models").join(folder)).unwrap();
     let io = probe(&runtime(), folder.onnx()).unwrap();
     let spec = ModelSpec::resolve(&io, &folder).unwrap();
     (Arc::new(Model::new(ModelId(0), "m", spec, None, 0)), folder)
