@@ -1,12 +1,12 @@
 //! Loads what the configuration names: the runtime, the models and their workers.
 
-use super::AppError;
 use super::placement::{Gpus, Site};
+use super::{AppError, nodes};
 use crate::clock;
 use crate::config::{Config, ModelConfig};
-use crate::dispatch::WorkerPlan;
-use crate::exec::{self, OnnxBackend, Runtime, SessionSettings, WorkerConfig};
-use crate::metrics::Metrics;
+use crate::dispatch::{Start, WorkerPlan};
+use crate::exec::{self, Nodes, OnnxBackend, Runtime, SessionSettings, WarmUp, WorkerConfig};
+use crate::metrics::{Metrics, ModelMetrics};
 use crate::model::{Folder, Model, ModelSpec, Placed};
 use crate::types::{Device, DeviceId, ModelId, WorkerId, locked};
 use std::error::Error;
@@ -42,6 +42,7 @@ pub(super) fn models(config: &Config, gpus: Option<u32>, metrics: &Metrics) -> R
         let (model, folder) = open(id, settings, &runtime)?;
         let site = gpus.place(&settings.device).map_err(|message| fault(settings, message))?;
         tell_of_fallback(&site, settings, metrics);
+        let team = Team { model: &model, folder: &folder, runtime: &runtime, metrics: metrics.model(&model.name) };
         let parts = site.devices.iter().filter(|device| matches!(device, Device::Cpu(_))).count();
         for device in &site.devices {
             let (instances, threads) = sizes(settings, *device, cores() / parts.max(1));
@@ -49,7 +50,7 @@ pub(super) fn models(config: &Config, gpus: Option<u32>, metrics: &Metrics) -> R
             tracing::info!(model = %model.name, %path, %device, instances, threads, "loading");
             let number = numbered(&mut known, device);
             let session = SessionSettings { device, threads, cuda: settings.cuda.clone() };
-            plans.extend(workers(&model, &folder, &runtime, number, &session, instances, plans.len()));
+            plans.extend(team.plan(number, &session, instances, plans.len()));
         }
         model.set_placed(Placed { devices: site.devices, fallback: site.fallback, providers: None });
         models.push(model);
@@ -119,34 +120,51 @@ fn sizes(settings: &ModelConfig, device: Device, cores: usize) -> (usize, usize)
     }
 }
 
-fn workers(
-    model: &Arc<Model>,
-    folder: &Folder,
-    runtime: &Arc<Runtime>,
-    device: DeviceId,
-    session: &SessionSettings,
-    instances: usize,
-    first: usize,
-) -> Vec<WorkerPlan> {
-    let parts = exec::warm_up(&model.spec, session.device, instances);
-    let plan = |(index, part)| {
-        let id = WorkerId(u32::try_from(first + index).unwrap_or(u32::MAX));
-        let (owner, runtime) = (Arc::clone(model), Arc::clone(runtime));
-        let (path, session) = (folder.onnx().to_owned(), session.clone());
-        let name = session.device.to_string();
+/// What the workers of one model share.
+struct Team<'a> {
+    model: &'a Arc<Model>,
+    folder: &'a Folder,
+    runtime: &'a Arc<Runtime>,
+    metrics: Arc<ModelMetrics>,
+}
+
+impl Team<'_> {
+    /// Plans the workers of one device, numbered from `first` on.
+    fn plan(&self, device: DeviceId, session: &SessionSettings, instances: usize, first: usize) -> Vec<WorkerPlan> {
+        let parts = exec::warm_up(&self.model.spec, session.device, instances);
+        let plan = |(index, part)| {
+            let id = WorkerId(u32::try_from(first + index).unwrap_or(u32::MAX));
+            // What a GPU runs of the graph is the same for all: the first session tells.
+            let tells = index == 0 && matches!(session.device, Device::Cuda(_));
+            let start = self.start(id, session, part, tells);
+            let device_name = session.device.to_string();
+            WorkerPlan { id, model: Arc::clone(self.model), device, device_name, start }
+        };
+        parts.into_iter().enumerate().map(plan).collect()
+    }
+
+    fn start(&self, id: WorkerId, session: &SessionSettings, part: WarmUp, tells: bool) -> Start {
+        let (owner, runtime, metrics) = (Arc::clone(self.model), Arc::clone(self.runtime), Arc::clone(&self.metrics));
+        let (path, session) = (self.folder.onnx().to_owned(), session.clone());
         // The sweep is for the first start; a worker that comes back joins the others at work.
         let part = Mutex::new(Some(part));
-        let start = move |events| {
+        Box::new(move |events| {
             let sweep = locked(&part).take();
+            let tells = tells && sweep.is_some();
             let warm_up = sweep.or_else(|| exec::first_run(&owner.spec, session.device).pop());
             let name = format!("{}/{id}", owner.name);
             let config = WorkerConfig { id, name, model: Arc::clone(&owner), warm_up };
-            let (owner, runtime) = (Arc::clone(&owner), Arc::clone(&runtime));
+            let (owner, runtime, metrics) = (Arc::clone(&owner), Arc::clone(&runtime), Arc::clone(&metrics));
             let (path, session) = (path.clone(), session.clone());
-            let make = move || Ok(Box::new(OnnxBackend::new(&runtime, &path, &owner.spec, &session)?) as _);
+            let make = move || {
+                let model = Arc::clone(&owner);
+                let tell = move |nodes: &Nodes| nodes::tell(&model, &metrics, session.device, nodes);
+                Ok(Box::new(match tells {
+                    true => OnnxBackend::recorded(&runtime, &path, &owner.spec, &session, tell)?,
+                    false => OnnxBackend::new(&runtime, &path, &owner.spec, &session)?,
+                }) as _)
+            };
             exec::spawn(config, make, events)
-        };
-        WorkerPlan { id, model: Arc::clone(model), device, device_name: name, start: Box::new(start) }
-    };
-    parts.into_iter().enumerate().map(plan).collect()
+        })
+    }
 }

@@ -7,6 +7,7 @@
 mod descriptors;
 mod gpus;
 mod load;
+mod nodes;
 mod placement;
 mod stop;
 

@@ -31,7 +31,7 @@ pub use backend::{Backend, Input};
 pub use cuda::{NoCuda, look_for_cuda};
 pub use differ::{Difference, Differences, differences};
 pub use fake::{Fake, FakeRun, Script};
-pub use onnx::{OnnxBackend, probe};
+pub use onnx::{Nodes, OnnxBackend, probe};
 pub use runtime::{Runtime, RuntimeError};
 pub use session::SessionSettings;
 pub use synthetic::is_sound;

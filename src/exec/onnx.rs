@@ -3,6 +3,8 @@
 //! Decides how a session is set up. Knows tensors, not rows, lengths or requests.
 
 mod binding;
+mod failure;
+mod profile;
 mod values;
 
 use super::Failure;
@@ -13,22 +15,35 @@ use crate::model::{Datatype, ModelSpec, RawDim, RawIo, RawTensor};
 use crate::request::Tensor;
 use crate::types::Device;
 use binding::Binding;
-use ort::ErrorCode;
+use failure::classify;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{OutputSelector, RunOptions, Session};
 use ort::value::{Outlet, TensorRef, ValueType};
+pub use profile::Nodes;
+use profile::Record;
+use std::fmt;
 use std::path::Path;
 use values::{datatype, tensor, value};
 
 /// A model in one ONNX Runtime session.
-#[derive(Debug)]
 pub struct OnnxBackend {
     session: Session,
     /// Names and datatypes of the outputs, in the order of the model's description.
     outputs: Vec<(String, Datatype)>,
     /// How inputs and outputs are copied, where the device has memory of its own.
     binding: Option<Binding>,
+    /// Of the first run, until it has ended.
+    record: Option<(Record, TellNodes)>,
 }
+
+impl fmt::Debug for OnnxBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnnxBackend").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+/// Who is told of a graph's nodes.
+type TellNodes = Box<dyn FnOnce(&Nodes) + Send>;
 
 impl OnnxBackend {
     /// Makes a session as `settings` say.
@@ -36,9 +51,42 @@ impl OnnxBackend {
     /// # Errors
     /// A [`Failure`] that names the file and what the runtime says about it.
     pub fn new(runtime: &Runtime, path: &Path, spec: &ModelSpec, settings: &SessionSettings) -> Result<Self, Failure> {
-        let session = builder(runtime, settings, GraphOptimizationLevel::All)
-            .and_then(|mut builder| builder.commit_from_file(path))
-            .map_err(|e| at(path, &e))?;
+        Self::make(runtime, path, spec, settings, None)
+    }
+
+    /// The same, with the first run that ends well recorded: `tell` hears which execution provider ran how many
+    /// nodes. Where nothing can be written, nobody is told.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn recorded(
+        runtime: &Runtime,
+        path: &Path,
+        spec: &ModelSpec,
+        settings: &SessionSettings,
+        tell: impl FnOnce(&Nodes) + Send + 'static,
+    ) -> Result<Self, Failure> {
+        let record = Record::new().inspect_err(|error| {
+            tracing::warn!(path = %path.display(), "which provider runs its nodes is not known: no temporary file: {error}");
+        });
+        Self::make(runtime, path, spec, settings, record.ok().map(|record| (record, Box::new(tell) as TellNodes)))
+    }
+
+    fn make(
+        runtime: &Runtime,
+        path: &Path,
+        spec: &ModelSpec,
+        settings: &SessionSettings,
+        record: Option<(Record, TellNodes)>,
+    ) -> Result<Self, Failure> {
+        let options = || {
+            let builder = builder(runtime, settings, GraphOptimizationLevel::All)?;
+            Ok(match &record {
+                Some((record, _)) => builder.with_profiling(record.prefix())?,
+                None => builder,
+            })
+        };
+        let session = options().and_then(|mut builder| builder.commit_from_file(path)).map_err(|e| at(path, &e))?;
         let outputs = spec.outputs.iter().map(|o| (o.name.clone(), o.datatype)).collect();
         let binding = match settings.device {
             Device::Cpu(_) => None,
@@ -47,7 +95,18 @@ impl OnnxBackend {
                 .inspect_err(|error| tracing::warn!(%gpu, "copies to the GPU are slow: no pinned memory: {error}"))
                 .ok(),
         };
-        Ok(Self { session, outputs, binding })
+        Ok(Self { session, outputs, binding, record })
+    }
+
+    /// Ends a record and tells of it.
+    fn tell_nodes(&mut self) {
+        let Some((record, tell)) = self.record.take() else { return };
+        let file = self.session.end_profiling().map_err(|e| e.message().to_owned());
+        match file.and_then(|file| profile::count(Path::new(&file)).map_err(|e| e.to_string())) {
+            Ok(nodes) => tell(&nodes),
+            Err(error) => tracing::warn!("which provider runs a model's nodes is not known: {error}"),
+        }
+        drop(record);
     }
 
     /// Has inputs and outputs bound and copied as they are on a GPU, in ordinary memory. Answers are the same.
@@ -93,15 +152,24 @@ impl Backend for OnnxBackend {
     fn run(&mut self, inputs: &[Input], wanted: &[usize]) -> Result<Vec<Tensor>, Failure> {
         let outputs = wanted.iter().map(|i| self.outputs.get(*i)).collect::<Option<Vec<_>>>();
         let outputs = outputs.ok_or_else(|| Failure::Failed("an output that the model has not".into()))?;
-        if let Some(binding) = self.binding.as_mut().filter(|binding| binding.takes(inputs, &outputs)) {
-            return binding.run(&mut self.session, inputs, &outputs);
+        let answer = match self.binding.as_mut().filter(|binding| binding.takes(inputs, &outputs)) {
+            Some(binding) => binding.run(&mut self.session, inputs, &outputs),
+            None => run_plain(&mut self.session, inputs, &outputs),
+        };
+        if answer.is_ok() {
+            self.tell_nodes();
         }
-        let values = inputs.iter().map(value).collect::<Result<Vec<_>, _>>()?;
-        let selected = outputs.iter().fold(OutputSelector::no_default(), |selector, (name, _)| selector.with(name));
-        let options = RunOptions::new().map_err(|e| classify(&e))?.with_outputs(selected);
-        let results = self.session.run_with_options(&values[..], &options).map_err(|e| classify(&e))?;
-        results.into_iter().zip(outputs).map(|((_, value), (name, datatype))| tensor(value, name, *datatype)).collect()
+        answer
     }
+}
+
+/// Runs on views of the inputs; the runtime copies what a device needs.
+fn run_plain(session: &mut Session, inputs: &[Input], outputs: &[&(String, Datatype)]) -> Result<Vec<Tensor>, Failure> {
+    let values = inputs.iter().map(value).collect::<Result<Vec<_>, _>>()?;
+    let selected = outputs.iter().fold(OutputSelector::no_default(), |selector, (name, _)| selector.with(name));
+    let options = RunOptions::new().map_err(|e| classify(&e))?.with_outputs(selected);
+    let results = session.run_with_options(&values[..], &options).map_err(|e| classify(&e))?;
+    results.into_iter().zip(outputs).map(|((_, value), (name, datatype))| tensor(value, name, *datatype)).collect()
 }
 
 /// Makes a session of a model of one number, and runs it.
@@ -125,25 +193,6 @@ fn at(path: &Path, error: &ort::Error) -> Failure {
     }
 }
 
-/// Sorts a runtime error by what can be done about it, from its code and its words.
-fn classify(error: &ort::Error) -> Failure {
-    classify_message(error.message(), error.code() == ErrorCode::DeviceReset)
-}
-
-fn classify_message(message: &str, device_reset: bool) -> Failure {
-    const MEMORY: [&str; 5] =
-        ["Failed to allocate memory", "bad_alloc", "out of memory", "BFCArena", "CUDA_ERROR_OUT_OF_MEMORY"];
-    const DEVICE: [&str; 5] = ["CUDA failure", "CUDA error", "CUDNN failure", "CUBLAS failure", "device-side assert"];
-    let mentions = |patterns: &[&str]| patterns.iter().any(|p| message.contains(p));
-    if mentions(&MEMORY) {
-        Failure::OutOfMemory(message.into())
-    } else if device_reset || mentions(&DEVICE) {
-        Failure::DeviceLost(message.into())
-    } else {
-        Failure::Failed(message.into())
-    }
-}
-
 fn raw_tensor(outlet: &Outlet) -> Option<RawTensor> {
     let ValueType::Tensor { ty, shape, dimension_symbols } = outlet.dtype() else {
         return None;
@@ -154,20 +203,4 @@ fn raw_tensor(outlet: &Outlet) -> Option<RawTensor> {
         Err(_) => RawDim::Symbol(symbol.to_owned()),
     });
     Some(RawTensor { name: outlet.name().to_owned(), datatype: datatype(*ty)?, dims: dims.collect() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_are_sorted_by_what_can_be_done() {
-        let sort = |message| classify_message(message, false);
-        let memory = "bfc_arena.cc:359 Failed to allocate memory for requested buffer of size 4096";
-        assert!(matches!(sort(memory), Failure::OutOfMemory(_)));
-        assert!(matches!(sort("CUDA failure 2: out of memory"), Failure::OutOfMemory(_)));
-        assert!(matches!(sort("CUDA failure 700: an illegal memory access"), Failure::DeviceLost(_)));
-        assert!(matches!(classify_message("gone", true), Failure::DeviceLost(_)));
-        assert!(matches!(sort("Got invalid dimensions for input: x"), Failure::Failed(_)));
-    }
 }

@@ -60,7 +60,7 @@ fn answers(worker: &Worker, model: &Arc<Model>, rows: &[u32], len: u32, first: u
 }
 
 fn open(folder: &str) -> (Arc<Model>, Folder) {
-    let folder = Folder::open(&cached("models").join(folder)).unwrap();
+    let folder = Folder::open(cached("models").join(folder)).unwrap();
     let io = probe(&runtime(), folder.onnx()).unwrap();
     let spec = ModelSpec::resolve(&io, &folder).unwrap();
     (Arc::new(Model::new(ModelId(0), "m", spec, None, 0)), folder)
@@ -108,4 +108,28 @@ fn a_bound_run_that_fails_leaves_nothing_behind() {
     let failure = run(&bound.0, &bound.1, bad);
     assert!(matches!(&failure, Err(Failure::Failed(message)) if message.contains("dimension")), "{failure:?}");
     answers(&bound, &model, &[2], 4, 0).unwrap();
+}
+
+#[test]
+fn a_recorded_run_tells_which_provider_ran_each_node() {
+    let (model, folder) = open("minilm");
+    let (tell, told) = channel();
+    let tell = move |nodes: &inferneo::exec::Nodes| tell.send(nodes.clone()).unwrap();
+    let settings = SessionSettings::cpu(1);
+    let (runtime, path, spec) = (runtime(), folder.onnx().to_owned(), model.spec.clone());
+    let make =
+        move || Ok(Box::new(OnnxBackend::recorded(&runtime, &path, &spec, &settings, tell)?) as Box<dyn Backend>);
+    let (events, heard) = channel();
+    let config = WorkerConfig { id: WorkerId(0), name: "worker".into(), model: Arc::clone(&model), warm_up: None };
+    let worker = (spawn(config, make, move |event| events.send(event).unwrap()).unwrap(), heard);
+    ready(&worker.1);
+    assert!(told.try_recv().is_err(), "nothing has run yet");
+    let recorded = answers(&worker, &model, &[2], 8, 0).unwrap();
+    let nodes = told.try_recv().unwrap();
+    let [(provider, count)] = &Vec::from_iter(&nodes)[..] else { panic!("{nodes:?}") };
+    assert!(*provider == "CPUExecutionProvider" && **count > 20, "{nodes:?}");
+    assert_eq!(answers(&worker, &model, &[2], 8, 0).unwrap(), recorded);
+    let own = format!("inferneo-{}-", std::process::id());
+    let left = std::fs::read_dir(std::env::temp_dir()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.filter(|name| name.to_string_lossy().starts_with(&own)).count(), 0, "a record is left behind");
 }

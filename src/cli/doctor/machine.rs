@@ -4,11 +4,14 @@
 
 use super::{Report, gpus};
 use crate::config::{Overrides, name_and_folder};
-use crate::exec::{Difference, NoCuda, OnnxBackend, Runtime, SessionSettings, differences, look_for_cuda, probe};
+use crate::exec::{
+    Difference, NoCuda, Nodes, OnnxBackend, Runtime, SessionSettings, differences, look_for_cuda, probe,
+};
 use crate::model::{Datatype, Folder, Model, ModelSpec};
 use crate::types::ModelId;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 /// Looks for ONNX Runtime and GPUs (the libraries as `flags` name them), and into `models`, each
 /// `[NAME=]DIR` as `serve` takes them.
@@ -63,7 +66,9 @@ fn look_at_model(runtime: &Runtime, folder: &Path, report: &mut Report) {
         Ok(tokenizer) => tokenizer,
         Err(error) => return report.failure(error),
     };
-    let backend = match OnnxBackend::new(runtime, folder.onnx(), &spec, &SessionSettings::cpu(1)) {
+    let (tell, told) = channel();
+    let tell = move |nodes: &Nodes| drop(tell.send(nodes.clone()));
+    let backend = match OnnxBackend::recorded(runtime, folder.onnx(), &spec, &SessionSettings::cpu(1), tell) {
         Ok(backend) => Box::new(backend),
         Err(error) => return report.failure(error),
     };
@@ -78,6 +83,10 @@ fn look_at_model(runtime: &Runtime, folder: &Path, report: &mut Report) {
             }
             Err(error) => report.warning(format!("whether it is safe to batch is not known: made-up input: {error}")),
         }
+    }
+    if let Ok(nodes) = told.try_recv() {
+        let nodes: Vec<String> = nodes.iter().map(|(provider, count)| format!("{count} by {provider}")).collect();
+        report.ok(format!("nodes run on the CPU: {}", nodes.join(", ")));
     }
 }
 
