@@ -12,7 +12,7 @@ mod standin;
 const UP: &str = "inferneo_gpu_up";
 
 fn settings(standin: &Standin) -> Settings {
-    let config = format!("[nvml]\nperiod = \"20ms\"\n{}", model("m", "test/identity", "instances = 1"));
+    let config = format!("[nvml]\nperiod = \"20ms\"\n{}", model("m", "test/identity", "instances = 1\ndevice = \"cpu\""));
     Settings::new(config).flag("--nvml-library", standin.library().display())
 }
 
@@ -228,7 +228,7 @@ async fn is_silent(server: &Server) {
 #[tokio::test]
 async fn where_there_is_no_gpu_none_is_invented() {
     is_silent(&settings(&Standin::with_gpus(0)).start()).await;
-    let models = model("m", "test/identity", "instances = 1");
+    let models = model("m", "test/identity", "instances = 1\ndevice = \"cpu\"");
     // Without performance monitoring no library is loaded, be it named.
     let off =
         Settings::new(&*models).flag("--nvml-library", "/no/such/nvml.so").flag("--performance-monitoring", false);
@@ -246,7 +246,7 @@ async fn where_there_is_no_gpu_none_is_invented() {
 
 #[tokio::test]
 async fn a_library_that_was_named_and_does_not_load_is_exit_2() {
-    let config = model("m", "test/identity", "instances = 1");
+    let config = model("m", "test/identity", "instances = 1\ndevice = \"cpu\"");
     let by_flag = Settings::new(&*config).flag("--nvml-library", "/no/such/nvml.so").run().await;
     let by_file = Settings::new(format!("[nvml]\nlibrary = \"/no/such/nvml.so\"\n{config}")).run().await;
     // A library, but not that one.
