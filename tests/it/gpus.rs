@@ -12,7 +12,8 @@ mod standin;
 const UP: &str = "inferneo_gpu_up";
 
 fn settings(standin: &Standin) -> Settings {
-    let config = format!("[nvml]\nperiod = \"20ms\"\n{}", model("m", "test/identity", "instances = 1\ndevice = \"cpu\""));
+    let config =
+        format!("[nvml]\nperiod = \"20ms\"\n{}", model("m", "test/identity", "instances = 1\ndevice = \"cpu\""));
     Settings::new(config).flag("--nvml-library", standin.library().display())
 }
 
