@@ -43,6 +43,12 @@ CONTRADICTIONS = [
         "podDisruptionBudget: set minAvailable or maxUnavailable",
     ),
     (["metrics.podMonitor.enabled=true", "metrics.serviceMonitor.enabled=true"], "would read every pod twice"),
+    (["rollout.maxSurge=0"], "rollout.maxSurge and rollout.maxUnavailable are both 0"),
+    (["gpu.enabled=true", "rollout.maxUnavailable=0%"], "rollout.maxSurge and rollout.maxUnavailable are both 0"),
+    (["mode=kserve", "rollout.maxUnavailable=0"], "rollout.maxUnavailable: in mode kserve"),
+    (["gpu.enabled=true", "gpu.device=cuda:1"], "gpu.device names cuda:1, and gpu.count gives the pod 1, from cuda:0 on"),
+    (["gpu.enabled=true", 'models=[{"path": "/m", "device": "cuda:0,cuda:2"}]'], "models[0].device names cuda:2"),
+    (["fullnameOverride=1st"], "a Service cannot be called 1st"),
     (["config.listen=x"], "config.listen: the chart sets this key of inferneo.toml itself; set the value `ports.data`"),
     (["config.drain_timeout=1s"], "set the value `drain.timeoutSeconds`"),
 ]
@@ -61,7 +67,12 @@ FAULTS = [
     (r"policies.acme\.yaml=x", "policies"),
     ("models[0].paths=/m", "models"),
     ("models[0].name=m", "models"),
+    ("models[0].path=/m,models[0].name=a/b", "name"),
+    ("models[0].path=/m,models[0].name=..", "name"),
     ("models[0].path=/m,models[0].cuda.memory=4GiB", "cuda"),
+    ("models[0].path=/m,models[0].cuda.graph=true", "cuda"),
+    ("rollout.maxSurge=some", "maxSurge"),
+    ("rollout.maxUnavailable=-1", "maxUnavailable"),
     ("logFormat=xml", "logFormat"),
     ("metrics.podMonitor.on=true", "podMonitor"),
     ("modelVolume.pvc.accessModes[0]=Write", "accessModes"),
@@ -129,9 +140,28 @@ def test_a_gpu_is_asked_for_and_never_waits_for_a_spare_one(render):
     assert inferneo(spec)["resources"]["limits"]["memory"] == "1Gi"
     assert spec["runtimeClassName"] == "nvidia" and spec["nodeSelector"] == {"accelerator": "l4"}
     assert spec["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
-    rollout = only(objects, "Deployment")["spec"]["strategy"]["rollingUpdate"]
-    assert rollout == {"maxSurge": 0, "maxUnavailable": 1}
-    assert only(render(None), "Deployment")["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert rollout(objects) == {"maxSurge": 0, "maxUnavailable": 1}
+    assert rollout(render(None)) == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def rollout(objects):
+    return only(objects, "Deployment")["spec"]["strategy"]["rollingUpdate"]
+
+
+def test_a_rollout_goes_as_fast_as_it_is_let(render):
+    assert rollout(render(None, "rollout.maxSurge=10%")) == {"maxSurge": "10%", "maxUnavailable": 0}
+    both = render("gpu-values.yaml", "rollout.maxSurge=2", "rollout.maxUnavailable=25%")
+    assert rollout(both) == {"maxSurge": 2, "maxUnavailable": "25%"}
+    none_more = render(None, "rollout.maxSurge=0", "rollout.maxUnavailable=5")
+    assert rollout(none_more) == {"maxSurge": 0, "maxUnavailable": 5}
+
+
+def test_a_rollout_is_not_given_up_before_a_start_is(render):
+    for values, *sets in ((None,), ("everything-on-values.yaml",), (None, "startupTimeoutSeconds=3600")):
+        objects = render(values, *sets)
+        probe = inferneo(template(objects)["spec"])["startupProbe"]
+        start = probe["periodSeconds"] * probe["failureThreshold"]
+        assert only(objects, "Deployment")["spec"]["progressDeadlineSeconds"] > start
 
 
 def test_a_sidecar_s_gpu_is_asked_for_in_its_pod(render):
@@ -192,6 +222,29 @@ def test_names_fit(render):
         short = [each for each in objects if each["kind"] not in ("ConfigMap", "PrometheusRule")]
         assert all(len(each["metadata"]["name"]) <= 63 for each in short)
         assert all(len(value) <= 63 for each in objects for value in each["metadata"].get("labels", {}).values())
+
+
+def test_a_dot_in_a_release_s_name_is_no_part_of_a_name(render):
+    names = [each["metadata"]["name"] for each in render(None, release="shop.eu")]
+    assert "shop-eu-inferneo" in names and not any("." in name for name in names)
+
+
+def test_two_releases_share_a_namespace(render):
+    one, other = (render("sidecar-gpu-values.yaml", "podDisruptionBudget.enabled=true", release=name) for name in "ab")
+
+    def names(objects):
+        return {(each["kind"], each["metadata"]["name"]) for each in objects}
+
+    def selectors(objects):
+        found = [each["spec"].get("selector") or each["spec"]["podSelector"] for each in objects if "spec" in each]
+        return [each.get("matchLabels", each) for each in found]
+
+    assert not names(one) & names(other)
+    for mine, theirs in ((one, other), (other, one)):
+        services = [each["metadata"]["labels"] for each in of_kind(theirs, "Service")]
+        for labels in [template(theirs)["metadata"]["labels"], *services]:
+            assert len(selectors(mine)) == 6
+            assert not any(selector.items() <= labels.items() for selector in selectors(mine))
 
 
 def test_no_object_has_a_name_twice(render, ci_values):
