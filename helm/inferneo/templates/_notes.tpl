@@ -37,7 +37,7 @@ inferneo {{ include "inferneo.version" . }} serves at http://{{ $name }}.{{ $nam
 
 Send it a first request:
 
-  kubectl -n {{ $namespace }} port-forward service/{{ $name }} 8080:{{ .values.service.port }} &
+  kubectl -n {{ $namespace }} port-forward service/{{ $name }} 8080:{{ .values.service.port }}
 {{- include "inferneo.notes.request" (dict "context" . "port" 8080) }}
 
 {{- if .values.tests.enabled }}
@@ -59,7 +59,7 @@ Let it prove that each model answers:
 
 Send it a first request:
 
-  kubectl -n {{ $namespace }} port-forward deployment/{{ $name }} {{ .values.ports.data }} &
+  kubectl -n {{ $namespace }} port-forward deployment/{{ $name }} {{ .values.ports.data }}
 {{- include "inferneo.notes.request" (dict "context" . "port" .values.ports.data) }}
 
 Let it prove that each model answers:
@@ -89,10 +89,16 @@ spec:
 and run
 
   kubectl -n {{ .root.Release.Namespace }} apply -f minilm.yaml
+
+It answers at /v2/models/minilm below the URL that this shows once it is ready:
+
+  kubectl -n {{ .root.Release.Namespace }} get inferenceservice minilm
 {{- end }}
 
 {{/* The first of the models, asked over the protocol that every model answers. */}}
-{{- define "inferneo.notes.request" -}}
+{{- define "inferneo.notes.request" }}
+
+  and, from another terminal while that runs,
 {{- $values := .context.values }}
 {{- if $values.models }}
 {{- $model := first $values.models }}
@@ -120,9 +126,9 @@ Watch what it does, at http://127.0.0.1:{{ .values.ports.admin }}/:
 
 WARNING: `modelVolume` names no volume, so the folders of `models` have to be in the image.
 {{- end }}
-{{- if and $values.modelVolume.pvc.create (ne .mode "kserve") }}
+{{- if $values.modelVolume.pvc.create }}
 
-NOTE: the claim {{ include "inferneo.fullname" . }}-models is new and empty, and the pods fail until the models are in it.
+NOTE: the claim {{ include "inferneo.fullname" . }}-models is new and empty, and pods fail until the models are in it.
 {{- if eq (join "," $values.modelVolume.pvc.accessModes) "ReadWriteOnce" }}
 WARNING: with ReadWriteOnce (modelVolume.pvc.accessModes) only pods on one node can mount it, a pod's successor included.
 {{- end }}
