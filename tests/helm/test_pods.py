@@ -41,6 +41,12 @@ def test_nothing_may_speak_to_the_api_server(objects):
         assert account["automountServiceAccountToken"] is False
 
 
+def test_a_service_of_our_name_sets_nothing(objects):
+    """Kubernetes would put INFERNEO_PORT and the like into the environment, where settings are read from."""
+    for spec in pod_specs([each for each in objects if each["kind"] != "ServingRuntime"]):
+        assert spec["enableServiceLinks"] is False
+
+
 def test_policies_are_a_mounted_folder_that_can_change(objects):
     policies = [each for each in of_kind(objects, "ConfigMap") if each["metadata"]["name"].endswith("-policies")]
     assert len(policies) == 1 and "immutable" not in policies[0]
