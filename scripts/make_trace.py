@@ -7,7 +7,7 @@ The machine is one of two, and says so in the head of the trace:
 
 cpu  Two workers on two cores. Measured: all-MiniLM-L6-v2, fp32, ONNX Runtime 1.32, two cores of an AMD EPYC with
      AVX-512, both workers busy all the time.
-gpu  One worker. Made up in the form that GPUs have, flat until thousands of tokens; measured on none:
+gpu  One worker. Made up in the form that GPUs have, flat until some 400 tokens; measured on none:
      max(2.5, 0.8 + 0.004·B·S + 9.2e-7·B·S²) milliseconds for B rows of S tokens.
 
 Texts are queries of 12 tokens in the middle; in mixed ones, three of ten are documents of 160 in the middle. None is

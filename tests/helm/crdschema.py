@@ -61,6 +61,8 @@ PREDICTOR = {
     "additionalProperties": False,
     "properties": {
         "model": MODEL,
+        # It has the fields of a PodSpec beside these.
+        "terminationGracePeriodSeconds": {"type": "integer", "minimum": 0},
         "minReplicas": {"type": "integer", "minimum": 0},
         "maxReplicas": {"type": "integer", "minimum": 0},
         "scaleMetric": {"enum": ["cpu", "memory", "concurrency", "rps"]},

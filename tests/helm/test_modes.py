@@ -71,6 +71,9 @@ def test_kserve_gets_a_runtime_and_no_pods(render):
     # Knative takes one port a container, and probes of that port.
     assert [port["containerPort"] for port in container["ports"]] == [8080]
     assert container["readinessProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": 8080}
+    assert container["livenessProbe"]["httpGet"] == {"path": "/v2/health/live", "port": 8080}
+    # Without it a model that loads for half a minute would be killed for want of life.
+    assert container["startupProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": 8080}
     assert [each["name"] for each in spec["supportedModelFormats"]] == ["onnx"]
     assert not any(mount["mountPath"] == "/models" for mount in container["volumeMounts"])
 

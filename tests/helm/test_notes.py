@@ -2,7 +2,9 @@
 
 import json
 
+import crdschema
 import pytest
+import yaml
 from parts import only
 
 SIDECAR = ("mode=sidecar", "app.image=shop:1")
@@ -52,7 +54,11 @@ def test_a_sidecar_is_asked_inside_its_pod(notes):
 
 def test_kserve_is_told_how_to_name_a_model(notes):
     said = notes("mode=kserve")
-    assert "kind: InferenceService" in said and "runtime: r-inferneo" in said
+    service = yaml.safe_load(said[said.index("apiVersion:") : said.index("and run")])
+    assert service["spec"]["predictor"]["model"]["runtime"] == "r-inferneo"
+    assert crdschema.faults(service) == []
+    # KServe's own 30 s would end a drain of 35 early.
+    assert service["spec"]["predictor"]["terminationGracePeriodSeconds"] == 60
     assert "storageUri: pvc://r-inferneo-models/minilm" in notes("mode=kserve", "modelVolume.pvc.create=true")
 
 
@@ -61,12 +67,15 @@ def test_kserve_is_told_how_to_name_a_model(notes):
     [
         ([], "have to be in the image"),
         (["modelVolume.pvc.create=true"], "is new and empty"),
-        (["modelVolume.pvc.create=true", "replicas=2"], "only pods on one node can mount it"),
+        (["modelVolume.pvc.create=true"], "only pods on one node can mount it"),
         (["autoscaling.enabled=true"], "prometheus-adapter"),
         (["autoscaling.enabled=true", "replicas=3"], "`replicas` (3) is not used"),
         (["autoscaling.enabled=true"], "nothing in this release has Prometheus read the metric"),
         (["gpu.enabled=true"], "with one replica nothing is served in between"),
+        (["rollout.maxSurge=0", "rollout.maxUnavailable=1"], "takes a pod away before its successor starts"),
+        (["models[0].path=/models/a,models[0].device=cuda"], "models[0].device is cuda, and without gpu.enabled"),
         (["networkPolicy.enabled=true", "networkPolicy.adminFrom=null"], "nothing can read the metrics"),
+        (["networkPolicy.enabled=true", "service.type=NodePort"], "only pods of the namespace may send requests"),
     ],
 )
 def test_what_surprises_is_said_before(notes, sets, warning):

@@ -22,7 +22,7 @@ def test_pods_follow_the_rows_in_flight(render):
             "type": "Pods",
             "pods": {
                 "metric": {"name": "inferneo_inflight_rows"},
-                "target": {"type": "AverageValue", "averageValue": "48"},
+                "target": {"type": "AverageValue", "averageValue": "12"},
             },
         }
     ]
@@ -72,8 +72,17 @@ def test_by_default_the_namespace_asks_and_monitoring_reads(render):
 
 
 def test_nothing_goes_out(render):
-    spec = policy(render)
-    assert spec["policyTypes"] == ["Ingress", "Egress"] and spec["egress"] == []
+    for sets in ([], ["upstream=http://127.0.0.1:8000"]):
+        spec = policy(render, *sets)
+        assert spec["policyTypes"] == ["Ingress", "Egress"] and spec["egress"] == []
+
+
+def test_what_may_go_out_can_look_up_its_way(render):
+    """A rule for a peer is of no use to a program that knows the peer by name."""
+    for sets in ([], ["mode=sidecar", "app.image=shop:1"]):
+        names, mine = policy(render, *sets, "networkPolicy.egress[0].ports[0].port=4318")["egress"]
+        assert {(port["port"], port["protocol"]) for port in names["ports"]} == {(53, "UDP"), (53, "TCP")}
+        assert mine == {"ports": [{"port": 4318}]}
 
 
 def test_an_upstream_can_be_found_and_reached(render):

@@ -41,6 +41,12 @@ def test_nothing_may_speak_to_the_api_server(objects):
         assert account["automountServiceAccountToken"] is False
 
 
+def test_a_service_of_our_name_sets_nothing(objects):
+    """Kubernetes would put INFERNEO_PORT and the like into the environment, where settings are read from."""
+    for spec in pod_specs([each for each in objects if each["kind"] != "ServingRuntime"]):
+        assert spec["enableServiceLinks"] is False
+
+
 def test_policies_are_a_mounted_folder_that_can_change(objects):
     policies = [each for each in of_kind(objects, "ConfigMap") if each["metadata"]["name"].endswith("-policies")]
     assert len(policies) == 1 and "immutable" not in policies[0]
@@ -67,10 +73,8 @@ def test_no_hook_runs_before_the_end(objects):
 def test_probes_ask_a_number(objects):
     for spec in pod_specs([each for each in objects if each["kind"] != "Pod"]):
         container = inferneo(spec)
-        probes = [
-            container[key]["httpGet"] for key in ("startupProbe", "readinessProbe", "livenessProbe") if key in container
-        ]
-        assert len(probes) >= 2 and all(isinstance(probe["port"], int) for probe in probes)
+        probes = [container[key]["httpGet"] for key in ("startupProbe", "readinessProbe", "livenessProbe")]
+        assert all(isinstance(probe["port"], int) for probe in probes)
 
 
 def test_the_pod_outlives_its_drain(objects):

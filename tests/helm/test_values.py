@@ -3,7 +3,7 @@
 import tomllib
 
 import pytest
-from parts import config, inferneo, of_kind, only, refusal, template
+from parts import config, inferneo, only, refusal, template
 
 SIDECAR = ("mode=sidecar", "app.image=shop:1")
 DIGEST = "sha256:" + "0" * 64
@@ -43,6 +43,12 @@ CONTRADICTIONS = [
         "podDisruptionBudget: set minAvailable or maxUnavailable",
     ),
     (["metrics.podMonitor.enabled=true", "metrics.serviceMonitor.enabled=true"], "would read every pod twice"),
+    (["rollout.maxSurge=0"], "rollout.maxSurge and rollout.maxUnavailable are both 0"),
+    (["gpu.enabled=true", "rollout.maxUnavailable=0%"], "rollout.maxSurge and rollout.maxUnavailable are both 0"),
+    (["mode=kserve", "rollout.maxUnavailable=0"], "rollout.maxUnavailable: in mode kserve"),
+    (["gpu.enabled=true", "gpu.device=cuda:1"], "gpu.device names cuda:1, and gpu.count gives the pod 1, from cuda:0 on"),
+    (["gpu.enabled=true", 'models=[{"path": "/m", "device": "cuda:0,cuda:2"}]'], "models[0].device names cuda:2"),
+    (["fullnameOverride=1st"], "a Service cannot be called 1st"),
     (["config.listen=x"], "config.listen: the chart sets this key of inferneo.toml itself; set the value `ports.data`"),
     (["config.drain_timeout=1s"], "set the value `drain.timeoutSeconds`"),
 ]
@@ -61,7 +67,12 @@ FAULTS = [
     (r"policies.acme\.yaml=x", "policies"),
     ("models[0].paths=/m", "models"),
     ("models[0].name=m", "models"),
+    ("models[0].path=/m,models[0].name=a/b", "name"),
+    ("models[0].path=/m,models[0].name=..", "name"),
     ("models[0].path=/m,models[0].cuda.memory=4GiB", "cuda"),
+    ("models[0].path=/m,models[0].cuda.graph=true", "cuda"),
+    ("rollout.maxSurge=some", "maxSurge"),
+    ("rollout.maxUnavailable=-1", "maxUnavailable"),
     ("logFormat=xml", "logFormat"),
     ("metrics.podMonitor.on=true", "podMonitor"),
     ("modelVolume.pvc.accessModes[0]=Write", "accessModes"),
@@ -127,11 +138,32 @@ def test_a_gpu_is_asked_for_and_never_waits_for_a_spare_one(render):
     spec = template(objects)["spec"]
     assert inferneo(spec)["resources"]["limits"]["nvidia.com/gpu"] == 2
     assert inferneo(spec)["resources"]["limits"]["memory"] == "1Gi"
+    # CUDA is `compute`, and NVML is `utility`.
+    assert inferneo(spec)["env"] == [{"name": "NVIDIA_DRIVER_CAPABILITIES", "value": "compute,utility"}]
     assert spec["runtimeClassName"] == "nvidia" and spec["nodeSelector"] == {"accelerator": "l4"}
     assert spec["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
-    rollout = only(objects, "Deployment")["spec"]["strategy"]["rollingUpdate"]
-    assert rollout == {"maxSurge": 0, "maxUnavailable": 1}
-    assert only(render(None), "Deployment")["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert rollout(objects) == {"maxSurge": 0, "maxUnavailable": 1}
+    assert rollout(render(None)) == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def rollout(objects):
+    return only(objects, "Deployment")["spec"]["strategy"]["rollingUpdate"]
+
+
+def test_a_rollout_goes_as_fast_as_it_is_let(render):
+    assert rollout(render(None, "rollout.maxSurge=10%")) == {"maxSurge": "10%", "maxUnavailable": 0}
+    both = render("gpu-values.yaml", "rollout.maxSurge=2", "rollout.maxUnavailable=25%")
+    assert rollout(both) == {"maxSurge": 2, "maxUnavailable": "25%"}
+    none_more = render(None, "rollout.maxSurge=0", "rollout.maxUnavailable=5")
+    assert rollout(none_more) == {"maxSurge": 0, "maxUnavailable": 5}
+
+
+def test_a_rollout_is_not_given_up_before_a_start_is(render):
+    for values, *sets in ((None,), ("everything-on-values.yaml",), (None, "startupTimeoutSeconds=3600")):
+        objects = render(values, *sets)
+        probe = inferneo(template(objects)["spec"])["startupProbe"]
+        start = probe["periodSeconds"] * probe["failureThreshold"]
+        assert only(objects, "Deployment")["spec"]["progressDeadlineSeconds"] > start
 
 
 def test_a_sidecar_s_gpu_is_asked_for_in_its_pod(render):
@@ -178,24 +210,3 @@ config:
     assert parsed["table"] == {"b": 1, "a": {"deep": {"deeper": True}}}
     assert parsed["rows"] == [{"name": "x", "sub": {"x": 1}}, {"name": "z"}]
     assert parsed["model"] == [{"name": "minilm", "path": "/models/minilm"}]
-
-
-def test_names_fit(render):
-    long = "a-release-whose-name-is-as-long-as-helm-lets-it-be-53"
-    for sets in (
-        [],
-        ["fullnameOverride=" + "n" * 50],
-        ["mode=sidecar", "app.image=shop:1", "nameOverride=" + "n" * 50],
-    ):
-        objects = render("everything-on-values.yaml", "autoscaling.enabled=false", *sets, release=long)
-        # Services and pods are names in DNS; what is mounted may be longer.
-        short = [each for each in objects if each["kind"] not in ("ConfigMap", "PrometheusRule")]
-        assert all(len(each["metadata"]["name"]) <= 63 for each in short)
-        assert all(len(value) <= 63 for each in objects for value in each["metadata"].get("labels", {}).values())
-
-
-def test_no_object_has_a_name_twice(render, ci_values):
-    objects = render(ci_values)
-    named = [(each["kind"], each["metadata"]["name"]) for each in objects]
-    assert len(named) == len(set(named))
-    assert of_kind(objects, "ConfigMap")

@@ -65,48 +65,35 @@ volumeMounts:
 
 {{/*
 In a sidecar the data plane is on loopback, out of the kubelet's reach, so the admin plane answers for it.
-KServe knows only the data port.
+KServe knows only the data port. Neither port is there before the models are loaded and warm, so the startup
+probe holds the others off for that long.
 */}}
 {{- define "inferneo.probes" -}}
-{{- $admin := .values.ports.admin }}
-{{- if eq (include "inferneo.mode" .) "kserve" -}}
-readinessProbe:
-  httpGet:
-    path: /v2/health/ready
-    port: {{ .values.ports.data }}
-  periodSeconds: 5
-  timeoutSeconds: 2
-  failureThreshold: 2
-livenessProbe:
-  httpGet:
-    path: /v2/health/live
-    port: {{ .values.ports.data }}
-  periodSeconds: 10
-  timeoutSeconds: 5
-  failureThreshold: 3
-{{- else -}}
+{{- $isKserve := eq (include "inferneo.mode" .) "kserve" }}
+{{- $port := $isKserve | ternary .values.ports.data .values.ports.admin }}
+{{- $ready := $isKserve | ternary "/v2/health/ready" "/readyz" }}
+{{- $live := $isKserve | ternary "/v2/health/live" "/livez" -}}
 startupProbe:
   httpGet:
-    path: /readyz
-    port: {{ $admin }}
+    path: {{ $ready }}
+    port: {{ $port }}
   periodSeconds: 2
   timeoutSeconds: 2
   failureThreshold: {{ div (add .values.startupTimeoutSeconds 1) 2 }}
 readinessProbe:
   httpGet:
-    path: /readyz
-    port: {{ $admin }}
+    path: {{ $ready }}
+    port: {{ $port }}
   periodSeconds: 5
   timeoutSeconds: 2
   failureThreshold: 2
 livenessProbe:
   httpGet:
-    path: /livez
-    port: {{ $admin }}
+    path: {{ $live }}
+    port: {{ $port }}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 3
-{{- end }}
 {{- end }}
 
 {{/* Kubernetes takes extended resources as limits; it sets the request to the same. */}}

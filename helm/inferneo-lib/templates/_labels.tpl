@@ -20,15 +20,19 @@ Every template of this library takes one context, a dict:
 {{ .values.nameOverride | default "inferneo" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* The release's name with ours behind it, unless the one holds the other. Leaves room for a suffix. */}}
+{{/*
+The release's name with ours behind it, unless the one holds the other. Leaves room for a suffix. A release may
+have dots in its name, a Service may not.
+*/}}
 {{- define "inferneo.fullname" -}}
 {{- $name := include "inferneo.name" . }}
+{{- $release := .root.Release.Name | replace "." "-" }}
 {{- if .values.fullnameOverride }}
 {{- .values.fullnameOverride | trunc 50 | trimSuffix "-" }}
-{{- else if contains $name .root.Release.Name }}
-{{- .root.Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else if contains $name $release }}
+{{- $release | trunc 50 | trimSuffix "-" }}
 {{- else }}
-{{- printf "%s-%s" .root.Release.Name $name | trunc 50 | trimSuffix "-" }}
+{{- printf "%s-%s" $release $name | trunc 50 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 

@@ -15,6 +15,7 @@ What a JSON schema cannot say of the settings that every mode shares. Each messa
 {{- fail "models: there is nothing to serve; name a model here, or an `upstream`" }}
 {{- end }}
 {{- include "inferneo.validate.models" . }}
+{{- include "inferneo.validate.devices" . }}
 {{- include "inferneo.validate.modelVolume" . }}
 {{- end }}
 
@@ -31,6 +32,24 @@ What a JSON schema cannot say of the settings that every mode shares. Each messa
 {{- fail (printf "models[%d]: another model is named %s" $index $name) }}
 {{- end }}
 {{- $_ := set $names $name true }}
+{{- end }}
+{{- end }}
+
+{{/* A pod numbers its own GPUs from 0. */}}
+{{- define "inferneo.validate.devices" -}}
+{{- if .values.gpu.enabled }}
+{{- $count := int .values.gpu.count }}
+{{- $named := dict "gpu.device" .values.gpu.device }}
+{{- range $index, $model := .values.models }}
+{{- $_ := set $named (printf "models[%d].device" $index) ($model.device | default "") }}
+{{- end }}
+{{- range $key := keys $named | sortAlpha }}
+{{- range $device := get $named $key | splitList "," }}
+{{- if and (hasPrefix "cuda:" $device) (ge (trimPrefix "cuda:" $device | int) $count) }}
+{{- fail (printf "%s names %s, and gpu.count gives the pod %d, from cuda:0 on" $key $device $count) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 

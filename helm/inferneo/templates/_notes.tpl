@@ -37,7 +37,7 @@ inferneo {{ include "inferneo.version" . }} serves at http://{{ $name }}.{{ $nam
 
 Send it a first request:
 
-  kubectl -n {{ $namespace }} port-forward service/{{ $name }} 8080:{{ .values.service.port }} &
+  kubectl -n {{ $namespace }} port-forward service/{{ $name }} 8080:{{ .values.service.port }}
 {{- include "inferneo.notes.request" (dict "context" . "port" 8080) }}
 
 {{- if .values.tests.enabled }}
@@ -59,7 +59,7 @@ Let it prove that each model answers:
 
 Send it a first request:
 
-  kubectl -n {{ $namespace }} port-forward deployment/{{ $name }} {{ .values.ports.data }} &
+  kubectl -n {{ $namespace }} port-forward deployment/{{ $name }} {{ .values.ports.data }}
 {{- include "inferneo.notes.request" (dict "context" . "port" .values.ports.data) }}
 
 Let it prove that each model answers:
@@ -79,6 +79,7 @@ metadata:
   name: minilm
 spec:
   predictor:
+    terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}
     model:
       runtime: {{ $name }}
       modelFormat: {name: onnx}
@@ -88,10 +89,16 @@ spec:
 and run
 
   kubectl -n {{ .root.Release.Namespace }} apply -f minilm.yaml
+
+It answers at /v2/models/minilm below the URL that this shows once it is ready:
+
+  kubectl -n {{ .root.Release.Namespace }} get inferenceservice minilm
 {{- end }}
 
 {{/* The first of the models, asked over the protocol that every model answers. */}}
-{{- define "inferneo.notes.request" -}}
+{{- define "inferneo.notes.request" }}
+
+  and, from another terminal while that runs,
 {{- $values := .context.values }}
 {{- if $values.models }}
 {{- $model := first $values.models }}
@@ -119,22 +126,19 @@ Watch what it does, at http://127.0.0.1:{{ .values.ports.admin }}/:
 
 WARNING: `modelVolume` names no volume, so the folders of `models` have to be in the image.
 {{- end }}
-{{- if and $values.modelVolume.pvc.create (ne .mode "kserve") }}
+{{- if $values.modelVolume.pvc.create }}
 
-NOTE: the claim {{ include "inferneo.fullname" . }}-models is new and empty, and the pods fail until the models are in it.
-{{- if and (eq (join "," $values.modelVolume.pvc.accessModes) "ReadWriteOnce") (or $values.autoscaling.enabled (gt (int $values.replicas) 1)) }}
-WARNING: with ReadWriteOnce (modelVolume.pvc.accessModes) only pods on one node can mount it.
+NOTE: the claim {{ include "inferneo.fullname" . }}-models is new and empty, and pods fail until the models are in it.
+{{- if eq (join "," $values.modelVolume.pvc.accessModes) "ReadWriteOnce" }}
+WARNING: with ReadWriteOnce (modelVolume.pvc.accessModes) only pods on one node can mount it, a pod's successor included.
 {{- end }}
 {{- end }}
 {{- if eq .mode "sidecar" }}
 {{- include "inferneo.notes.warnings.sidecar" . }}
 {{- end }}
-{{- if and $values.gpu.enabled (ne .mode "kserve") }}
-
-NOTE: an update takes a pod away before its successor gets the GPU.
-{{- if and (eq (int $values.replicas) 1) (not $values.autoscaling.enabled) }}
-WARNING: with one replica nothing is served in between.
-{{- end }}
+{{- if ne .mode "kserve" }}
+{{- include "inferneo.notes.warnings.rollout" . }}
+{{- include "inferneo.notes.warnings.devices" $values }}
 {{- end }}
 {{- if $values.autoscaling.enabled }}
 
@@ -150,6 +154,33 @@ WARNING: nothing in this release has Prometheus read the metric (metrics.podMoni
 {{- if and $values.networkPolicy.enabled (not $values.networkPolicy.adminFrom) }}
 
 WARNING: networkPolicy.adminFrom is empty, so nothing can read the metrics.
+{{- end }}
+{{- if and $values.networkPolicy.enabled (not $values.networkPolicy.ingressFrom) (ne $values.service.type "ClusterIP") }}
+
+WARNING: networkPolicy.ingressFrom is empty, so only pods of the namespace may send requests, and nothing from outside.
+{{- end }}
+{{- end }}
+
+{{- define "inferneo.notes.warnings.rollout" }}
+{{- $rollout := include "inferneo.chart.rollout" . | fromYaml }}
+{{- if eq (toString $rollout.maxSurge | trimSuffix "%") "0" }}
+
+NOTE: a rollout takes a pod away before its successor starts (rollout.maxSurge is {{ $rollout.maxSurge }}).
+{{- if and (eq (int .values.replicas) 1) (not .values.autoscaling.enabled) }}
+WARNING: with one replica nothing is served in between.
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Takes the values. */}}
+{{- define "inferneo.notes.warnings.devices" }}
+{{- if not .gpu.enabled }}
+{{- range $index, $model := .models }}
+{{- if contains "cuda" ($model.device | default "") }}
+
+WARNING: models[{{ $index }}].device is {{ $model.device }}, and without gpu.enabled the pods get no GPU.
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 

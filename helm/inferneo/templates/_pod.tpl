@@ -42,6 +42,14 @@ spec:
   {{- end }}
 {{- end }}
 
+{{/* A pod with GPUs has to go before its successor finds one; any other is replaced only once that is ready. */}}
+{{- define "inferneo.chart.rollout" -}}
+{{- $rollout := .values.rollout }}
+{{- $isGpu := .values.gpu.enabled -}}
+maxSurge: {{ kindIs "invalid" $rollout.maxSurge | ternary ($isGpu | ternary 0 1) $rollout.maxSurge }}
+maxUnavailable: {{ kindIs "invalid" $rollout.maxUnavailable | ternary ($isGpu | ternary 1 0) $rollout.maxUnavailable }}
+{{- end }}
+
 {{- define "inferneo.chart.podLabels" -}}
 {{- $labels := deepCopy .values.podLabels }}
 {{- $labels = mergeOverwrite $labels (include "inferneo.labels" . | fromYaml) (include "inferneo.selectorLabels" . | fromYaml) }}

@@ -12,6 +12,15 @@ Values that each make sense and do not go together, each with the value to chang
 {{- if eq .mode "kserve" }}
 {{- include "inferneo.chart.validate.kserve" $values }}
 {{- end }}
+{{- $name := include "inferneo.fullname" . }}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $name) }}
+{{- fail (printf "a Service cannot be called %s, as it does not begin with a letter; set fullnameOverride" $name) }}
+{{- end }}
+{{- $rollout := include "inferneo.chart.rollout" . | fromYaml }}
+{{- $stuck := and (eq (toString $rollout.maxSurge | trimSuffix "%") "0") (eq (toString $rollout.maxUnavailable | trimSuffix "%") "0") }}
+{{- if and $stuck (ne .mode "kserve") }}
+{{- fail "rollout.maxSurge and rollout.maxUnavailable are both 0, so no pod could ever be replaced; raise one of them" }}
+{{- end }}
 {{- if and $values.autoscaling.enabled (gt (int $values.autoscaling.minReplicas) (int $values.autoscaling.maxReplicas)) }}
 {{- fail (printf "autoscaling.minReplicas (%v) is above autoscaling.maxReplicas (%v)"
       $values.autoscaling.minReplicas $values.autoscaling.maxReplicas) }}
@@ -47,6 +56,8 @@ Values that each make sense and do not go together, each with the value to chang
       "metrics.serviceMonitor.enabled" .metrics.serviceMonitor.enabled
       "gpu.runtimeClassName" .gpu.runtimeClassName
       "priorityClassName" .priorityClassName
+      "rollout.maxSurge" (not (kindIs "invalid" .rollout.maxSurge))
+      "rollout.maxUnavailable" (not (kindIs "invalid" .rollout.maxUnavailable))
       "topologySpreadConstraints" .topologySpreadConstraints }}
 {{- range $key := keys $foreign | sortAlpha }}
 {{- if get $foreign $key }}
