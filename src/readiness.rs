@@ -1,7 +1,8 @@
-//! Whether the program wants traffic.
+//! Whether the program wants traffic, and whether it lives.
 //!
 //! Decides the answer of every readiness probe: all models ready and well but those that were unloaded on
-//! request, no drain begun. Knows no protocol.
+//! request, no drain begun; and of every liveness probe: no model that only another process could bring back.
+//! Knows no protocol.
 
 use crate::model::{Model, ModelState, Registry};
 use std::sync::Arc;
@@ -37,6 +38,16 @@ impl Readiness {
     pub fn missing(&self) -> Vec<(Arc<Model>, String)> {
         let why = |model: &Arc<Model>| Some((Arc::clone(model), why_not(model)?));
         self.registry.list().iter().filter(|model| model.state() != ModelState::Unloaded).filter_map(why).collect()
+    }
+
+    /// The models that are not served any more, and will not be until the program is started anew.
+    ///
+    /// A drain ends the program anyway: none then.
+    #[must_use]
+    pub fn beyond_help(&self) -> Vec<Arc<Model>> {
+        let is_lost = |model: &&Arc<Model>| model.state() == ModelState::Failed && model.is_beyond_help();
+        let all = self.registry.list();
+        all.iter().filter(|_| !self.is_draining()).filter(is_lost).map(Arc::clone).collect()
     }
 
     /// Whether traffic is wanted.

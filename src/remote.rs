@@ -48,11 +48,18 @@ impl FromStr for Target {
         if uri.scheme_str() != Some("http") {
             return Err("the URL must begin with http://".to_owned());
         }
-        if uri.query().is_some() {
-            return Err("the URL must end before any query".to_owned());
+        // A URI is parsed without its fragment; everything else must be used.
+        if uri.query().is_some() || url.contains('#') {
+            return Err("the URL must end before any query or fragment".to_owned());
         }
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or("the URL names no host")?;
-        let port = uri.port_u16().unwrap_or(80);
+        let authority = uri.authority().filter(|authority| !authority.host().is_empty());
+        let authority = authority.ok_or("the URL names no host")?;
+        let host = authority.host();
+        let port = match authority.as_str().strip_prefix(host) {
+            None => return Err("the URL must name no user".to_owned()),
+            Some("") => 80,
+            Some(_) => authority.port_u16().filter(|port| *port != 0).ok_or("the port must be from 1 to 65535")?,
+        };
         Ok(Self {
             name: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
             port,
@@ -134,7 +141,10 @@ mod tests {
         let v6: Target = "http://[::1]:81".parse().unwrap();
         assert_eq!((v6.name.as_str(), v6.port, v6.host().as_bytes()), ("::1", 81, b"[::1]:81".as_slice()));
         assert_eq!("http://host".parse::<Target>().unwrap().port, 80);
-        for bad in ["https://localhost", "localhost:8080", "http://", "http://h?x=1", ""] {
+        for bad in ["https://localhost", "localhost:8080", "http://", "http://h?x=1", "http://h#x", ""] {
+            assert!(bad.parse::<Target>().is_err(), "{bad}");
+        }
+        for bad in ["http://h:", "http://h:0", "http://h:65536", "http://u:p@h:80", "http://[::1]:x"] {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
         }
     }

@@ -79,7 +79,8 @@ mod tests {
         let gpu = Arc::new(Gpu { index: 0, uuid: "GPU-a".to_owned(), name, memory_total, mig, instances });
         let (device, up, driver, sampled_at) = (Some(Device::Cuda(1)), true, None, None);
         let (sample, condition) = (Sample::default(), Condition::default());
-        let snapshot = Snapshot { gpus: vec![GpuNow { gpu, device, up, sample, condition, driver, sampled_at }] };
+        let gpus = vec![GpuNow { gpu, device, up, sample, condition, driver, sampled_at }];
+        let snapshot = Snapshot { gpus, ..Snapshot::default() };
         let found = ["cuda:1", "cuda:0", "cpu"].map(|device| uuid_of(&snapshot, device));
         assert_eq!(found, [Some("GPU-a"), None, None]);
     }

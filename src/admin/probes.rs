@@ -9,9 +9,13 @@ use http::{StatusCode, header};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Answers `GET /livez`: whoever can answer lives.
-pub(super) async fn livez() -> &'static str {
-    "ok\n"
+/// Answers `GET /livez`: whoever can answer lives, unless only a new process can serve what is to be served.
+pub(super) async fn livez(State(admin): State<Admin>) -> (StatusCode, String) {
+    let lost: Vec<_> = admin.readiness.beyond_help().iter().map(|model| model.name.to_string()).collect();
+    match lost.is_empty() {
+        true => (StatusCode::OK, "ok\n".to_owned()),
+        false => (StatusCode::SERVICE_UNAVAILABLE, format!("every GPU is lost to {}\n", lost.join(", "))),
+    }
 }
 
 /// What `/readyz` says: enough for an operator to see what is missing.

@@ -73,8 +73,14 @@ async fn readyz_says_what_is_missing_until_all_are_ready() {
 }
 
 #[tokio::test]
-async fn livez_is_200_even_while_draining() {
-    let admin = admin(vec![model("a")]);
+async fn livez_is_200_but_for_models_beyond_help_even_while_draining() {
+    let (a, b) = (model("a"), model("b"));
+    let admin = admin(vec![a.clone(), b]);
+    a.set_state(ModelState::Failed);
+    assert_eq!(call(&admin, "/livez").await, (StatusCode::OK, "ok\n".to_owned()));
+    a.set_beyond_help(true);
+    let (status, body) = call(&admin, "/livez").await;
+    assert_eq!((status.as_u16(), &*body), (503, "every GPU is lost to a\n"));
     admin.readiness.drain();
     assert_eq!(call(&admin, "/livez").await.0, 200);
 }

@@ -11,6 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout_at};
 
+/// Longest that a call of NVML is waited for: one takes milliseconds, unless the driver hangs.
+const ASKING: Duration = Duration::from_secs(1);
 /// Longest that the readers of traces are waited for, once all else is done.
 const READING: Duration = Duration::from_secs(2);
 
@@ -66,8 +68,8 @@ impl Tasks {
         }
         if let Some(monitor) = self.monitor.take() {
             let ended = tokio::task::spawn_blocking(|| monitor.stop());
-            if timeout_at(deadline, ended).await.is_err() {
-                tracing::warn!("drain_timeout passed with NVML still asked");
+            if timeout_at(clock::deadline(ends.min(clock::now() + ASKING)), ended).await.is_err() {
+                tracing::warn!("NVML does not answer, and is waited for no longer");
             }
         }
         self.policies.abort();

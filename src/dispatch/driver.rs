@@ -155,7 +155,7 @@ impl Driver {
             Control::Worker { worker, start, event } => done.extend(self.heard(worker, start, event)),
             Control::Restart(worker) if !self.draining => {
                 if let Err(error) = self.start_worker(worker) {
-                    self.worker_lost(worker, &error.to_string());
+                    self.worker_lost(worker, &error.to_string(), false);
                 }
             }
             Control::Restart(_) => {}
@@ -254,7 +254,7 @@ impl Driver {
         let submitted = slot.handle.as_ref().is_some_and(|h| h.submit(job).is_ok());
         self.running.insert(dispatch.batch, InFlight { dispatch, started: clock::now(), members });
         if !submitted {
-            self.worker_lost(worker, "its thread has ended");
+            self.worker_lost(worker, "its thread has ended", false);
         }
     }
 

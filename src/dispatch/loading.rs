@@ -50,7 +50,7 @@ impl Driver {
             self.changes.leaving.remove(&model.id);
             for worker in self.workers_of(model.id) {
                 if let Err(error) = self.start_worker(worker) {
-                    self.worker_lost(worker, &error.to_string());
+                    self.worker_lost(worker, &error.to_string(), false);
                 }
             }
             self.judge(model);

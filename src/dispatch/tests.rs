@@ -18,6 +18,7 @@ mod devices;
 mod failing;
 mod health;
 mod loading;
+mod lost;
 mod serving;
 mod telling;
 

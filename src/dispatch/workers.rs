@@ -8,7 +8,7 @@ use crate::exec::{JobDone, Sample, WorkerEvent, WorkerHandle};
 use crate::metrics::DeviceMetrics;
 use crate::model::{Model, ModelState};
 use crate::sched::{DeviceCondition, Grid, Measured, ModelLimits, WorkerState};
-use crate::types::{BatchId, DeviceId, WorkerId};
+use crate::types::{BatchId, Device, DeviceId, WorkerId};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,10 @@ use std::time::Duration;
 const RESTART: Duration = Duration::from_secs(1);
 /// The longest such stay.
 const LONGEST_RESTART: Duration = Duration::from_secs(60);
+
+/// Times in a row that a worker's device is gone, after which this process is not expected to reach it again:
+/// with the stays between them, half a minute after the first.
+const GONE: u32 = 6;
 
 /// Starts a worker; called again when it was lost. The function it is given tells the driver.
 pub type Start = Box<dyn Fn(Box<dyn Fn(WorkerEvent) + Send>) -> io::Result<WorkerHandle> + Send>;
@@ -48,6 +52,8 @@ pub(super) struct WorkerSlot {
     ready: bool,
     /// Times it was lost since it was last ready.
     losses: u32,
+    /// Of the last of these, how many its device was to blame for.
+    device_losses: u32,
     /// Counts its starts: what an earlier start still says is not believed.
     start: u64,
 }
@@ -58,6 +64,13 @@ impl WorkerSlot {
         self.ready
     }
 
+    /// Whether it is on a GPU that this process lost, and will not get back: an error that CUDA keeps fails
+    /// every later call of the process.
+    fn is_beyond_help(&self) -> bool {
+        let on_gpu = matches!(self.device.parse(), Ok(Device::Cuda(_)));
+        on_gpu && !self.ready && self.device_losses >= GONE
+    }
+
     /// Whether it is away because nobody needs it.
     pub(super) fn is_dismissed(&self) -> bool {
         self.handle.is_none() && self.plan.model.state() == ModelState::Unloaded
@@ -65,7 +78,7 @@ impl WorkerSlot {
 
     /// Forgets its present start, as if it had never been; hands out what is left of it.
     pub(super) fn dismiss(&mut self) -> Option<WorkerHandle> {
-        (self.ready, self.losses) = (false, 0);
+        (self.ready, self.losses, self.device_losses) = (false, 0, 0);
         self.handle.take()
     }
 }
@@ -82,8 +95,8 @@ impl Driver {
         let metrics = self.metrics.model(&model.name).device(&plan.device_name);
         self.metrics.device_condition(&plan.device_name, self.sched.condition(plan.device).flags());
         let (id, device) = (plan.id, Arc::from(plan.device_name.as_str()));
-        let (busy, ready, losses, start) = Default::default();
-        let slot = WorkerSlot { plan, handle: None, metrics, device, busy, ready, losses, start };
+        let (busy, ready, losses, device_losses, start) = Default::default();
+        let slot = WorkerSlot { plan, handle: None, metrics, device, busy, ready, losses, device_losses, start };
         self.workers.insert(id, slot);
         self.start_worker(id)
     }
@@ -111,10 +124,10 @@ impl Driver {
             return None;
         }
         match event {
-            WorkerEvent::Ready { samples, .. } => self.worker_ready(id, &samples),
+            WorkerEvent::Ready { samples, too_large, .. } => self.worker_ready(id, &samples, &too_large),
             WorkerEvent::Done(job) => return self.batch_done(job),
             WorkerEvent::Probed { failure, .. } => self.probed(id, failure.as_deref()),
-            WorkerEvent::Lost { message, .. } => self.worker_lost(id, &message),
+            WorkerEvent::Lost { message, device_gone, .. } => self.worker_lost(id, &message, device_gone),
         }
         None
     }
@@ -124,17 +137,20 @@ impl Driver {
         match failure {
             _ if self.canary_ended(id, failure) => {}
             None => self.sched.handle_worker(id, WorkerState::Proved, clock::now()),
-            Some(words) => self.worker_lost(id, &format!("it fails even on a made-up row: {words}")),
+            Some(words) => self.worker_lost(id, &format!("it fails even on a made-up row: {words}"), false),
         }
     }
 
-    fn worker_ready(&mut self, id: WorkerId, samples: &[Sample]) {
+    fn worker_ready(&mut self, id: WorkerId, samples: &[Sample], too_large: &[(u32, u32)]) {
         let now = clock::now();
         let Some(slot) = self.workers.get_mut(&id) else { return };
-        (slot.ready, slot.losses) = (true, 0);
+        (slot.ready, slot.losses, slot.device_losses) = (true, 0, 0);
         for s in samples {
             let measured = Measured { rows: s.rows, len: s.len, busy: s.busy, compute: s.compute };
             self.sched.handle_measured(id, &measured, now);
+        }
+        for (rows, len) in too_large {
+            self.sched.handle_too_large(id, *rows, *len, now);
         }
         self.sched.handle_worker(id, WorkerState::Ready, now);
         let model = Arc::clone(&slot.plan.model);
@@ -144,13 +160,14 @@ impl Driver {
         self.judge(&model);
     }
 
-    /// Takes a worker out of service and has it started again after a while.
-    pub(super) fn worker_lost(&mut self, id: WorkerId, message: &str) {
+    /// Takes a worker out of service, whose device may be to blame, and has it started again after a while.
+    pub(super) fn worker_lost(&mut self, id: WorkerId, message: &str, device_gone: bool) {
         self.canary_ended(id, Some(message));
         let Some(slot) = self.workers.get_mut(&id) else { return };
         (slot.ready, slot.handle) = (false, None);
         let after = (RESTART * 2_u32.saturating_pow(slot.losses.min(16))).min(LONGEST_RESTART);
         slot.losses += 1;
+        slot.device_losses = if device_gone { slot.device_losses + 1 } else { 0 };
         let model = Arc::clone(&slot.plan.model);
         tracing::error!(worker = %id, model = %model.name, restart_in = ?after, "worker lost: {message}");
         let gone: Vec<BatchId> =
@@ -187,7 +204,7 @@ impl Driver {
         let mut lost: Vec<WorkerId> = lost.map(|(id, _)| *id).collect();
         lost.sort_unstable();
         for id in lost {
-            self.worker_lost(id, message);
+            self.worker_lost(id, message, true);
         }
     }
 
@@ -206,6 +223,16 @@ impl Driver {
         if model.state() != state {
             tracing::info!(model = %model.name, ?state, "model");
             model.set_state(state);
+        }
+        self.judge_help(model);
+    }
+
+    /// Sets whether a model is beyond help: each of its workers is. Nobody is told where nobody looks after health.
+    fn judge_help(&self, model: &Model) {
+        let mut own = self.workers.values().filter(|w| w.plan.model.id == model.id);
+        let beyond_help = self.checks.is_some() && own.all(WorkerSlot::is_beyond_help);
+        if !model.set_beyond_help(beyond_help) && beyond_help {
+            tracing::error!(model = %model.name, "every GPU it ran on is lost to this process: liveness probes fail");
         }
     }
 

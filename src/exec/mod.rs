@@ -68,6 +68,8 @@ pub enum WorkerEvent {
         worker: WorkerId,
         /// Measured during warm-up.
         samples: Vec<Sample>,
+        /// Rows and padded lengths that the device had no memory for meanwhile.
+        too_large: Vec<(u32, u32)>,
     },
     /// A batch ended; the worker accepts the next one (unless `DeviceLost`).
     Done(JobDone),
@@ -84,6 +86,8 @@ pub enum WorkerEvent {
         worker: WorkerId,
         /// What happened, for the log.
         message: String,
+        /// Whether its device is to blame.
+        device_gone: bool,
     },
 }
 

@@ -116,8 +116,8 @@ fn work(
     if let Err(failure) = serve(config, make_backend, events, &queue) {
         // Closed first: whoever hears of the loss gets later jobs back.
         drop(queue);
-        let message = failure.to_string();
-        events(WorkerEvent::Lost { worker: id, message });
+        let (message, device_gone) = (failure.to_string(), matches!(failure, Failure::DeviceLost(_)));
+        events(WorkerEvent::Lost { worker: id, message, device_gone });
     }
 }
 
@@ -131,11 +131,11 @@ fn serve(
     let WorkerConfig { id: worker, name: _, model, warm_up } = config;
     let backend = guarded(make_backend)?;
     let mut engine = Engine::new(model, backend);
-    let samples = match warm_up {
+    let Measured { samples, too_large } = match warm_up {
         Some(part) => engine.warm_up(&part, &queue.retired)?,
-        None => Vec::new(),
+        None => Measured::default(),
     };
-    events(WorkerEvent::Ready { worker, samples });
+    events(WorkerEvent::Ready { worker, samples, too_large });
     while let Ok(order) = queue.orders.recv() {
         let job = match order {
             Order::Run(job) => job,
@@ -156,11 +156,19 @@ fn serve(
     Ok(())
 }
 
+/// What an instance learned from its part of the sweep.
+#[derive(Debug, Default)]
+struct Measured {
+    samples: Vec<Sample>,
+    /// Rows and lengths that ran out of memory.
+    too_large: Vec<(u32, u32)>,
+}
+
 impl Engine {
     /// Runs this instance's steps of the sweep. A failure ends the sweep; the worker only if its device
     /// is gone.
-    fn warm_up(&mut self, part: &WarmUp, retired: &AtomicBool) -> Result<Vec<Sample>, Failure> {
-        let mut samples = Vec::new();
+    fn warm_up(&mut self, part: &WarmUp, retired: &AtomicBool) -> Result<Measured, Failure> {
+        let mut measured = Measured::default();
         while let Some((step, busy)) = part.next() {
             if retired.load(Ordering::Relaxed) {
                 part.stop();
@@ -172,13 +180,14 @@ impl Engine {
             match self.measure(step.cell, part.starts_slowly()) {
                 Ok(compute) => {
                     part.record(step.cell, compute);
-                    samples.push(Sample { rows: step.cell.rows, len: step.cell.len, busy, compute });
+                    measured.samples.push(Sample { rows: step.cell.rows, len: step.cell.len, busy, compute });
                 }
                 Err(failure @ Failure::DeviceLost(_)) => return Err(failure),
                 Err(Failure::OutOfMemory(words)) => {
                     let Cell { rows, len } = step.cell;
                     tracing::warn!(model = %self.model.name, rows, len, "no memory for batches this large: {words}");
                     part.too_large(step.cell);
+                    measured.too_large.push((rows, len));
                 }
                 Err(failure) => {
                     let Cell { rows, len } = step.cell;
@@ -187,7 +196,7 @@ impl Engine {
                 }
             }
         }
-        Ok(samples)
+        Ok(measured)
     }
 
     /// Runs a made-up row; answers what the model fails on it with, if it does.

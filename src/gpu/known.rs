@@ -31,6 +31,13 @@ pub struct GpuNow {
     pub sampled_at: Option<SystemTime>,
 }
 
+impl GpuNow {
+    /// The same, with nothing known of how it is.
+    pub(super) fn out_of_reach(&self) -> Self {
+        Self { up: false, sample: Sample::default(), condition: Condition::default(), ..self.clone() }
+    }
+}
+
 /// What happened to a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {

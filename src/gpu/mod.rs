@@ -8,11 +8,13 @@ mod known;
 mod library;
 mod monitor;
 mod sample;
+mod shown;
 mod visible;
 
 pub use condition::Condition;
 pub use known::{Change, GpuNow};
 pub use library::{Gpu, Gpus, Instance, OpenError, open};
-pub use monitor::{Monitor, Shown, Snapshot};
+pub use monitor::Monitor;
 pub use sample::{Memory, Reasons, Sample};
+pub use shown::{Shown, Snapshot};
 pub use visible::{Environment, Seen, Visible, visible};

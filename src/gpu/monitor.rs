@@ -3,13 +3,13 @@
 //! Decides when the driver is away, and how often what is away is tried again. Does not know what runs on a
 //! GPU.
 
-use super::known::{Change, GpuNow, Known, Tell};
+use super::known::{Change, Known, Tell};
 use super::library::{Gpu, Gpus, Session};
 use super::sample::Reader;
+use super::shown::Shown;
 use super::visible::{Environment, visible};
 use crate::clock;
 use crate::types::{Device, Time};
-use arc_swap::ArcSwap;
 use nvml_wrapper::error::NvmlError;
 use std::io;
 use std::path::PathBuf;
@@ -20,25 +20,6 @@ use std::time::Duration;
 
 /// The longest stay between two tries to find what is away.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
-
-/// All GPUs as they were last seen.
-#[derive(Debug, Clone, Default)]
-pub struct Snapshot {
-    /// In NVML's order, those that are gone too.
-    pub gpus: Vec<GpuNow>,
-}
-
-/// Where the last snapshot is. Clones share it; the default is one without GPUs.
-#[derive(Debug, Clone, Default)]
-pub struct Shown(Arc<ArcSwap<Snapshot>>);
-
-impl Shown {
-    /// The last snapshot.
-    #[must_use]
-    pub fn now(&self) -> Arc<Snapshot> {
-        self.0.load_full()
-    }
-}
 
 /// A running monitor. Dropped, it ends by itself soon; stopped, it has ended.
 #[derive(Debug)]
@@ -95,6 +76,7 @@ struct Watch {
     known: Vec<Known>,
     numbered: bool,
     reader: Reader,
+    period: Duration,
     retry: Retry,
     tell: Tell,
     shown: Shown,
@@ -104,8 +86,8 @@ impl Watch {
     fn new(gpus: Gpus, period: Duration, tell: Tell, shown: Shown) -> Self {
         let Gpus { path, session, environment } = gpus;
         let (reader, retry) = (Reader::default(), Retry::new(period));
-        let known = Vec::new();
-        let mut watch = Self { path, environment, session: None, known, numbered: false, reader, retry, tell, shown };
+        let (known, numbered) = (Vec::new(), false);
+        let mut watch = Self { path, environment, session: None, known, numbered, reader, period, retry, tell, shown };
         if let Some(session) = session {
             watch.begin(session);
         }
@@ -194,7 +176,7 @@ impl Watch {
 
     fn publish(&self) {
         let gpus = self.known.iter().map(|known| known.now.clone()).collect();
-        self.shown.0.store(Arc::new(Snapshot { gpus }));
+        self.shown.show(gpus, clock::now() + self.period);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::types::ModelId;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// A model being served.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub struct Model {
     /// Unix seconds of loading.
     pub created: u64,
     state: AtomicU8,
+    beyond_help: AtomicBool,
     ailment: ArcSwapOption<String>,
     placed: ArcSwap<Placed>,
 }
@@ -57,8 +58,9 @@ impl Model {
     /// Builds a model in state [`ModelState::Loading`].
     #[must_use]
     pub fn new(id: ModelId, name: &str, spec: ModelSpec, tokenizer: Option<Tokenizer>, created: u64) -> Self {
-        let (state, ailment, placed) = (AtomicU8::new(0), ArcSwapOption::empty(), ArcSwap::default());
-        Self { id, name: name.into(), spec, tokenizer, created, state, ailment, placed }
+        let (state, beyond_help) = (AtomicU8::new(0), AtomicBool::new(false));
+        let (ailment, placed) = (ArcSwapOption::empty(), ArcSwap::default());
+        Self { id, name: name.into(), spec, tokenizer, created, state, beyond_help, ailment, placed }
     }
 
     /// Where it is in its life.
@@ -75,6 +77,18 @@ impl Model {
     /// Moves it to `state`.
     pub fn set_state(&self, state: ModelState) {
         self.state.store(state as u8, Ordering::Release);
+    }
+
+    /// Whether nothing that this process does is expected to bring it back: every device that it runs on is
+    /// gone, and has been for a while.
+    #[must_use]
+    pub fn is_beyond_help(&self) -> bool {
+        self.beyond_help.load(Ordering::Acquire)
+    }
+
+    /// Says whether it is beyond help; answers whether it was.
+    pub fn set_beyond_help(&self, beyond_help: bool) -> bool {
+        self.beyond_help.swap(beyond_help, Ordering::AcqRel)
     }
 
     /// Why its answers are not to be counted on though it has sessions; `None` while it is well. Requests

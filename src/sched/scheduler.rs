@@ -186,6 +186,15 @@ impl Scheduler {
         self.learn(model, device, run);
     }
 
+    /// Takes note of a shape that a worker's device had no memory for, outside the schedule.
+    pub fn handle_too_large(&mut self, worker: WorkerId, rows: u32, len: u32, now: Time) {
+        self.advance(now);
+        let Some(known) = self.workers.iter().find(|w| w.id == worker) else { return };
+        if let Some(model) = self.models.get_mut(&known.model) {
+            model.on(known.device).out_of_memory(rows, len);
+        }
+    }
+
     /// Takes note of a batch's end: learns its cost, ends its items, or splits it to find the guilty.
     pub fn handle_batch_done(&mut self, report: &BatchReport, now: Time) {
         self.advance(now);

@@ -4,6 +4,9 @@ use super::{Arrival, Footer, Header, VERSION};
 use serde::Deserialize;
 use std::io::{self, BufRead};
 
+/// Most rows of a request: more than any server takes at once.
+const MOST_ROWS: u64 = 1 << 20;
+
 /// A whole trace, checked: arrivals in order, each with at least one item, as many as the last line says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trace {
@@ -42,8 +45,11 @@ impl Trace {
         let mut held: Option<(usize, String)> = None;
         let mut number = 0;
         for line in from.lines() {
-            let text = line?;
             number += 1;
+            let text = line.map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => fault(number, "it is not text in UTF-8"),
+                _ => error.into(),
+            })?;
             if text.trim().is_empty() {
                 continue;
             }
@@ -87,6 +93,9 @@ fn arrival(line: usize, text: &str, before: Option<&Arrival>) -> Result<Arrival,
     let has_none = arrival.items.iter().any(|run| run.count == 0 || run.rows == 0 || run.len == 0);
     if has_none {
         return Err(fault(line, "an item has a count, rows or len of 0: each is at least 1"));
+    }
+    if arrival.rows() > MOST_ROWS {
+        return Err(fault(line, format!("items have {} rows: at most {MOST_ROWS} arrive together", arrival.rows())));
     }
     Ok(arrival)
 }

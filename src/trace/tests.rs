@@ -108,6 +108,8 @@ fn faults_are_told_with_their_line() {
     let earlier = ARRIVAL.replace("\"at_us\":7", "\"at_us\":6");
     let (unknown, wrong) = (ARRIVAL.replace("at_us", "at_ms"), ARRIVAL.replace("\"len\":5", "\"len\":-5"));
     let (empty, none) = (ARRIVAL.replace("\"len\":5", "\"len\":0"), ARRIVAL.replace("00000000000000ff", "+f"));
+    let many = ARRIVAL.replace("\"len\":5", "\"count\":4294967295,\"len\":5");
+    assert_eq!(Trace::read(&b"\n\xff\n"[..]).unwrap_err().to_string(), "line 2: it is not text in UTF-8");
     for (lines, expected) in [
         (&[][..], "line 1: the header is missing: the trace is empty"),
         (&[ARRIVAL], "line 1: expected a header such as {\"trace\":1,…}: missing field `trace`"),
@@ -122,6 +124,7 @@ fn faults_are_told_with_their_line() {
         ),
         (&[HEADER, &wrong, FOOTER], "line 2: expected an arrival: invalid value: integer `-5`, expected u32 at column"),
         (&[HEADER, &empty, FOOTER], "line 2: an item has a count, rows or len of 0"),
+        (&[HEADER, &many, FOOTER], "line 2: items have 4294967295 rows: at most 1048576 arrive together"),
         (&[HEADER, &none, FOOTER], "line 2: expected an arrival: class is \"+f\": expected 16 hexadecimal digits"),
         (&[HEADER, FOOTER], "line 2: the footer tells of 1 arrivals of 1 rows: there are 0 of 0"),
     ] {

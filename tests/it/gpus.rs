@@ -2,9 +2,11 @@
 
 use crate::exposition::Exposition;
 use crate::harness::{Server, Settings, model, program, until};
+use inferneo::clock;
 use serde_json::{Value, json};
 use standin::Standin;
 use std::process::Output;
+use std::time::Duration;
 
 #[path = "../nvml/standin.rs"]
 mod standin;
@@ -216,6 +218,23 @@ async fn of_a_gpu_in_mig_mode_the_instance_is_what_counts() {
     assert_eq!(seen.types.get("inferneo_gpu_utilization_ratio"), None);
     standin.set(&[("0.0.memory", "5368709110 6 5368709120")]);
     until_logged(&server, &["GPU is short of memory"]).await;
+}
+
+#[tokio::test]
+async fn a_driver_that_hangs_keeps_nobody_waiting_not_even_the_end() {
+    let mut standin = Standin::with_gpus(1);
+    let server = settings(&standin).start();
+    until_sampled(&server).await;
+    standin.set(&[("hang", "1")]);
+    until("a call that hangs", async || standin.library().with_extension("1.hung").exists()).await;
+    assert_eq!(gpus(&server).await[0]["power_w"], 58.2);
+    assert_eq!(value(&scrape(&server).await, "power_watts", &[]), Some(58.2), "what was seen last");
+    let began = clock::now();
+    server.terminate();
+    let ended = server.ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert!(ended.log.contains("NVML does not answer") && ended.log.contains("stopped"), "{}", ended.log);
+    assert!(clock::now().since(began) < Duration::from_secs(20), "not as long as a drain may take");
 }
 
 /// Says nothing of GPUs.

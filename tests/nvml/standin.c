@@ -6,6 +6,7 @@
  * A value "!15" makes a call fail with that return code of NVML.
  *
  *   driver 580.95.05       version of the driver; "!1" etc.        cuda 13000    version of CUDA
+ *   hang 1                 no call returns while this stands here; ".hung" after the library's name is there since
  *   init 9                 initialising fails with this code       epoch 2       the driver was loaded anew: what
  *                                                                                 was initialised before is not any more
  *   0.uuid GPU-a  0.name NVIDIA L4  0.lost 15 (every call for it fails so)
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
 
@@ -33,14 +35,20 @@ typedef struct { unsigned pid; unsigned long long used; unsigned gpu_instance, c
 
 static long long initialised_in; /* the epoch, plus one; 0: never */
 
-/* Copies the value of a key; answers whether there is one. */
-static int look_up(const char *key, char *value, size_t size) {
+/* Opens the file that is called as the library with something after it. */
+static FILE *beside(const char *suffix, const char *mode) {
     static int anchor;
     Dl_info own;
-    char path[4096], line[1024];
+    char path[4096];
     if (!dladdr(&anchor, &own)) return 0;
-    snprintf(path, sizeof path, "%s.scene", own.dli_fname);
-    FILE *scene = fopen(path, "r");
+    snprintf(path, sizeof path, "%s%s", own.dli_fname, suffix);
+    return fopen(path, mode);
+}
+
+/* Copies the value of a key; answers whether there is one. */
+static int look_up(const char *key, char *value, size_t size) {
+    char line[1024];
+    FILE *scene = beside(".scene", "r");
     if (!scene) return 0;
     int found = 0;
     size_t length = strlen(key);
@@ -61,6 +69,11 @@ static long long number(const char *key, long long otherwise) {
 }
 
 static Return ready(void) {
+    while (number("hang", 0)) {
+        FILE *hung = beside(".hung", "w");
+        if (hung) fclose(hung);
+        usleep(10000);
+    }
     return initialised_in == number("epoch", 1) + 1 ? SUCCESS : UNINITIALIZED;
 }
 

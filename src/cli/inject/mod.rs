@@ -80,6 +80,9 @@ pub(super) struct Args {
     plain: bool,
 }
 
+/// Most bytes of a manifest.
+const MOST_BYTES: u64 = 64 << 20;
+
 /// Prints the manifest. Exit code 2, and nothing on stdout, where it cannot be read or has no room.
 #[must_use]
 pub(super) fn run(args: Args) -> ExitCode {
@@ -111,15 +114,20 @@ pub(super) fn run(args: Args) -> ExitCode {
 
 /// The text of a file or of stdin, and what it is called in messages.
 fn read_file(path: &Path) -> Result<(String, String), String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
+    let mut most = |source: &mut dyn Read| source.take(MOST_BYTES + 1).read_to_end(&mut bytes);
     let (read, shown) = match path == Path::new("-") {
-        true => (io::stdin().read_to_string(&mut text), "stdin".to_owned()),
-        false => {
-            let read = std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text));
-            (read, path.display().to_string())
-        }
+        true => (most(&mut io::stdin()), "stdin".to_owned()),
+        false => (std::fs::File::open(path).and_then(|mut file| most(&mut file)), path.display().to_string()),
     };
     read.map_err(|error| format!("{shown}: {error}"))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(format!("{shown}: it is longer than {} MiB", MOST_BYTES >> 20));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        format!("{shown}:{line}: it is not text in UTF-8")
+    })?;
     Ok((text, shown))
 }
 

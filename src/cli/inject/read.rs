@@ -1,16 +1,19 @@
 //! YAML text to [`Node`]s.
 //!
-//! Decides that aliases and merge keys are written out, and that a key may stand once in its map.
+//! Decides that aliases and merge keys are written out, that a key may stand once in its map, and how much of
+//! it there may be.
 
 use super::node::Node;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-/// The deepest nesting that is read.
+/// The deepest nesting, aliases written out.
 const DEEPEST: usize = 128;
-/// Most nodes of a document; only aliases of aliases come near.
-const MOST_NODES: usize = 1_000_000;
+/// Most bytes that a document takes in memory, aliases written out: far more than a cluster takes as one object.
+const MOST_BYTES: usize = 128 << 20;
+/// What a node takes besides its characters.
+const NODE_BYTES: usize = 64;
 
 /// What is wrong with a text, and where: line and column, from 1.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +37,7 @@ impl From<ScanError> for Fault {
 
 /// Reads a text that holds one document, or none.
 pub(super) fn document(text: &str) -> Result<Option<Node>, Fault> {
-    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
+    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), bytes: 0 };
     let mut found = None;
     loop {
         let (event, span) = reader.next()?;
@@ -50,7 +53,8 @@ pub(super) fn document(text: &str) -> Result<Option<Node>, Fault> {
 struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
     anchors: HashMap<usize, Node>,
-    nodes: usize,
+    /// Of everything read so far.
+    bytes: usize,
 }
 
 impl<'t> Reader<'t> {
@@ -61,6 +65,26 @@ impl<'t> Reader<'t> {
         }
     }
 
+    /// Makes room for a node, or for a copy of one.
+    fn take(&mut self, bytes: usize, at: &Marker) -> Result<(), Fault> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        match self.bytes > MOST_BYTES {
+            true => Err(Fault::new(at, "this document is too large, its aliases written out")),
+            false => Ok(()),
+        }
+    }
+
+    /// The node behind an alias, which stands `depth` deep.
+    fn alias(&mut self, anchor: usize, depth: usize, at: &Marker) -> Result<Node, Fault> {
+        let known = self.anchors.get(&anchor).ok_or_else(|| Fault::new(at, "an alias within its own anchor"))?;
+        let (bytes, deep) = measure(known);
+        if depth + deep > DEEPEST {
+            return Err(Fault::new(at, format!("nested deeper than {DEEPEST}, aliases written out")));
+        }
+        self.take(bytes, at)?;
+        Ok(self.anchors[&anchor].clone())
+    }
+
     /// Reads the node that `event` begins.
     fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Fault> {
         let at = span.start;
@@ -68,20 +92,23 @@ impl<'t> Reader<'t> {
             return Err(Fault::new(&at, format!("nested deeper than {DEEPEST}")));
         }
         let (node, anchor) = match event {
-            Event::Alias(anchor) => {
-                let known = self.anchors.get(&anchor).cloned();
-                (known.ok_or_else(|| Fault::new(&at, "an alias within its own anchor"))?, 0)
+            Event::Alias(anchor) => return self.alias(anchor, depth, &at),
+            Event::Scalar(value, style, anchor, tag) => {
+                self.take(NODE_BYTES + value.len(), &at)?;
+                (scalar(value, style, tag.as_deref(), &at)?, anchor)
             }
-            Event::Scalar(value, style, anchor, tag) => (scalar(value, style, tag.as_deref(), &at)?, anchor),
-            Event::SequenceStart(anchor, _) => (self.list(depth)?, anchor),
-            Event::MappingStart(anchor, _) => (self.map(depth)?, anchor),
+            Event::SequenceStart(anchor, _) => {
+                self.take(NODE_BYTES, &at)?;
+                (self.list(depth)?, anchor)
+            }
+            Event::MappingStart(anchor, _) => {
+                self.take(NODE_BYTES, &at)?;
+                (self.map(depth)?, anchor)
+            }
             _ => return Err(Fault::new(&at, "a value is missing")),
         };
-        self.nodes += count(&node);
-        if self.nodes > MOST_NODES {
-            return Err(Fault::new(&at, "aliases make this document too large"));
-        }
         if anchor > 0 {
+            self.take(measure(&node).0, &at)?;
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
@@ -98,8 +125,8 @@ impl<'t> Reader<'t> {
     }
 
     fn map(&mut self, depth: usize) -> Result<Node, Fault> {
-        let mut entries: Vec<(Node, Node)> = Vec::new();
-        let mut merged = Vec::new();
+        let (mut entries, mut merged) = (Vec::new(), Vec::new());
+        let mut names = HashSet::new();
         loop {
             let (event, span) = self.next()?;
             if matches!(event, Event::MappingEnd) {
@@ -109,35 +136,32 @@ impl<'t> Reader<'t> {
             let Some(name) = key.as_str() else {
                 return Err(Fault::new(&span.start, "a key that is not a scalar"));
             };
-            if entries.iter().any(|(other, _)| other.as_str() == Some(name)) {
+            let merges = matches!(&key, Node::Plain(name) if name == "<<");
+            if !merges && !names.insert(name.to_owned()) {
                 return Err(Fault::new(&span.start, format!("the key `{name}` stands twice in one map")));
             }
             let (event, value_span) = self.next()?;
             let value = self.node(event, value_span, depth + 1)?;
-            match key == Node::Plain("<<".to_owned()) {
+            match merges {
                 true => merged.push((value, value_span.start)),
                 false => entries.push((key, value)),
             }
         }
         for (value, at) in merged {
-            merge(&mut entries, value, &at)?;
+            merge(&mut entries, &mut names, value, &at)?;
         }
         Ok(Node::Map(entries))
     }
 }
 
 /// Adds what a merge key brings: of each key, what stands in the map itself or was merged first stays.
-fn merge(entries: &mut Vec<(Node, Node)>, value: Node, at: &Marker) -> Result<(), Fault> {
+fn merge(entries: &mut Vec<(Node, Node)>, names: &mut HashSet<String>, value: Node, at: &Marker) -> Result<(), Fault> {
     match value {
         Node::Map(brought) => {
-            for (key, value) in brought {
-                if entries.iter().all(|(other, _)| other.as_str() != key.as_str()) {
-                    entries.push((key, value));
-                }
-            }
+            entries.extend(brought.into_iter().filter(|(key, _)| names.insert(key.as_str().unwrap_or("").to_owned())));
             Ok(())
         }
-        Node::List(maps) => maps.into_iter().try_for_each(|map| merge(entries, map, at)),
+        Node::List(maps) => maps.into_iter().try_for_each(|map| merge(entries, names, map, at)),
         Node::Plain(_) | Node::Text(_) => Err(Fault::new(at, "`<<` takes a map or a list of maps")),
     }
 }
@@ -154,10 +178,16 @@ fn scalar(value: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>, at: &Marke
     }
 }
 
-fn count(node: &Node) -> usize {
-    1 + match node {
-        Node::Plain(_) | Node::Text(_) => 0,
-        Node::List(items) => items.iter().map(count).sum(),
-        Node::Map(entries) => entries.iter().map(|(_, value)| 1 + count(value)).sum(),
+/// The bytes that a node takes, and how many levels it has below itself.
+fn measure(node: &Node) -> (usize, usize) {
+    let all = |nodes: &mut dyn Iterator<Item = &Node>| {
+        let (bytes, deep) =
+            nodes.map(measure).fold((0, 0), |(sum, deepest), (bytes, deep)| (sum + bytes, deep.max(deepest)));
+        (NODE_BYTES + bytes, 1 + deep)
+    };
+    match node {
+        Node::Plain(value) | Node::Text(value) => (NODE_BYTES + value.len(), 0),
+        Node::List(items) => all(&mut items.iter()),
+        Node::Map(entries) => all(&mut entries.iter().flat_map(|(key, value)| [key, value])),
     }
 }

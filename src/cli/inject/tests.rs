@@ -94,6 +94,25 @@ fn what_is_not_yaml_is_told_with_its_place() {
 }
 
 #[test]
+fn what_would_take_for_ever_or_all_memory_is_refused_or_read_at_once() {
+    let text = |n: usize| "x".repeat(n);
+    let copies = format!("a: &a {}\nb: [{}]\n", text(1 << 20), "*a, ".repeat(1000));
+    assert!(refused(&copies, "").contains("m.yaml:2:") && refused(&copies, "").contains("too large"));
+    let deep = |n: usize| format!("a{n}: &a{n} {}*a{}{}\n", "[".repeat(50), n - 1, "]".repeat(50));
+    let chain: String = (1..40).map(deep).collect();
+    let fault = refused(&format!("a0: &a0 1\n{chain}"), "");
+    assert!(fault.starts_with("m.yaml:4:") && fault.contains("nested deeper than 128, aliases"), "{fault}");
+    // As many keys as a cluster would not take either; and a definition of a large resource is nothing special.
+    let keys: String = (0..20_000).map(|n| format!("k{n}: 1\n")).collect();
+    assert_eq!(injected(&keys, "").text, keys);
+    let merges = format!("a: &a\n{}b: {{<<: [{}]}}\n", keys.replace('k', "  k"), "*a, ".repeat(5));
+    assert_eq!(injected(&merges, "").text, merges);
+    let nested = (0..60).map(|depth| format!("{}k:\n", " ".repeat(depth))).collect::<String>();
+    let leaves: String = (0..20_000).map(|n| format!("{}l{n}: x\n", " ".repeat(60))).collect();
+    assert_eq!(injected(&format!("{nested}{leaves}"), "").objects, [""; 0]);
+}
+
+#[test]
 fn every_kind_with_a_pod_gets_it_and_nothing_else() {
     let template = "template: {spec: {containers: [{name: app}]}}";
     let object = |group: &str, kind: &str, spec: &str| {

@@ -1,5 +1,6 @@
 //! Where the costs of models come from: the trace itself, or what `/stats` of a server answered.
 
+use super::{MOST_DEVICES, MOST_WORKERS};
 use crate::trace::{Coefficients, Curve, Models, Place, Point, Served, Trace};
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -10,6 +11,9 @@ use std::sync::Arc;
 /// How costs are come by, for those who have none.
 const MEND: &str = "record the trace with POST /trace of a server that has served or warmed it up, \
                     or save what GET /stats answers and name that file with --costs";
+
+/// The most that a figure of a cost can be: rows, tokens, or milliseconds, of which this is eleven days.
+const MOST: f64 = 1e9;
 
 /// What is read of the answer of `GET /stats`.
 #[derive(Debug, Deserialize)]
@@ -96,17 +100,27 @@ pub(super) fn models(trace: &Trace, stats: Option<Stats>) -> anyhow::Result<Mode
 /// Holds figures that a person may have written to what a cost can be.
 fn check(served: &Served) -> anyhow::Result<()> {
     let costs = || served.devices.iter().flat_map(|place| &place.costs);
-    if served.devices.iter().any(|place| place.workers == 0 || place.costs.is_empty()) || costs().next().is_none() {
-        bail!("there must be a device, and on each at least one worker and one cost");
+    let is_sound = |place: &Place| (1..=MOST_WORKERS).contains(&place.workers) && !place.costs.is_empty();
+    if !(1..=MOST_DEVICES as usize).contains(&served.devices.len()) || !served.devices.iter().all(is_sound) {
+        bail!(
+            "there must be from 1 to {MOST_DEVICES} devices, and on each from 1 to {MOST_WORKERS} workers and at least \
+             one cost"
+        );
+    }
+    if costs().any(|curve| !(1..=MOST_WORKERS).contains(&curve.busy_workers)) {
+        bail!("busy_workers of a cost is from 1 to {MOST_WORKERS}");
     }
     for Curve { coefficients_ms: Coefficients { base, per_token, per_squared_token, least }, points, .. } in costs() {
         let terms = [base, per_token, per_squared_token, least];
         let measured = points.iter().flat_map(|p| [p.rows, p.len, p.measured_ms]);
-        let sound = terms.into_iter().all(|term| term.is_finite() && *term >= 0.0)
+        let sound = terms.into_iter().all(|term| (0.0..=MOST).contains(term))
             && terms.into_iter().any(|term| *term > 0.0)
-            && measured.into_iter().all(|n| n.is_finite() && n > 0.0);
+            && measured.into_iter().all(|n| n > 0.0 && n <= MOST);
         if !sound {
-            bail!("coefficients_ms are at least 0 and not all 0, rows, len and measured_ms of points above 0");
+            bail!(
+                "coefficients_ms are at least 0 and not all 0, rows, len and measured_ms of points above 0, \
+                 and none is above {MOST}"
+            );
         }
     }
     Ok(())

@@ -14,8 +14,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Most devices of a model.
-const MOST_DEVICES: i64 = 1024;
+/// Most devices of a model: each of its workers is compared with all others whenever one learns.
+const MOST_DEVICES: u32 = 64;
+/// Most workers of a model, on all of its devices.
+const MOST_WORKERS: u32 = 1024;
 
 /// Replays a recorded trace through the scheduler under each policy, on a virtual clock.
 #[derive(Debug, clap::Args)]
@@ -32,7 +34,7 @@ pub(super) struct Args {
     scale: f64,
     /// Devices of every model, each like the first it was recorded on, with as many workers [default: as recorded]
     #[arg(long, env = "INFERNEO_SIMULATE_DEVICES", value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=MOST_DEVICES))]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_DEVICES)))]
     devices: Option<u32>,
     /// What GET /stats of a server answers: its costs beat those in the trace
     #[arg(long, env = "INFERNEO_SIMULATE_COSTS", value_name = "FILE", value_parser = super::path())]

@@ -1,11 +1,11 @@
 //! A recorded trace, and the questions put to it, as what the virtual world plays.
 
-use super::Args;
+use super::{Args, MOST_WORKERS};
 use crate::sched::{Grid, Item, ModelLimits};
 use crate::sim::{Arrival, Cost, Curve, Model, Place, Plan, Point};
 use crate::trace::{self, Models, Trace};
 use crate::types::{DeviceId, Priority, Time};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
@@ -64,6 +64,10 @@ fn served(models: &Models, devices: Option<u32>) -> anyhow::Result<Vec<Model>> {
                 (0..count).map(|device| (DeviceId(device), first)).collect::<Vec<_>>()
             }
         };
+        let workers = places.iter().map(|(_, place)| place.workers).fold(0, u32::saturating_add);
+        if workers > MOST_WORKERS {
+            bail!("model `{name}` has {workers} workers on all devices together: at most {MOST_WORKERS} are simulated");
+        }
         let limits = ModelLimits { name: Arc::clone(name), batchable: model.batchable };
         let places = places.into_iter().map(|(device, place)| {
             let cost = Arc::new(Cost { curves: place.costs.iter().map(curve).collect() });

@@ -126,11 +126,22 @@ fn what_is_wrong_is_told_with_its_mend() {
     let flags = "--trace @trace.jsonl --policy @adaptive.toml";
     let mut odd = model();
     odd["devices"][0]["costs"][0]["coefficients_ms"]["base"] = json!(-1.0);
+    let (mut many, mut crowded, mut none_busy) = (model(), model(), model());
+    crowded["devices"][0]["workers"] = json!(1024);
+    many["devices"][0]["workers"] = json!(4_000_000_000_u32);
+    none_busy["devices"][0]["costs"][0]["busy_workers"] = json!(0);
     for (models, flags, words) in [
         (json!({}), flags.to_owned(), "the trace does not say what batches cost: record the trace with POST /trace"),
         (json!({"other": model()}), flags.to_owned(), "the model `m`, whose cost is not known; known: `other`"),
         (json!({"m": odd}), flags.to_owned(), "model `m`: coefficients_ms are at least 0"),
-        (json!({"m": {"batchable": true, "devices": []}}), flags.to_owned(), "model `m`: there must be a device"),
+        (
+            json!({"m": {"batchable": true, "devices": []}}),
+            flags.to_owned(),
+            "model `m`: there must be from 1 to 64 devices",
+        ),
+        (json!({"m": many}), flags.to_owned(), "and on each from 1 to 1024 workers"),
+        (json!({"m": crowded}), format!("{flags} --devices 2"), "`m` has 2048 workers on all devices together"),
+        (json!({"m": none_busy}), flags.to_owned(), "busy_workers of a cost is from 1 to 1024"),
         (
             json!({}),
             format!("{flags} --costs @stats.json"),
@@ -138,7 +149,7 @@ fn what_is_wrong_is_told_with_its_mend() {
         ),
         (json!({}), format!("{flags} --scale 0"), "from 0.001x to 1000x"),
         (json!({}), format!("{flags} --noise 2"), "from 0 to 0.9"),
-        (json!({}), format!("{flags} --devices 0"), "1..=1024"),
+        (json!({}), format!("{flags} --devices 0"), "1..=64"),
         (json!({}), "--trace @absent --policy @adaptive.toml".to_owned(), "--trace "),
         (json!({}), "--trace @adaptive.toml --policy @adaptive.toml".to_owned(), "line 1: expected a header"),
         (json!({}), "--trace @trace.jsonl".to_owned(), "--policy <FILE>"),

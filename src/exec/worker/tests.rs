@@ -36,7 +36,9 @@ fn done(told: &Receiver<WorkerEvent>) -> JobDone {
 #[test]
 fn ready_then_one_done_a_batch_then_silence() {
     let (handle, told, m) = worker(false, |_| Ok(()));
-    assert!(matches!(told.recv().unwrap(), WorkerEvent::Ready { worker: WorkerId(3), samples } if samples.is_empty()));
+    assert!(
+        matches!(told.recv().unwrap(), WorkerEvent::Ready { worker: WorkerId(3), samples, .. } if samples.is_empty())
+    );
     handle.submit(batch(&m, &[&[2, 4], &[5]])).unwrap();
     let done = done(&told);
     assert_eq!((done.worker, done.batch.0), (WorkerId(3), 7));
@@ -85,7 +87,9 @@ fn a_worker_that_cannot_start_says_so() {
         };
         let _handle = spawn(config, make, move |event| events.send(event).unwrap()).unwrap();
         match told.recv().unwrap() {
-            WorkerEvent::Lost { message, .. } => assert!(message.contains("no file"), "{message}"),
+            WorkerEvent::Lost { message, device_gone, .. } => {
+                assert!(message.contains("no file") && !device_gone, "{message}");
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -97,12 +101,13 @@ fn warm_up_measures_and_survives_failures() {
     let WorkerEvent::Ready { samples, .. } = told.recv().unwrap() else { panic!() };
     assert!(samples.len() >= 3 && samples.iter().all(|s| s.busy == 1), "{samples:?}");
     let (_handle, told, _) = worker(true, |_| Err(Failure::DeviceLost("scripted".into())));
-    assert!(matches!(told.recv().unwrap(), WorkerEvent::Lost { .. }));
+    assert!(matches!(told.recv().unwrap(), WorkerEvent::Lost { device_gone: true, .. }));
     let (_handle, told, _) = worker(true, |_| Err(Failure::Failed("scripted".into())));
     assert!(matches!(told.recv().unwrap(), WorkerEvent::Ready { samples, .. } if samples.is_empty()));
     let full = |run: &FakeRun| if run.rows > 1 { Err(Failure::OutOfMemory("scripted".into())) } else { Ok(()) };
     let (_handle, told, _) = worker(true, full);
-    let WorkerEvent::Ready { samples, .. } = told.recv().unwrap() else { panic!() };
+    let WorkerEvent::Ready { samples, too_large, .. } = told.recv().unwrap() else { panic!() };
+    assert_eq!(too_large, [(8, 8)]);
     assert!(!samples.is_empty() && samples.iter().all(|s| s.rows == 1), "{samples:?}");
 }
 

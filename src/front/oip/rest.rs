@@ -48,12 +48,15 @@ async fn server() -> Result<Response, Error> {
     respond::json(&metadata::SERVER)
 }
 
-async fn live() -> Result<Response, Error> {
+async fn live(State(front): State<Arc<Front>>) -> Result<Response, Error> {
     #[derive(Serialize)]
     struct Live {
         live: bool,
     }
-    respond::json(&Live { live: true })
+    match front.readiness.beyond_help().first() {
+        None => respond::json(&Live { live: true }),
+        Some(model) => Err(Error::new(Reason::NotReady, format_args!("every GPU is lost to model `{}`", model.name))),
+    }
 }
 
 async fn ready(State(front): State<Arc<Front>>) -> Result<Response, Error> {

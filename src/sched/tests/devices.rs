@@ -65,6 +65,19 @@ fn what_one_device_has_no_memory_for_runs_on_the_other_as_before() {
 }
 
 #[test]
+fn what_was_too_large_at_warm_up_is_not_tried_on_callers() {
+    let mut world = pair(preset(Strategy::Adaptive), |_, _| 5.0);
+    for worker in 0..2 {
+        world.sched.handle_too_large(WorkerId(worker), 8, 16, world.now);
+    }
+    for _ in 0..100 {
+        world.arrive(16);
+    }
+    world.settle();
+    assert_eq!(world.history.iter().map(|d| d.rows).max(), Some(4));
+}
+
+#[test]
 fn of_devices_alike_the_one_is_preferred_that_knows_the_shape() {
     let mut world = World::cold(preset(Strategy::Adaptive), |_, _| 5.0);
     for worker in 0..2 {
