@@ -33,9 +33,11 @@ impl Scheduler {
     pub(super) fn learn(&mut self, id: ModelId, device: DeviceId, run: &Measured) {
         let Some(model) = self.models.get_mut(&id) else { return };
         let learned = model.on(device);
+        let before = learned.cost.version();
         learned.cost.observe(run.rows, run.len, run.busy, run.compute);
         learned.ran(run.rows, run.len);
-        if model.learned.len() > 1 {
+        let changed = learned.cost.version() != before;
+        if changed && model.learned.len() > 1 {
             self.appraise(id, (run.rows, run.len));
         }
     }

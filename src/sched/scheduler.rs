@@ -28,6 +28,8 @@ pub struct Scheduler {
     pub(super) running: Vec<Running>,
     /// The devices of the model that is decided for.
     pub(super) sites: Vec<Site>,
+    /// Its lanes, in the order in which they are asked.
+    pub(super) turns: Vec<usize>,
     pub(super) trials: Slab<Trial>,
     /// As they were last told.
     pub(super) conditions: BTreeMap<DeviceId, DeviceCondition>,
@@ -51,6 +53,7 @@ impl Scheduler {
             workers: Vec::new(),
             running: Vec::new(),
             sites: Vec::new(),
+            turns: Vec::new(),
             trials: Slab::new(),
             conditions: BTreeMap::new(),
             policies,
@@ -109,6 +112,9 @@ impl Scheduler {
             }
             previous = slot;
             self.enqueue(a.model, slot);
+        }
+        if let Some(lane) = self.models.get_mut(&a.model).and_then(|m| m.lanes.get_mut(lane)) {
+            lane.pace.add(a.items.iter().map(|i| i.rows).sum(), now);
         }
         if deadline < Time::NEVER {
             self.deadlines.push(Entry { key: deadline.0, seq: a.request.0, slot: request });
