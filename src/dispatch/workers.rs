@@ -148,7 +148,11 @@ impl Driver {
     pub(super) fn worker_lost(&mut self, id: WorkerId, message: &str) {
         self.canary_ended(id, Some(message));
         let Some(slot) = self.workers.get_mut(&id) else { return };
-        (slot.ready, slot.handle) = (false, None);
+        slot.ready = false;
+        if let Some(handle) = slot.handle.take() {
+            // It may be warming up still, beside the start that follows.
+            handle.retire();
+        }
         let after = (RESTART * 2_u32.saturating_pow(slot.losses.min(16))).min(LONGEST_RESTART);
         slot.losses += 1;
         let model = Arc::clone(&slot.plan.model);
