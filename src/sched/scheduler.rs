@@ -91,6 +91,17 @@ impl Scheduler {
             open: a.items.len() as u32,
             dead: false,
         });
+        self.queue_items(a, request, lane, key);
+        if deadline < Time::NEVER {
+            self.deadlines.push(Entry { key: deadline.0, seq: a.request.0, slot: request });
+            let table = &self.table;
+            self.deadlines.sweep(table.requests.len(), |e| is_open(table, e));
+        }
+        Ok(())
+    }
+
+    /// Puts an accepted request's items into its lane, each of this urgency.
+    fn queue_items(&mut self, a: &Arrival<'_>, request: u32, lane: usize, key: u64) {
         let mut previous = NONE;
         for (index, item) in a.items.iter().enumerate() {
             let slot = self.table.items.insert(ItemSlot {
@@ -100,7 +111,7 @@ impl Scheduler {
                 next: NONE,
                 seq: self.next_seq,
                 key,
-                arrival: now,
+                arrival: self.now,
                 share: 0,
                 lane: lane as u32,
                 class: 0,
@@ -114,14 +125,8 @@ impl Scheduler {
             self.enqueue(a.model, slot);
         }
         if let Some(lane) = self.models.get_mut(&a.model).and_then(|m| m.lanes.get_mut(lane)) {
-            lane.pace.add(a.items.iter().map(|i| i.rows).sum(), now);
+            lane.pace.add(a.items.iter().map(|i| i.rows).sum(), self.now);
         }
-        if deadline < Time::NEVER {
-            self.deadlines.push(Entry { key: deadline.0, seq: a.request.0, slot: request });
-            let table = &self.table;
-            self.deadlines.sweep(table.requests.len(), |e| is_open(table, e));
-        }
-        Ok(())
     }
 
     /// Forgets a request: what waits is never run, what runs is not wanted. Unknown ids are ignored.

@@ -142,6 +142,27 @@ fn give_back(world: &mut World, worker: WorkerId) {
     world.sched.handle_worker(worker, WorkerState::Ready, world.now);
 }
 
+/// Takes a model out, whatever runs of it.
+fn unload(world: &mut World, id: ModelId) {
+    world.sched.handle_model(id, None, world.now);
+    world.lent.retain(|w| world.crew[w].0 != id);
+}
+
+/// Ends a batch, now and then badly.
+fn end_one(world: &mut World, index: usize, how: u8) {
+    let outcome = match how {
+        0 => Some(BatchOutcome::DeviceLost),
+        1 => Some(BatchOutcome::OutOfMemory),
+        2 => Some(BatchOutcome::Failed),
+        _ => None,
+    };
+    if outcome.is_some() {
+        let items = world.running[index].0.items.clone();
+        world.accused.extend(items.into_iter().map(|(r, _)| r));
+    }
+    world.end(index, outcome);
+}
+
 fn apply(world: &mut World, event: Event) {
     match event {
         Event::Arrive { model, items, tenant, priority, deadline, guilty } => {
@@ -166,18 +187,7 @@ fn apply(world: &mut World, event: Event) {
             world.sched.handle_timeout(world.now);
         }
         Event::EndOne(which, how) if !world.running.is_empty() => {
-            let outcome = match how {
-                0 => Some(BatchOutcome::DeviceLost),
-                1 => Some(BatchOutcome::OutOfMemory),
-                2 => Some(BatchOutcome::Failed),
-                _ => None,
-            };
-            let index = which.index(world.running.len());
-            if outcome.is_some() {
-                let items = world.running[index].0.items.clone();
-                world.accused.extend(items.into_iter().map(|(r, _)| r));
-            }
-            world.end(index, outcome);
+            end_one(world, which.index(world.running.len()), how);
         }
         Event::Lose(worker) => lose(world, WorkerId(worker)),
         Event::Up(worker) if is_away(world, WorkerId(worker)) => up(world, worker),
@@ -195,11 +205,7 @@ fn apply(world: &mut World, event: Event) {
             let lent: Vec<WorkerId> = world.lent.iter().copied().collect();
             give_back(world, *which.get(&lent));
         }
-        Event::Unload(other) => {
-            let gone = model(other);
-            world.sched.handle_model(gone, None, world.now);
-            world.lent.retain(|w| world.crew[w].0 != gone);
-        }
+        Event::Unload(other) => unload(world, model(other)),
         Event::Load(other) => load(world, model(other)),
         Event::Cancel(_) | Event::EndOne(..) | Event::Up(_) | Event::Return(_) => {}
     }
