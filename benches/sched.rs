@@ -1,12 +1,13 @@
 //! What deciding costs: nanoseconds a request for its arrival, its share of a batch's formation and
-//! its end, with 1 000 to 100 000 items waiting.
+//! its end, with 1 000 to 100 000 items waiting, for one worker and for eight devices of two each.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use inferneo::policy::{Policy, PolicySet, Strategy};
 use inferneo::sched::{
-    Arrival, BatchOutcome, BatchReport, Grid, Item, Measured, ModelLimits, Output, Scheduler, WorkerState,
+    Arrival, BatchOutcome, BatchReport, Dispatch, Grid, Item, Measured, ModelLimits, Output, Scheduler, WorkerState,
 };
 use inferneo::types::{DeviceId, ModelId, Priority, RequestId, ShapeClass, Time, WorkerId};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,30 +23,36 @@ struct Bed {
     next: u64,
     random: u64,
     waiting: u64,
+    /// Every worker has one, while enough waits.
+    running: VecDeque<Dispatch>,
 }
 
 impl Bed {
-    fn new(waiting: u64, strategy: Strategy) -> Self {
+    fn new(waiting: u64, strategy: Strategy, [devices, workers]: [u32; 2]) -> Self {
         let mut policy = Policy::preset("bench", strategy);
         policy.queue.max_rows = u32::MAX;
         policy.queue.max_bytes = u64::MAX;
         let mut sched = Scheduler::new(Arc::new(PolicySet::single(policy, 1)));
         let limits = ModelLimits { name: "m".into(), batchable: true };
         sched.handle_model(MODEL, Some(limits), Time(1));
-        sched.handle_worker(
-            WorkerId(0),
-            WorkerState::Up { model: MODEL, device: DeviceId(0), grid: Grid::Exact },
-            Time(1),
-        );
-        for (rows, len) in [(1, 8), (8, 8), (32, 8), (1, 64), (8, 64), (1, 256), (4, 256)] {
-            let compute = Duration::from_nanos(cost(rows, len));
-            sched.handle_measured(WorkerId(0), &Measured { rows, len, busy: 1, compute }, Time(1));
+        let all = || (0..devices * workers).map(WorkerId);
+        for worker in all() {
+            let up = WorkerState::Up { model: MODEL, device: DeviceId(worker.0 / workers), grid: Grid::Exact };
+            sched.handle_worker(worker, up, Time(1));
+            for (rows, len) in [(1, 8), (8, 8), (32, 8), (1, 64), (8, 64), (1, 256), (4, 256)] {
+                let compute = Duration::from_nanos(cost(rows, len));
+                sched.handle_measured(worker, &Measured { rows, len, busy: workers, compute }, Time(1));
+            }
         }
         let (tenant, random) = ("".into(), 0x9E37_79B9_7F4A_7C15);
-        let mut bed = Self { sched, tenant, now: Time(1), next: 1, random, waiting: 0 };
+        let mut bed = Self { sched, tenant, now: Time(1), next: 1, random, waiting: 0, running: VecDeque::new() };
         while bed.waiting < waiting {
             bed.arrive();
         }
+        for worker in all() {
+            bed.sched.handle_worker(worker, WorkerState::Ready, bed.now);
+        }
+        bed.dispatch();
         bed
     }
 
@@ -82,12 +89,20 @@ impl Bed {
             self.arrive();
         }
         while self.waiting > level {
-            self.sched.handle_worker(WorkerId(0), WorkerState::Ready, self.now);
-            let Some(Output::Dispatch(batch)) = self.sched.poll_output() else { panic!("a full queue dispatches") };
-            self.waiting -= u64::from(batch.rows);
+            let batch = self.running.pop_front().expect("a full queue keeps every worker busy");
             let compute = Duration::from_nanos(cost(batch.rows, batch.padded_len));
             let report = BatchReport { batch: batch.batch, compute, outcome: BatchOutcome::Ok };
             self.sched.handle_batch_done(&report, self.now);
+            self.sched.handle_worker(batch.worker, WorkerState::Ready, self.now);
+            self.dispatch();
+        }
+    }
+
+    fn dispatch(&mut self) {
+        while let Some(output) = self.sched.poll_output() {
+            let Output::Dispatch(batch) = output else { panic!("nothing fails here") };
+            self.waiting -= u64::from(batch.rows);
+            self.running.push_back(batch);
         }
     }
 }
@@ -101,9 +116,13 @@ fn deciding(c: &mut Criterion) {
     let mut group = c.benchmark_group("sched");
     group.throughput(Throughput::Elements(ROUND)).sample_size(20);
     for waiting in [1_000, 10_000, 100_000] {
-        for strategy in [Strategy::Adaptive, Strategy::FixedSize] {
-            let mut bed = Bed::new(waiting, strategy);
-            group.bench_function(BenchmarkId::new(strategy.name(), waiting), |b| b.iter(|| bed.round()));
+        for (strategy, name, fleet) in [
+            (Strategy::Adaptive, "adaptive", [1, 1]),
+            (Strategy::Adaptive, "adaptive on 8 x 2", [8, 2]),
+            (Strategy::FixedSize, "fixed_size", [1, 1]),
+        ] {
+            let mut bed = Bed::new(waiting, strategy, fleet);
+            group.bench_function(BenchmarkId::new(name, waiting), |b| b.iter(|| bed.round()));
         }
     }
     group.finish();

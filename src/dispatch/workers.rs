@@ -164,7 +164,11 @@ impl Driver {
     pub(super) fn worker_lost(&mut self, id: WorkerId, message: &str, device_gone: bool) {
         self.canary_ended(id, Some(message));
         let Some(slot) = self.workers.get_mut(&id) else { return };
-        (slot.ready, slot.handle) = (false, None);
+        slot.ready = false;
+        if let Some(handle) = slot.handle.take() {
+            // It may be warming up still, beside the start that follows.
+            handle.retire();
+        }
         let after = (RESTART * 2_u32.saturating_pow(slot.losses.min(16))).min(LONGEST_RESTART);
         slot.losses += 1;
         slot.device_losses = if device_gone { slot.device_losses + 1 } else { 0 };

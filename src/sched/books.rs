@@ -27,7 +27,6 @@ impl Scheduler {
             // Start-time fair queueing: an idle lane earns no claim on the others' past.
             lane.served = lane.served.max(*turn);
         }
-        lane.pace.add(item.item.rows, self.now);
         lane.push(slot, *grid, &terms, &mut self.table);
     }
 

@@ -8,15 +8,17 @@ use super::strategy::Rule;
 use super::table::Status;
 use super::wish::{View, Wish};
 use crate::types::{BatchId, DeviceId, ModelId, Time, WorkerId};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 impl Scheduler {
     /// Fills `outputs` with every batch that can be dispatched now.
     pub(super) fn decide(&mut self) {
-        let dirty: Vec<ModelId> = self.models.iter().filter(|(_, m)| m.dirty).map(|(id, _)| *id).collect();
-        for id in dirty {
+        let mut from = Bound::Unbounded;
+        while let Some((&id, _)) = self.models.range((from, Bound::Unbounded)).find(|(_, m)| m.dirty) {
             while self.decide_one(id) {}
+            from = Bound::Excluded(id);
         }
     }
 
@@ -64,8 +66,10 @@ impl Scheduler {
 
     /// Asks the lanes in the order of the service they have had; the first that wants to run does.
     fn choose(&mut self, id: ModelId) -> Option<(Worker, Group, Release)> {
+        self.take_turns(id);
         let mut wake = Time::NEVER;
-        for index in self.turns(id)? {
+        for turn in 0..self.turns.len() {
+            let index = self.turns[turn];
             match self.ask(id, index)? {
                 (site, Wish::Run(items, why)) => {
                     let group = Group { lane: index as u32, items, trial: None, losses: 0 };
@@ -79,12 +83,14 @@ impl Scheduler {
         None
     }
 
-    /// The lanes where something waits, the one with the least service first.
-    fn turns(&self, id: ModelId) -> Option<Vec<usize>> {
-        let lanes = &self.models.get(&id)?.lanes;
-        let mut order: Vec<usize> = (0..lanes.len()).filter(|&l| lanes[l].items > 0).collect();
-        order.sort_by(|&a, &b| lanes[a].served.total_cmp(&lanes[b].served).then(a.cmp(&b)));
-        Some(order)
+    /// Lines up the lanes where something waits, the one with the least service first.
+    fn take_turns(&mut self, id: ModelId) {
+        let Self { models, turns, .. } = self;
+        turns.clear();
+        let Some(model) = models.get(&id) else { return };
+        let lanes = &model.lanes;
+        turns.extend((0..lanes.len()).filter(|&l| lanes[l].items > 0));
+        turns.sort_unstable_by(|&a, &b| lanes[a].served.total_cmp(&lanes[b].served).then(a.cmp(&b)));
     }
 
     /// What a lane wants, and at which of the surveyed sites.

@@ -9,13 +9,13 @@ use crate::types::{DeviceId, ModelId, WorkerId};
 const FIRST_SHAPE: (u32, u32) = (8, 32);
 
 impl Scheduler {
-    /// Takes note of a worker that warms up.
+    /// Takes note of a worker that warms up; one of an unknown model is not known either.
     pub(super) fn welcome(&mut self, id: WorkerId, model: ModelId, device: DeviceId, grid: Grid) {
         self.workers.retain(|w| w.id != id);
+        let Some(state) = self.models.get_mut(&model) else { return };
         self.workers.push(Worker { id, model, device, ready: false, suspect: false });
         self.workers.sort_by_key(|w| w.id);
         let condition = self.conditions.get(&device).copied().unwrap_or_default();
-        let Some(state) = self.models.get_mut(&model) else { return };
         let learned = state.on(device);
         learned.grid = grid;
         learned.set_condition(condition);
@@ -33,9 +33,11 @@ impl Scheduler {
     pub(super) fn learn(&mut self, id: ModelId, device: DeviceId, run: &Measured) {
         let Some(model) = self.models.get_mut(&id) else { return };
         let learned = model.on(device);
+        let before = learned.cost.version();
         learned.cost.observe(run.rows, run.len, run.busy, run.compute);
         learned.ran(run.rows, run.len);
-        if model.learned.len() > 1 {
+        let changed = learned.cost.version() != before;
+        if changed && model.learned.len() > 1 {
             self.appraise(id, (run.rows, run.len));
         }
     }

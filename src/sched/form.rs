@@ -9,6 +9,7 @@
 use super::cost::{CostModel, ROW_STEPS};
 use super::lane::{Best, Bucket, Class};
 use super::learned::Learned;
+use super::urgency::Entry;
 
 /// Non-empty buckets looked at on each side of the anchor.
 const REACH: usize = 32;
@@ -133,6 +134,8 @@ pub(super) struct Former {
     cells: Vec<Cell>,
     least: Vec<f64>,
     from: Vec<u32>,
+    /// The next item of each bucket, while a batch is taken.
+    pub(super) fronts: Vec<Option<Entry>>,
 }
 
 impl Former {

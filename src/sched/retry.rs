@@ -54,15 +54,14 @@ impl Scheduler {
 
     /// A worker is gone: its batch runs elsewhere, and without any worker nothing of the model can.
     pub(super) fn lose(&mut self, worker: WorkerId, batch: Option<Running>) {
-        let Some(at) = self.workers.iter().position(|w| w.id == worker) else {
-            return;
-        };
-        let model = self.workers.remove(at).model;
-        self.appraise_all();
         let batch = batch.or_else(|| {
             let at = self.running.iter().position(|r| r.worker == worker)?;
             Some(self.running.remove(at))
         });
+        // Of a model unloaded meanwhile only the batch is left.
+        let known = self.workers.iter().position(|w| w.id == worker).map(|at| self.workers.remove(at).model);
+        let Some(model) = known.or(batch.as_ref().map(|b| b.model)) else { return };
+        self.appraise_all();
         if let Some(mut batch) = batch {
             batch.group.losses += 1;
             if batch.group.losses < MAX_LOSSES {
@@ -170,9 +169,13 @@ impl Scheduler {
         for &slot in &group.items {
             self.table.item_mut(slot).status = Status::Pinned;
         }
-        if let Some(state) = self.models.get_mut(&model) {
-            state.retries.push_back(group);
-            state.dirty = true;
+        // Nobody may want it any more, and its model may have been unloaded.
+        match self.models.get_mut(&model).filter(|_| !group.items.is_empty()) {
+            Some(state) => {
+                state.retries.push_back(group);
+                state.dirty = true;
+            }
+            None => drop(self.close(group.trial, |_| ())),
         }
     }
 

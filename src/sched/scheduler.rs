@@ -28,6 +28,8 @@ pub struct Scheduler {
     pub(super) running: Vec<Running>,
     /// The devices of the model that is decided for.
     pub(super) sites: Vec<Site>,
+    /// Its lanes, in the order in which they are asked.
+    pub(super) turns: Vec<usize>,
     pub(super) trials: Slab<Trial>,
     /// As they were last told.
     pub(super) conditions: BTreeMap<DeviceId, DeviceCondition>,
@@ -51,6 +53,7 @@ impl Scheduler {
             workers: Vec::new(),
             running: Vec::new(),
             sites: Vec::new(),
+            turns: Vec::new(),
             trials: Slab::new(),
             conditions: BTreeMap::new(),
             policies,
@@ -88,6 +91,17 @@ impl Scheduler {
             open: a.items.len() as u32,
             dead: false,
         });
+        self.queue_items(a, request, lane, key);
+        if deadline < Time::NEVER {
+            self.deadlines.push(Entry { key: deadline.0, seq: a.request.0, slot: request });
+            let table = &self.table;
+            self.deadlines.sweep(table.requests.len(), |e| is_open(table, e));
+        }
+        Ok(())
+    }
+
+    /// Puts an accepted request's items into its lane, each of this urgency.
+    fn queue_items(&mut self, a: &Arrival<'_>, request: u32, lane: usize, key: u64) {
         let mut previous = NONE;
         for (index, item) in a.items.iter().enumerate() {
             let slot = self.table.items.insert(ItemSlot {
@@ -97,7 +111,7 @@ impl Scheduler {
                 next: NONE,
                 seq: self.next_seq,
                 key,
-                arrival: now,
+                arrival: self.now,
                 share: 0,
                 lane: lane as u32,
                 class: 0,
@@ -110,12 +124,9 @@ impl Scheduler {
             previous = slot;
             self.enqueue(a.model, slot);
         }
-        if deadline < Time::NEVER {
-            self.deadlines.push(Entry { key: deadline.0, seq: a.request.0, slot: request });
-            let table = &self.table;
-            self.deadlines.sweep(table.requests.len(), |e| is_open(table, e));
+        if let Some(lane) = self.models.get_mut(&a.model).and_then(|m| m.lanes.get_mut(lane)) {
+            lane.pace.add(a.items.iter().map(|i| i.rows).sum(), self.now);
         }
-        Ok(())
     }
 
     /// Forgets a request: what waits is never run, what runs is not wanted. Unknown ids are ignored.

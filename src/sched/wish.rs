@@ -154,7 +154,7 @@ impl View<'_> {
                 return Wish::Hold(due);
             }
         };
-        Wish::Run(self.take(lane, class, &segment, target), why)
+        Wish::Run(self.take(lane, class, &segment, target, former), why)
     }
 
     /// How many rows of a segment are to run here: the best batch, or less where the rows are shared out.
@@ -205,11 +205,13 @@ impl View<'_> {
 
     /// The most urgent items of a segment, up to `target` rows; a bucket whose next item does not fit
     /// is closed, so that order within a length is kept.
-    fn take(&self, lane: &mut Lane, class: usize, segment: &Segment, target: u32) -> Vec<u32> {
+    fn take(&self, lane: &mut Lane, class: usize, segment: &Segment, target: u32, former: &mut Former) -> Vec<u32> {
         let buckets = &mut lane.classes[class].buckets[segment.low..=segment.high];
         let live = |e: &Entry| self.table.is_waiting(e);
-        let mut fronts: Vec<Option<Entry>> = buckets.iter_mut().map(|b| b.queue.peek(live)).collect();
-        let (mut items, mut rows) = (Vec::new(), 0);
+        let fronts = &mut former.fronts;
+        fronts.clear();
+        fronts.extend(buckets.iter_mut().map(|b| b.queue.peek(live)));
+        let (mut items, mut rows) = (Vec::with_capacity(target.min(segment.rows) as usize), 0);
         while rows < target {
             let next = fronts.iter().enumerate().filter_map(|(i, e)| e.map(|e| (e, i))).min();
             let Some((entry, i)) = next else { break };

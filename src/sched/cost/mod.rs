@@ -32,6 +32,8 @@ const EARLY: u32 = 32;
 #[derive(Debug, Clone)]
 pub struct CostModel {
     by_busy: Vec<Curve>,
+    /// The known curve nearest to each number of busy workers; its own before any is known.
+    nearest: [usize; MAX_BUSY],
     version: u32,
     since_refresh: u32,
     error: f64,
@@ -64,6 +66,7 @@ impl Default for CostModel {
     fn default() -> Self {
         Self {
             by_busy: vec![Curve::default(); MAX_BUSY],
+            nearest: std::array::from_fn(|i| i),
             version: 1,
             since_refresh: 0,
             error: 0.0,
@@ -127,11 +130,15 @@ impl CostModel {
             took = unscaled;
         }
         let index = slot(busy);
-        if !self.by_busy[index].fit.known() {
+        let first = !self.by_busy[index].fit.known();
+        if first {
             // A first look at this load starts from what the nearest known one says.
-            self.by_busy[index] = self.by_busy[self.nearest(busy)].as_prior();
+            self.by_busy[index] = self.by_busy[nearest].as_prior();
         }
         let surprise = self.by_busy[index].observe(rows, len, took);
+        if first {
+            self.find_nearest();
+        }
         self.since_refresh += 1;
         if surprise > SURPRISE || self.since_refresh >= REFRESH || self.by_busy[index].fit.seen() < EARLY {
             self.since_refresh = 0;
@@ -211,8 +218,15 @@ impl CostModel {
     }
 
     fn nearest(&self, busy: u32) -> usize {
-        let want = slot(busy);
-        (0..MAX_BUSY).filter(|&i| self.by_busy[i].fit.known()).min_by_key(|&i| i.abs_diff(want)).unwrap_or(want)
+        self.nearest[slot(busy)]
+    }
+
+    /// Looks anew, once a curve has become known.
+    fn find_nearest(&mut self) {
+        for want in 0..MAX_BUSY {
+            let known = (0..MAX_BUSY).filter(|&i| self.by_busy[i].fit.known());
+            self.nearest[want] = known.min_by_key(|&i| i.abs_diff(want)).unwrap_or(want);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod devices;
 mod failure;
 mod fleet;
 mod golden;
+mod histories;
 mod invariants;
 mod queueing;
 mod saturation;

@@ -50,6 +50,8 @@ pub(super) struct World {
     pub(super) crew: BTreeMap<WorkerId, (ModelId, DeviceId, Grid)>,
     /// Devices that are slower than the curve, and how many times.
     pub(super) slow: BTreeMap<DeviceId, f64>,
+    /// Who runs something else than a batch.
+    pub(super) lent: BTreeSet<WorkerId>,
     /// Whether batches that run beside each other on a device take as much longer.
     pub(super) sliced: bool,
     next: u64,
@@ -113,6 +115,7 @@ impl World {
             curve,
             crew: BTreeMap::new(),
             slow: BTreeMap::new(),
+            lent: BTreeSet::new(),
             sliced: false,
             next: 1,
         }
