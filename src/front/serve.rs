@@ -1,15 +1,18 @@
 //! The listener: HTTP/1.1 and HTTP/2 without TLS (prior knowledge) on one port.
 //!
-//! Decides how connections begin and end. A client that goes away drops its request's future, and
+//! Decides how connections begin and end: once a drain has begun, each HTTP/1.1 connection ends with its next
+//! answer, so that its client comes back to another server. A client that goes away drops its request's future, and
 //! with it the request.
 
 use super::Front;
 use super::patience::{Exchange, IDLE, Patient};
 use crate::listener::{Place, accept, holding};
+use crate::readiness::Readiness;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use http::StatusCode;
+use http::header::{CONNECTION, HeaderValue};
+use http::{StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -18,6 +21,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
@@ -34,10 +38,12 @@ impl Front {
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let (header_timeout, connections) = (self.limits.header_timeout, self.limits.connections);
         let server = builder();
+        let readiness = Arc::clone(&self.readiness);
         let router = self.router();
         let graceful = GracefulShutdown::new();
         let take = |stream, peer, place| {
-            let connection = Connection { peer, header_timeout, watcher: graceful.watcher(), _place: place };
+            let (readiness, watcher) = (Arc::clone(&readiness), graceful.watcher());
+            let connection = Connection { peer, header_timeout, readiness, watcher, _place: place };
             tokio::spawn(connection.run(stream, server.clone(), router.clone()));
         };
         accept(listener, connections, shutdown, take).await;
@@ -64,6 +70,7 @@ fn builder() -> Builder<TokioExecutor> {
 struct Connection {
     peer: SocketAddr,
     header_timeout: Duration,
+    readiness: Arc<Readiness>,
     watcher: Watcher,
     _place: Place,
 }
@@ -77,13 +84,17 @@ impl Connection {
         let io = TokioIo::new(Patient::new(stream, self.header_timeout, exchange.clone()));
         let service = service_fn(move |request: http::Request<Incoming>| {
             let (router, exchange) = (router.clone(), exchange.clone());
+            let readiness = Arc::clone(&self.readiness);
+            let may_close = request.version() <= Version::HTTP_11;
             let (asking, answering) = (exchange.begin(), exchange.begin());
             let mut request = request.map(|inner| holding(Body::new(inner), asking));
             request.extensions_mut().insert(ConnectInfo(peer));
             async move {
-                let response = router.oneshot(request).await?;
+                let mut response = router.oneshot(request).await?;
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     exchange.go_on_for_ever();
+                } else if may_close && readiness.is_draining() {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response.map(|inner| holding(inner, answering)))
             }

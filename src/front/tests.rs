@@ -4,6 +4,7 @@ use super::testing::World;
 use crate::error::{Error, Reason};
 use axum::body::Body;
 use bytes::Bytes;
+use http::header::CONNECTION;
 use http::{Request, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
@@ -65,6 +66,28 @@ async fn a_client_that_goes_away_cancels_its_request() {
         call.abort();
         world.echo.cancelled.notified().await;
     }
+}
+
+#[tokio::test]
+async fn a_drain_ends_an_http1_connection_with_its_next_answer() {
+    let world = World::new();
+    let served = serve(&world).await;
+    let (http1, http2) = (client(false), client(true));
+    let closes = async |client: &Client<HttpConnector, Body>| {
+        let response = client.request(embed(served.address)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let closes = response.headers().get(CONNECTION).is_some_and(|value| value == "close");
+        response.into_body().collect().await.unwrap();
+        closes
+    };
+    assert!(!closes(&http1).await && !closes(&http2).await);
+    let mut kept = TcpStream::connect(served.address).await.unwrap();
+    world.readiness.drain();
+    assert!(closes(&http1).await && !closes(&http2).await);
+    kept.write_all(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut all = String::new();
+    timeout(Duration::from_secs(30), kept.read_to_string(&mut all)).await.unwrap().unwrap();
+    assert!(all.starts_with("HTTP/1.1 200") && all.contains("connection: close\r\n"), "{all}");
 }
 
 #[tokio::test]
