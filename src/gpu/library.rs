@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 
 /// The library's usual name, looked for on the loader's path.
 const USUAL: &str = "libnvidia-ml.so.1";
+/// No machine has more GPUs; a count above it is an error of the driver's.
+const MOST_GPUS: u32 = 256;
+/// As above, for the MIG instances of a GPU.
+const MOST_INSTANCES: u32 = 64;
 
 /// A GPU, by what does not change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +66,13 @@ pub struct Gpus {
 /// When the one that was named does not load: no other is tried.
 pub fn open(library: Option<&NamedFile>, environment: Environment) -> Result<Option<Gpus>, OpenError> {
     let path = library.map_or_else(|| PathBuf::from(USUAL), |named| named.path.clone());
+    if let Some(NamedFile { by, .. }) = library
+        && is_no_file(&path)
+    {
+        return Err(OpenError { path, by: by.clone(), message: "it is not a regular file".to_owned() });
+    }
+    // Said first, so that the log of a start that a driver holds up ends with it.
+    tracing::info!(library = %path.display(), "looking for GPUs");
     let session = match Session::open(&path) {
         Ok(session) => Some(session),
         Err(error @ (NvmlError::LibloadingError(_) | NvmlError::FailedToLoadSymbol(_))) => match library {
@@ -77,6 +88,12 @@ pub fn open(library: Option<&NamedFile>, environment: Environment) -> Result<Opt
         }
     };
     Ok(Some(Gpus { path, session, environment }))
+}
+
+/// Whether a path leads to what the loader must not open: it would wait at a pipe for ever. A bare name is
+/// looked for on the loader's path.
+fn is_no_file(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().contains(&b'/') && path.metadata().is_ok_and(|found| !found.is_file())
 }
 
 impl Gpus {
@@ -131,7 +148,7 @@ impl Session {
         let version = nvml.sys_cuda_driver_version().ok();
         let cuda = version.map(|v| format!("{}.{}", cuda_driver_version_major(v), cuda_driver_version_minor(v)));
         let mut session = Self { nvml, gpus: Vec::new(), driver, cuda, misses_some: false, refuses_some: false };
-        for index in 0..session.nvml.device_count()? {
+        for index in 0..at_most(MOST_GPUS, "GPUs", session.nvml.device_count()?) {
             match session.device(index).and_then(|device| describe(index, &device)) {
                 Ok(gpu) => session.gpus.push(gpu),
                 Err(Trouble::Driver(error)) => return Err(error),
@@ -151,6 +168,14 @@ impl Session {
     }
 }
 
+/// A count that NVML gives, as far as it can be believed.
+fn at_most(most: u32, what: &str, count: u32) -> u32 {
+    if count > most {
+        tracing::warn!("NVML counts {count} {what}, which cannot be: only the first {most} are looked at");
+    }
+    count.min(most)
+}
+
 fn describe(index: u32, device: &Device<'_>) -> Result<Gpu, Trouble> {
     let mut reader = Reader::default();
     let uuid = need(device.uuid())?;
@@ -158,7 +183,7 @@ fn describe(index: u32, device: &Device<'_>) -> Result<Gpu, Trouble> {
     let mut instances = Vec::new();
     if mig == Some(true) {
         let most = reader.value("MIG instances", device.mig_device_count())?.unwrap_or_default();
-        for at in 0..most {
+        for at in 0..at_most(MOST_INSTANCES, "MIG instances of a GPU", most) {
             // Numbers without an instance lie between those with one.
             let Ok(instance) = device.mig_device_by_index(at) else { continue };
             let uuid = reader.value("UUID of an instance", instance.uuid())?;

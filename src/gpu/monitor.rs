@@ -158,9 +158,14 @@ impl Watch {
             tracing::warn!("GPUs cannot be told apart: {warning}");
         }
         for (number, seen) in (0..).zip(visible.seen) {
-            let known = &mut self.known[seen.gpu];
+            let gpu = &gpus[seen.gpu];
+            // Of those under one UUID only the first is known.
+            let Some(known) = self.known.iter_mut().find(|known| known.now.gpu.index == gpu.index) else {
+                tracing::warn!(gpu = gpu.index, uuid = gpu.uuid, "NVML lists a GPU twice: only the first is watched");
+                continue;
+            };
             known.now.device = Some(Device::Cuda(number));
-            known.instance = seen.instance.map(|at| gpus[seen.gpu].instances[at].index);
+            known.instance = seen.instance.map(|at| gpu.instances[at].index);
         }
     }
 

@@ -5,11 +5,18 @@
 
 use nvml_wrapper::Device;
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
-use nvml_wrapper::enum_wrappers::device::{Clock, EccCounter, MemoryError, RetirementCause, TemperatureSensor};
-use nvml_wrapper::enums::device::UsedGpuMemory;
+use nvml_wrapper::enum_wrappers::device::{Clock, EccCounter, MemoryError, TemperatureSensor};
+use nvml_wrapper::enums::device::{SampleValue, UsedGpuMemory};
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::struct_wrappers::device::{MemoryInfo, ProcessInfo};
+use nvml_wrapper::structs::device::FieldId;
+use nvml_wrapper::sys_exports::field_id::{NVML_FI_DEV_RETIRED_DBE, NVML_FI_DEV_RETIRED_SBE};
 use std::collections::HashSet;
+
+/// A count of processes or pages above it is an error of the driver's.
+const MOST_LISTED: u64 = 65_536;
+/// As above, for degrees Celsius.
+const HOTTEST: u32 = 1000;
 
 /// What was sampled; each `None` where this GPU, driver or user has no such value.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -122,21 +129,21 @@ impl Reader {
     /// Reads everything of a GPU; `memory` is the MIG instance, or the GPU itself.
     pub(super) fn sample(&mut self, gpu: u32, device: &Device<'_>, memory: &Device<'_>) -> Result<Sample, Trouble> {
         self.gpu = gpu;
-        let ratio = |percent: u32| f64::from(percent) / 100.0;
         let watts = |milliwatts: u32| f64::from(milliwatts) / 1e3;
         let utilization = self.value("utilization", device.utilization_rates())?;
         let mig = self.value("MIG mode", device.mig_mode())?;
         let memory_info = self.value("memory", memory.memory_info())?;
         let errors = |kind| device.total_ecc_errors(kind, EccCounter::Volatile);
-        let retired = |cause| Ok(device.retired_pages(cause)?.len() as u64);
         Ok(Sample {
-            utilization: utilization.as_ref().map(|u| ratio(u.gpu)),
-            memory_utilization: utilization.as_ref().map(|u| ratio(u.memory)),
-            memory: memory_info.as_ref().map(Memory::of),
-            process_memory: self.value("processes", memory.running_compute_processes())?.and_then(own),
+            utilization: utilization.as_ref().and_then(|u| ratio(u.gpu)),
+            memory_utilization: utilization.as_ref().and_then(|u| ratio(u.memory)),
+            memory: memory_info.as_ref().and_then(Memory::of),
+            process_memory: self.value("processes", processes(memory))?.and_then(own),
             power: self.value("power", device.power_usage())?.map(watts),
             power_limit: self.value("power limit", device.enforced_power_limit())?.map(watts),
-            temperature: self.value("temperature", device.temperature(TemperatureSensor::Gpu))?,
+            temperature: self
+                .value("temperature", device.temperature(TemperatureSensor::Gpu))?
+                .filter(|degrees| *degrees <= HOTTEST),
             clock_sm: self.value("SM clock", device.clock_info(Clock::SM))?,
             clock_memory: self.value("memory clock", device.clock_info(Clock::Memory))?,
             reasons: self
@@ -144,8 +151,8 @@ impl Reader {
                 .map(|reasons| Reasons(reasons.bits())),
             ecc_corrected: self.value("corrected ECC errors", errors(MemoryError::Corrected))?,
             ecc_uncorrected: self.value("uncorrected ECC errors", errors(MemoryError::Uncorrected))?,
-            retired_single: self.value("retired pages", retired(RetirementCause::MultipleSingleBitEccErrors))?,
-            retired_double: self.value("retired pages", retired(RetirementCause::DoubleBitEccError))?,
+            retired_single: self.value("retired pages", retired(device, NVML_FI_DEV_RETIRED_SBE))?,
+            retired_double: self.value("retired pages", retired(device, NVML_FI_DEV_RETIRED_DBE))?,
             mig: mig.map(|mode| mode.current != 0),
         })
     }
@@ -177,8 +184,36 @@ pub(super) fn need<T>(answer: Result<T, NvmlError>) -> Result<T, Trouble> {
 }
 
 impl Memory {
-    fn of(info: &MemoryInfo) -> Self {
-        Self { used: info.used, free: info.free, total: info.total }
+    /// `None` where that cannot be.
+    fn of(info: &MemoryInfo) -> Option<Self> {
+        let can_be = info.used.max(info.free) <= info.total;
+        can_be.then_some(Self { used: info.used, free: info.free, total: info.total })
+    }
+}
+
+/// A share of a percentage; `None` where that cannot be.
+fn ratio(percent: u32) -> Option<f64> {
+    (percent <= 100).then(|| f64::from(percent) / 100.0)
+}
+
+/// A count that NVML gives, where it can be believed.
+fn believed(count: u64) -> Result<u64, NvmlError> {
+    if count > MOST_LISTED { Err(NvmlError::Unknown) } else { Ok(count) }
+}
+
+/// The processes of a GPU. They are counted first, because the list makes room for as many as NVML says.
+fn processes(device: &Device<'_>) -> Result<Vec<ProcessInfo>, NvmlError> {
+    believed(device.running_compute_processes_count()?.into())?;
+    device.running_compute_processes()
+}
+
+/// A field that counts retired pages: their list would make room for as many as NVML says.
+fn retired(device: &Device<'_>, field: u32) -> Result<u64, NvmlError> {
+    let answer = device.field_values_for(&[FieldId(field)])?.pop().ok_or(NvmlError::NotFound)??;
+    match answer.value? {
+        SampleValue::U32(pages) => believed(pages.into()),
+        SampleValue::U64(pages) => believed(pages),
+        SampleValue::I64(_) | SampleValue::F64(_) => Err(NvmlError::Unknown),
     }
 }
 
@@ -190,7 +225,7 @@ fn own(processes: Vec<ProcessInfo>) -> Option<u64> {
         UsedGpuMemory::Used(bytes) => Some(bytes),
         UsedGpuMemory::Unavailable => None,
     })
-    .reduce(|a, b| Some(a? + b?))
+    .reduce(|a, b| a?.checked_add(b?))
     .flatten()
 }
 
@@ -219,5 +254,16 @@ mod tests {
         assert_eq!(own(vec![process(me, used(3)), process(me + 1, used(9)), process(me, used(4))]), Some(7));
         assert_eq!(own(vec![process(me + 1, used(9))]), None);
         assert_eq!(own(vec![process(me, UsedGpuMemory::Unavailable)]), None);
+        assert_eq!(own(vec![process(me, used(u64::MAX - 1)), process(me, used(9))]), None);
+    }
+
+    #[test]
+    fn what_cannot_be_is_not_known() {
+        assert_eq!([ratio(0), ratio(100), ratio(101), ratio(u32::MAX)], [Some(0.0), Some(1.0), None, None]);
+        let memory = |used, free| Memory::of(&MemoryInfo { used, free, total: 10, reserved: 0, version: 2 });
+        assert_eq!(memory(10, 0), Some(Memory { used: 10, free: 0, total: 10 }));
+        assert_eq!([memory(11, 0), memory(0, 11)], [None, None]);
+        assert_eq!(believed(65_536).ok(), Some(65_536));
+        assert!(believed(65_537).is_err());
     }
 }

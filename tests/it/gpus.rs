@@ -237,6 +237,29 @@ async fn a_driver_that_hangs_keeps_nobody_waiting_not_even_the_end() {
     assert!(clock::now().since(began) < Duration::from_secs(20), "not as long as a drain may take");
 }
 
+#[tokio::test]
+async fn nonsense_of_a_driver_is_not_believed_and_ends_nothing() {
+    let mut standin = Standin::with_gpus(3);
+    let most = u32::MAX.to_string();
+    standin.set(&[("1.uuid", "GPU-0"), ("count", &most), ("2.mig", "1"), ("2.instances", &most)]);
+    standin.set(&[("0.process", "1 1"), ("0.processes", "4000000000"), ("0.retired", "4000000000 1")]);
+    standin.set(&[("0.utilization", "101 4294967295"), ("0.temperature", &most), ("0.memory", "9 0 8")]);
+    let server = settings(&standin).variable("CUDA_VISIBLE_DEVICES", "0,1").start();
+    let gpu = until_sampled(&server).await;
+    for field in ["utilization", "memory_utilization", "memory_used_bytes", "process_memory_bytes", "temperature_c"] {
+        assert!(gpu[field].is_null(), "{field}: {gpu}");
+    }
+    assert_eq!((&gpu["device"], &gpu["power_w"]), (&json!("cuda:0"), &json!(58.2)));
+    let uuids: Vec<_> = gpus(&server).await.iter().map(|gpu| gpu["uuid"].clone()).collect();
+    assert_eq!(uuids, ["GPU-0", "GPU-2"]);
+    let seen = scrape(&server).await;
+    let retired = |cause| value(&seen, "retired_pages", &[("cause", cause)]);
+    assert_eq!((retired("single_bit"), retired("double_bit")), (None, Some(1.0)));
+    for said in ["4294967295 GPUs", "4294967295 MIG instances", "lists a GPU twice", "looking for GPUs"] {
+        assert_eq!(server.log().matches(said).count(), 1, "{said}: {}", server.log());
+    }
+}
+
 /// Says nothing of GPUs.
 async fn is_silent(server: &Server) {
     assert!(gpus(server).await.is_empty());
@@ -272,7 +295,13 @@ async fn a_library_that_was_named_and_does_not_load_is_exit_2() {
     // A library, but not that one.
     let other = crate::harness::cached("onnxruntime/libonnxruntime.so");
     let wrong = Settings::new(&*config).flag("--nvml-library", other.display()).run().await;
+    // What no writer ever opens.
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("nvml.so");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let pipe = Settings::new(&*config).flag("--nvml-library", pipe.display()).run().await;
     for (ended, words) in [
+        (pipe, ["does not load as NVML", "not a regular file"]),
         (by_flag, ["--nvml-library (INFERNEO_NVML_LIBRARY): /no/such/nvml.so does not load as NVML", "cannot open"]),
         (by_file, ["inferneo.toml:4:11: [nvml] library: /no/such/nvml.so does not load as NVML", "cannot open"]),
         (wrong, ["libonnxruntime.so does not load as NVML", "nvmlInit_v2"]),

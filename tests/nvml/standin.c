@@ -13,6 +13,7 @@
  *   0.memory USED RESERVED TOTAL    0.utilization GPU MEMORY       0.process PID BYTES
  *   0.power MW  0.limit MW  0.temperature C  0.clock.sm MHZ  0.clock.memory MHZ  0.reasons BITS
  *   0.ecc CORRECTED UNCORRECTED  0.retired SINGLE DOUBLE  0.mig 0|1  0.0.uuid MIG-…  0.0.memory …
+ *   count N, 0.instances N, 0.processes N: so many are counted, whatever there is
  *
  * GPUs are numbered from 0, without gaps; so are a GPU's MIG instances. Compiled with -DOLD, some functions
  * are missing, as in the library of an old driver. The structures are those of nvml.h. */
@@ -32,6 +33,7 @@ typedef void *Device;
 typedef struct { unsigned version; unsigned long long total, reserved, free, used; } Memory;
 typedef struct { unsigned gpu, memory; } Utilization;
 typedef struct { unsigned pid; unsigned long long used; unsigned gpu_instance, compute_instance; } Process;
+typedef struct { unsigned field, scope; long long time, latency; int type; Return code; unsigned long long value; } Field;
 
 static long long initialised_in; /* the epoch, plus one; 0: never */
 
@@ -148,6 +150,7 @@ Return nvmlDeviceGetCount_v2(unsigned *count) {
     char key[32], value[128];
     Return code = ready();
     for (*count = 0; snprintf(key, sizeof key, "%u.uuid", *count), look_up(key, value, sizeof value); ++*count) {}
+    *count = number("count", *count);
     return code;
 }
 
@@ -174,10 +177,12 @@ Return nvmlDeviceGetUtilizationRates(Device device, Utilization *utilization) {
 
 Return nvmlDeviceGetComputeRunningProcesses_v3(Device device, unsigned *count, Process *processes) {
     unsigned long long both[2];
+    unsigned counted = 1;
     Return code = two_of(device, "process", both);
     if (code) return code;
-    if (!processes || *count < 1) {
-        *count = 1;
+    count_of(device, "processes", &counted);
+    if (!processes || *count < counted) {
+        *count = counted;
         return INSUFFICIENT_SIZE;
     }
     *count = 1;
@@ -211,8 +216,9 @@ Return nvmlDeviceGetMigMode(Device device, unsigned *current, unsigned *pending)
 }
 
 Return nvmlDeviceGetMaxMigDeviceCount(Device device, unsigned *count) {
-    *count = 7;
-    return (unsigned long)device >> 8 ? INVALID_ARGUMENT : ready();
+    if ((unsigned long)device >> 8) return INVALID_ARGUMENT;
+    if (count_of(device, "instances", count)) *count = 7;
+    return ready();
 }
 
 Return nvmlDeviceGetMigDeviceHandleByIndex(Device device, unsigned index, Device *instance) {
@@ -228,24 +234,15 @@ Return nvmlDeviceGetTotalEccErrors(Device device, int uncorrected, int aggregate
     return code;
 }
 
-static Return retired(Device device, int cause, unsigned *count, int counts_only) {
-    unsigned long long both[2];
-    Return code = two_of(device, "retired", both);
-    if (code) return code;
-    unsigned room = *count;
-    *count = both[cause];
-    return counts_only || room < *count ? INSUFFICIENT_SIZE : SUCCESS;
-}
-
-Return nvmlDeviceGetRetiredPages(Device device, int cause, unsigned *count, unsigned long long *addresses) {
-    (void)addresses;
-    return retired(device, cause, count, 1);
-}
-
-Return nvmlDeviceGetRetiredPages_v2(Device device, int cause, unsigned *count, unsigned long long *addresses,
-                                    unsigned long long *times) {
-    unsigned room = *count;
-    Return code = retired(device, cause, count, 0);
-    for (unsigned at = 0; !code && at < *count && at < room; ++at) addresses[at] = times[at] = at;
-    return code;
+/* Of the fields, only the numbers of retired pages. */
+Return nvmlDeviceGetFieldValues(Device device, int count, Field *fields) {
+    enum { RETIRED_SINGLE = 29, RETIRED_DOUBLE = 30, UNSIGNED_INT = 1 };
+    for (Field *field = fields; field < fields + count; ++field) {
+        unsigned long long both[2] = {0, 0};
+        int known = field->field == RETIRED_SINGLE || field->field == RETIRED_DOUBLE;
+        field->code = known ? two_of(device, "retired", both) : NOT_SUPPORTED;
+        field->type = UNSIGNED_INT;
+        field->value = both[field->field == RETIRED_DOUBLE];
+    }
+    return ready();
 }
