@@ -25,7 +25,7 @@ def bare(objects):
     """Their Deployment as it was before the library's sidecar came."""
     deployment = copy.deepcopy(only(objects, "Deployment"))
     pod = deployment["spec"]["template"]
-    del pod["metadata"]["annotations"]["checksum/config"]
+    del pod["metadata"]["annotations"]["inferneo.io/config-checksum"]
     spec = pod["spec"]
     for key in ("initContainers", "containers", "volumes"):
         spec[key] = [each for each in spec[key] if not each["name"].startswith("inferneo")]
@@ -69,6 +69,7 @@ def test_the_sidecar_is_the_library_s(helm, consumer, binary, kube, sets, flags)
     source = [] if any(flag.startswith("--models-") for flag in flags) else SAME[2:]
     ours = inject(binary, [bare(theirs)], *SAME[:2], *source, *flags)
     assert template(ours)["metadata"]["annotations"].pop(MARK) == "0.1.0"
+    assert template(ours)["metadata"]["annotations"]["checksum/config"] == "theirs"
     assert template(ours) == template(theirs)
     assert config(ours) == config(theirs)
     names = {each["metadata"]["name"] for each in of_kind(theirs, "ConfigMap")}

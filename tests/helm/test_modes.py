@@ -7,6 +7,8 @@ from conftest import HELM, ROOT, documents, make_helm
 from parts import config, containers, inferneo, of_kind, only, template
 
 SIDECAR = ("mode=sidecar", "app.image=shop:1")
+# The checksum of the config, in pods that are not the chart's own.
+CHECKSUM = "inferneo.io/config-checksum"
 
 
 def test_standalone_listens_to_the_pod_network(render):
@@ -44,6 +46,15 @@ def test_a_sidecar_serves_its_own_pod_alone(render):
     assert only(objects, "Service")["spec"]["ports"][0]["targetPort"] == 3000
     # Nothing outside the pod could ask it.
     assert of_kind(objects, "Pod") == []
+
+
+def test_the_chart_s_own_pods_have_the_usual_checksum(render):
+    runtime = only(render("kserve-values.yaml"), "ServingRuntime")["spec"]
+    for annotations in [
+        *(template(render(None, *sets))["metadata"]["annotations"] for sets in ((), SIDECAR)),
+        runtime["annotations"],
+    ]:
+        assert len(annotations["checksum/config"]) == 64 and CHECKSUM not in annotations
 
 
 def test_the_app_is_as_the_values_say(render):
@@ -107,12 +118,15 @@ def test_a_chart_of_somebody_else_gets_the_same_sidecar(helm, consumer, render):
     ours = template(render(None, *SIDECAR, "modelVolume.existingClaim=models"))
     assert inferneo(theirs["spec"]) == inferneo(ours["spec"])
     assert [volume for volume in theirs["spec"]["volumes"] if volume["name"] != "cache"] == ours["spec"]["volumes"]
-    assert theirs["metadata"]["annotations"]["checksum/config"] == ours["metadata"]["annotations"]["checksum/config"]
+    theirs, ours = (pod["metadata"]["annotations"] for pod in (theirs, ours))
+    assert theirs[CHECKSUM] == ours["checksum/config"] and CHECKSUM not in ours
 
 
 def test_what_their_pod_says_stays(helm, consumer):
     pod = template(rendered(helm, consumer))
-    assert pod["metadata"]["annotations"]["shop"] == "open"
+    annotations = pod["metadata"]["annotations"]
+    assert annotations.keys() == {"shop", "checksum/config", CHECKSUM}
+    assert (annotations["shop"], annotations["checksum/config"]) == ("open", "theirs")
     assert [each["name"] for each in pod["spec"]["initContainers"]] == ["migrate", "inferneo"]
     assert [each["name"] for each in pod["spec"]["containers"]] == ["shop"]
     assert pod["spec"]["terminationGracePeriodSeconds"] == 60

@@ -110,6 +110,24 @@ async fn nobody_there_is_a_failure_that_says_what_to_do() {
     assert!(said.code == Some(1) && said.has("failure ", &["404", "data plane"]), "{said:#?}");
 }
 
+#[tokio::test]
+async fn a_server_does_not_steer_the_terminal() {
+    let body = json!({ "error": "\u{1b}]0;title\u{7}\nok       all is well" });
+    let said = doctor(stand_in("READY", (500, "", body)).await, &["--wait", "1m"]).await;
+    assert!(said.has("failure ", &[r"\u{1b}]0;title\u{7}\nok "]), "{said:#?}");
+    assert!(!said.has("ok ", &["all is well"]), "{said:#?}");
+}
+
+#[test]
+fn a_reader_that_has_gone_changes_nothing() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = program();
+    let output = command.args(["doctor", "--url", &format!("http://{closed}")]).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(1), ""));
+}
+
 #[test]
 fn flags_of_a_question_are_checked() {
     for (flags, word) in [

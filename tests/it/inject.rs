@@ -62,6 +62,19 @@ fn a_manifest_on_stdin_and_in_a_file_gets_the_sidecar_once() {
     assert_eq!(inject(&flags, ""), (Some(0), once, String::new()));
 }
 
+/// The manifest with a line in the pod's `spec`.
+fn in_pod(line: &str) -> String {
+    MANIFEST.replace("      containers:\n", &format!("      {line}\n      containers:\n"))
+}
+
+#[test]
+fn ports_on_the_node_are_a_warning_that_names_the_object() {
+    let (code, out, err) = inject(&["-f", "-"], &in_pod("hostNetwork: true"));
+    assert!(code == Some(0) && out.contains("name: inferneo\n"), "{out}");
+    assert!(err.starts_with("inferneo inject: warning: Deployment/shop: with hostNetwork"), "{err}");
+    assert!(err.contains("9090") && err.lines().count() == 1, "{err}");
+}
+
 #[test]
 fn what_has_no_pods_passes_through_with_a_word() {
     let (code, out, err) = inject(&["--filename=-"], "kind: Service\napiVersion: v1\n");
@@ -74,6 +87,7 @@ fn a_fault_is_exit_2_with_its_place_and_nothing_on_stdout() {
     for (flags, stdin, word) in [
         (&["-f", "-"][..], "a: 1\n---\nb: [1\nc: 2\n", "stdin:4:2: "),
         (&["-f", "-"], &MANIFEST.replace("name: app", "name: inferneo"), "stdin:4:1: Deployment/shop: "),
+        (&["-f", "-"], &in_pod("os: {name: windows}"), "stdin:4:1: Deployment/shop: the pod runs on Windows"),
         (&["-f", "no/such/file.yaml"], "", "no/such/file.yaml: "),
         (&["-f", "-", "--data-port", "9090"], MANIFEST, "--data-port and --admin-port are both 9090"),
         (&["-f", "-", "--gpu", "1"], MANIFEST, "--gpu"),

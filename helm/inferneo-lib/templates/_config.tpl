@@ -81,7 +81,10 @@ data:
 {{- end }}
 {{- end }}
 
-{{/* A new config needs new pods; new policies do not, so they are not in here. */}}
+{{/*
+A new config needs new pods; new policies do not, so they are not in here. `checksum` names the annotation: without
+it that is one of ours, because the pod may have a `checksum/config` of its own.
+*/}}
 {{- define "inferneo.annotations" -}}
-checksum/config: {{ include "inferneo.config" . | sha256sum }}
+{{ .checksum | default "inferneo.io/config-checksum" }}: {{ include "inferneo.config" . | sha256sum }}
 {{- end }}

@@ -9,7 +9,7 @@ From Kubernetes 1.29 it is a native sidecar: the last of the init containers, re
 stopped after it. Below, it is one more container. What the pod already says stays as it is.
 */}}
 {{- define "inferneo.sidecar" -}}
-{{- $context := dict "root" .root "values" .values "mode" "sidecar" }}
+{{- $context := dict "root" .root "values" .values "mode" "sidecar" "checksum" .checksum }}
 {{- include "inferneo.validate" $context }}
 {{- $pod := deepCopy .pod }}
 {{- $metadata := $pod.metadata | default dict }}

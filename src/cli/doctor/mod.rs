@@ -11,6 +11,7 @@ use super::{duration, failed, ort_dylib_path, path};
 use crate::config::{Overrides, name_and_folder};
 use crate::remote::Target;
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -69,15 +70,50 @@ struct Report {
 
 impl Report {
     fn ok(&mut self, text: impl Display) {
-        println!("ok       {text}");
+        self.print("ok", text);
     }
 
     fn warning(&mut self, text: impl Display) {
-        println!("warning  {text}");
+        self.print("warning", text);
     }
 
     fn failure(&mut self, text: impl Display) {
         self.failed = true;
-        println!("failure  {text}");
+        self.print("failure", text);
+    }
+
+    /// A reader that has gone has read enough; the exit code still says what was found.
+    fn print(&mut self, mark: &str, text: impl Display) {
+        match writeln!(io::stdout(), "{}", line(mark, text)) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                self.failed = true;
+                eprintln!("inferneo doctor: cannot write: {error}");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// One line, whatever is in the text: a server's words could otherwise steer the terminal.
+fn line(mark: &str, text: impl Display) -> String {
+    let mut line = format!("{mark:<9}");
+    for character in text.to_string().chars() {
+        match character.is_control() {
+            true => line.extend(character.escape_default()),
+            false => line.push(character),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+
+    #[test]
+    fn control_characters_are_shown_and_not_sent() {
+        assert_eq!(line("ok", "ready"), "ok       ready");
+        assert_eq!(line("warning", "dünn \\ 中"), "warning  dünn \\ 中");
+        assert_eq!(line("failure", "a\u{1b}[2J\r\n\t\u{9b}b\0"), r"failure  a\u{1b}[2J\r\n\t\u{9b}b\u{0}");
     }
 }

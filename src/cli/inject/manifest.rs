@@ -16,6 +16,8 @@ pub(super) struct Injected {
     pub(super) text: String,
     /// The objects that got it, as `Kind/name`.
     pub(super) objects: Vec<String>,
+    /// What is worth knowing of them, each with the object before it.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Puts the sidecar into every pod of `text`, which is called `file` in messages. `instance` names the
@@ -24,7 +26,7 @@ pub(super) struct Injected {
 /// # Errors
 /// What is wrong, with its place: nothing is injected then.
 pub(super) fn inject(text: &str, file: &str, sidecar: &Sidecar, instance: Option<&str>) -> Result<Injected, String> {
-    let mut work = Work { sidecar, instance, objects: Vec::new() };
+    let mut work = Work { sidecar, instance, objects: Vec::new(), warnings: Vec::new() };
     let mut documents = Vec::new();
     for Part { line, text } in parts(text.trim_start_matches('\u{feff}')) {
         let place = |line: usize, column: usize| format!("{file}:{line}:{column}: ");
@@ -41,7 +43,7 @@ pub(super) fn inject(text: &str, file: &str, sidecar: &Sidecar, instance: Option
             None => documents.push(Cow::Borrowed(text)),
         }
     }
-    Ok(Injected { text: join(&documents), objects: work.objects })
+    Ok(Injected { text: join(&documents), objects: work.objects, warnings: work.warnings })
 }
 
 /// A document as it is written, with the `---` before it.
@@ -99,6 +101,7 @@ struct Work<'s> {
     sidecar: &'s Sidecar,
     instance: Option<&'s str>,
     objects: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Work<'_> {
@@ -134,6 +137,7 @@ impl Work<'_> {
             pod = pod.entry(key).map_err(fault)?;
         }
         pod::inject(pod, self.sidecar, &instance).map_err(fault)?;
+        self.warnings.extend(pod::warning(pod, self.sidecar).map(fault));
         let mut objects = self.config_maps(&instance, namespace.as_ref());
         objects.push(object);
         self.objects.push(called);

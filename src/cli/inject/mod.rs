@@ -98,6 +98,9 @@ pub(super) fn run(args: Args) -> ExitCode {
             return bad_usage();
         }
     };
+    for warning in &injected.warnings {
+        eprintln!("inferneo inject: warning: {warning}");
+    }
     if injected.objects.is_empty() {
         eprintln!(
             "inferneo inject: nothing to inject into: no Deployment, StatefulSet, DaemonSet, Job, CronJob or Pod"

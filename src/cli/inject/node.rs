@@ -90,6 +90,12 @@ impl Node {
         }
     }
 
+    /// Whether it is true in any version of YAML.
+    pub(super) fn is_true(&self) -> bool {
+        let words = ["true", "yes", "on", "y"];
+        matches!(self, Self::Plain(word) if words.iter().any(|each| word.eq_ignore_ascii_case(each)))
+    }
+
     /// Whether it stands for nothing.
     pub(super) fn is_null(&self) -> bool {
         matches!(self, Self::Plain(word) if matches!(word.as_str(), "" | "~" | "null" | "Null" | "NULL"))

@@ -3,7 +3,7 @@
 //! Decides what stands in its way, and what of an earlier injection goes. What the pod says besides stays.
 
 use super::node::{Node, map, plain, text};
-use super::sidecar::{GRACE, LEAST_GRACE, MARK, NAME, Sidecar, VERSION, VOLUMES, gpu_toleration};
+use super::sidecar::{CHECKSUM, GRACE, LEAST_GRACE, MARK, NAME, Sidecar, VERSION, VOLUMES, gpu_toleration};
 use super::write;
 
 /// Injects into `pod`, which has `metadata` and `spec`; `instance` names the ConfigMaps. Injecting twice is
@@ -16,7 +16,7 @@ pub(super) fn inject(pod: &mut Node, sidecar: &Sidecar, instance: &str) -> Resul
         remove(pod.entry("spec")?)?;
     }
     let annotations = pod.entry("metadata")?.entry("annotations")?;
-    *annotations.entry("checksum/config")? = text(sidecar.checksum());
+    *annotations.entry(CHECKSUM)? = text(sidecar.checksum());
     *annotations.entry(MARK)? = text(VERSION);
     let spec = pod.entry("spec")?;
     look_for_room(spec, sidecar)?;
@@ -39,6 +39,18 @@ pub(super) fn is_marked(object: &Node) -> bool {
     annotations.is_some_and(|annotations| annotations.get(MARK).is_some())
 }
 
+/// What is worth knowing of the pod, though nothing stands in the way.
+pub(super) fn warning(pod: &Node, sidecar: &Sidecar) -> Option<String> {
+    let host_network = pod.get("spec")?.get("hostNetwork")?;
+    host_network.is_true().then(|| {
+        format!(
+            "with hostNetwork the sidecar's ports are the node's: {}, with metrics and no login, is open to whoever \
+             reaches it, and {} to its loopback. Other programs may have them: --admin-port and --data-port take others",
+            sidecar.admin_port, sidecar.data_port
+        )
+    })
+}
+
 /// Takes an earlier sidecar out. A list keeps its place, also when nothing is left in it.
 fn remove(spec: &mut Node) -> Result<(), String> {
     for (key, names) in [("initContainers", &[NAME][..]), ("containers", &[NAME]), ("volumes", &VOLUMES)] {
@@ -49,10 +61,14 @@ fn remove(spec: &mut Node) -> Result<(), String> {
     Ok(())
 }
 
-/// Fails where the pod has no room for the sidecar: its name, its volumes, its ports, or too little time to drain.
+/// Fails where the pod has no room for the sidecar: its operating system, its name, its volumes, its ports, or too
+/// little time to drain.
 fn look_for_room(spec: &Node, sidecar: &Sidecar) -> Result<(), String> {
     if spec.items("containers").next().is_none() {
         return Err("the pod has no containers".to_owned());
+    }
+    if spec.get("os").is_some_and(|os| os.str_at("name") == "windows") {
+        return Err("the pod runs on Windows (os.name), and the sidecar on Linux alone".to_owned());
     }
     for container in spec.items("initContainers").chain(spec.items("containers")) {
         let name = container.str_at("name");

@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 pub(super) const NAME: &str = "inferneo";
 /// The version that is injected, in pods and beside their ConfigMaps: what bears it is ours to replace.
 pub(super) const MARK: &str = "inferneo.io/injected";
+/// The configuration's checksum, in a pod whose own `checksum/config` is somebody else's.
+pub(super) const CHECKSUM: &str = "inferneo.io/config-checksum";
 /// This program's version.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Seconds that new requests are still accepted after SIGTERM, and that waiting ones may take after that.

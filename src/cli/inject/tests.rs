@@ -130,7 +130,7 @@ fn every_kind_with_a_pod_gets_it_and_nothing_else() {
     assert_eq!(injected(POD, "").objects, ["Pod/shop"]);
     for (group, kind) in [("batch.volcano.sh/v1", "Job"), ("apps/v1", "ReplicaSet"), ("v1", "Service")] {
         let other = object(group, kind, template);
-        assert_eq!(injected(&other, ""), Injected { text: other, objects: Vec::new() });
+        assert_eq!(injected(&other, ""), Injected { text: other, objects: Vec::new(), warnings: Vec::new() });
     }
 }
 
@@ -212,6 +212,27 @@ fn other_flags_replace_what_an_earlier_injection_added() {
 }
 
 #[test]
+fn a_checksum_of_the_pod_s_own_stays() {
+    let annotated = POD.replace("spec:\n", "  annotations: {checksum/config: theirs}\nspec:\n");
+    let done = injected(&annotated, "").text;
+    let sum = format!("    inferneo.io/config-checksum: {}\n", sidecar("").checksum());
+    assert!(done.contains("    checksum/config: theirs\n") && done.matches("checksum/config").count() == 1, "{done}");
+    assert!(done.matches("/config-checksum").count() == 1 && done.replace('"', "").contains(&sum), "{done}");
+}
+
+#[test]
+fn ports_on_the_node_are_worth_a_warning() {
+    for (value, warned) in [("true", true), ("yes", true), ("false", false), ("~", false), ("\"true\"", false)] {
+        let warnings = injected(&format!("{POD}  hostNetwork: {value}\n"), "--admin-port 9191").warnings;
+        assert_eq!(warnings.len(), usize::from(warned), "{value}: {warnings:?}");
+        let words = ["Pod/shop: ", "hostNetwork", "9191", "8080"];
+        assert!(warnings.iter().all(|each| words.iter().all(|word| each.contains(word))), "{warnings:?}");
+    }
+    assert!(injected(POD, "--policies-config-map p").warnings.is_empty());
+    assert!(injected(&format!("{POD}  os: {{name: linux}}\n"), "").warnings.is_empty());
+}
+
+#[test]
 fn a_pod_without_room_is_refused() {
     for (line, flags, word) in [
         ("  - name: inferneo\n", "", "already has a container named inferneo"),
@@ -220,6 +241,7 @@ fn a_pod_without_room_is_refused() {
         ("    ports: [{containerPort: 9000}]\n", "--admin-port 9000", "app uses port 9000"),
         ("  terminationGracePeriodSeconds: 10\n", "", "(10) is too short for the sidecar to drain: at least 40"),
         ("  initContainers: 7\n", "", "`initContainers` is not a list"),
+        ("  os: {name: windows}\n", "", "runs on Windows"),
     ] {
         let fault = refused(&format!("{POD}{line}"), flags);
         assert!(fault.starts_with("m.yaml:1:1: Pod/shop: ") && fault.contains(word), "{fault}");

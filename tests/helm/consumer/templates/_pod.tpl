@@ -1,7 +1,7 @@
 {{- define "shop.pod" -}}
 metadata:
   labels: {app: shop}
-  annotations: {shop: open}
+  annotations: {shop: open, checksum/config: theirs}
 spec:
   initContainers:
     - name: migrate
