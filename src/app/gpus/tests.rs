@@ -235,8 +235,21 @@ async fn until_workers(handle: &Handle, wanted: [WorkerDoes; 2]) {
     }
 }
 
+/// How the scheduler has it that each worker's device is, once it is as wanted; fails after a minute.
+async fn until_conditions(handle: &Handle, wanted: [DeviceCondition; 2]) {
+    let end = clock::now() + Duration::from_secs(60);
+    loop {
+        let workers = handle.report().await.unwrap().workers;
+        if workers.iter().map(|worker| worker.condition).eq(wanted) {
+            return;
+        }
+        assert!(clock::now() < end, "{workers:?}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test]
-async fn a_lost_gpus_workers_go_the_others_serve_on() {
+async fn what_befalls_a_gpu_reaches_the_scheduler() {
     let model = Arc::new(Model::new(ModelId(0), "fake", spec(), None, 0));
     let metrics = Arc::new(Metrics::new().unwrap());
     let policies = compile(&[Source { name: "only.toml".into(), text: String::new() }], &[], 1).unwrap();
@@ -249,10 +262,19 @@ async fn a_lost_gpus_workers_go_the_others_serve_on() {
 
     let mut standin = Standin::with_gpus(2);
     let (monitor, shown) = watch(Some(open(&standin)), PERIOD, sites, &handle, &metrics).unwrap();
+    standin.set(&[("0.memory", "25000000000 536870912 25769803776"), ("1.reasons", "0x28")]);
+    let scarce = DeviceCondition { memory_scarce: true, throttled: false };
+    let throttled = DeviceCondition { memory_scarce: false, throttled: true };
+    until_conditions(&handle, [scarce, throttled]).await;
+    let text = || String::from_utf8(metrics.text().unwrap()).unwrap();
+    let marks = "inferneo_device_condition{condition=\"memory_scarce\",device=\"cuda:0\"} 1\n";
+    assert!(text().contains(marks), "{}", text());
+    standin.set(&[("0.memory", "1000000000 536870912 25769803776"), ("1.reasons", "0x0")]);
+    until_conditions(&handle, [DeviceCondition::default(); 2]).await;
+
     standin.set(&[("1.lost", "15")]);
     until_workers(&handle, [WorkerDoes::Waiting, WorkerDoes::Lost]).await;
     ask(&handle, &model).await.unwrap();
-    let text = || String::from_utf8(metrics.text().unwrap()).unwrap();
     assert!(text().contains("inferneo_gpu_up{gpu=\"1\",uuid=\"GPU-1\"} 0\n"), "{}", text());
     assert!(!text().contains("inferneo_gpu_power_watts{gpu=\"1\""), "{}", text());
 
