@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::clock;
-use crate::dispatch::{Driver, WorkerDoes, WorkerPlan};
+use crate::dispatch::{Driver, WorkerDoes, WorkerPlan, WorkerReport};
 use crate::error::Error;
 use crate::exec::{self, Backend, Fake, WorkerConfig};
 use crate::gpu::{GpuNow, Snapshot};
@@ -222,12 +222,12 @@ async fn ask(handle: &Handle, model: &Arc<Model>) -> Result<InferReply, Error> {
     handle.infer(request).await
 }
 
-/// What each worker does, once it is as wanted; fails after a minute.
-async fn until_workers(handle: &Handle, wanted: [WorkerDoes; 2]) {
+/// Waits until `what` is as wanted of each worker; fails after a minute.
+async fn until<T: PartialEq>(handle: &Handle, what: impl Fn(&WorkerReport) -> T, wanted: [T; 2]) {
     let end = clock::now() + Duration::from_secs(60);
     loop {
         let workers = handle.report().await.unwrap().workers;
-        if workers.iter().map(|worker| worker.state).eq(wanted) {
+        if workers.iter().map(&what).collect::<Vec<_>>() == wanted {
             return;
         }
         assert!(clock::now() < end, "{workers:?}");
@@ -235,17 +235,12 @@ async fn until_workers(handle: &Handle, wanted: [WorkerDoes; 2]) {
     }
 }
 
-/// How the scheduler has it that each worker's device is, once it is as wanted; fails after a minute.
+async fn until_workers(handle: &Handle, wanted: [WorkerDoes; 2]) {
+    until(handle, |worker| worker.state, wanted).await;
+}
+
 async fn until_conditions(handle: &Handle, wanted: [DeviceCondition; 2]) {
-    let end = clock::now() + Duration::from_secs(60);
-    loop {
-        let workers = handle.report().await.unwrap().workers;
-        if workers.iter().map(|worker| worker.condition).eq(wanted) {
-            return;
-        }
-        assert!(clock::now() < end, "{workers:?}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until(handle, |worker| worker.condition, wanted).await;
 }
 
 #[tokio::test]
