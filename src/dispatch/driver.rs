@@ -166,6 +166,7 @@ impl Driver {
                 self.policies = Arc::clone(&policies);
                 self.sched.handle_policies(policies, clock::now());
             }
+            Control::Tenants(tenants) => self.sched.handle_tenants(tenants, clock::now()),
             Control::Load(model, reply) => self.load(&model, reply),
             Control::Unload(model, reply) => self.unload(&model, reply),
             // Who asked may have gone.

@@ -30,6 +30,7 @@ use crate::policy::PolicySet;
 use crate::request::{InferReply, InferRequest};
 use crate::trace::Recorder;
 use crate::types::{DeviceId, RequestId, WorkerId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -55,6 +56,7 @@ enum Control {
     Device(DeviceId, DeviceCondition),
     DeviceLost(DeviceId, String),
     Policies(Arc<PolicySet>),
+    Tenants(Arc<BTreeSet<Arc<str>>>),
     Load(Arc<Model>, loading::Reply),
     Unload(Arc<Model>, loading::Reply),
     Report(oneshot::Sender<Report>),
@@ -145,6 +147,11 @@ impl Handle {
     /// Swaps the policies; what waits moves under the new ones.
     pub fn set_policies(&self, policies: Arc<PolicySet>) {
         self.tell(Control::Policies(policies));
+    }
+
+    /// Tells which tenants have an account of their own although no policy names them.
+    pub fn set_tenants(&self, tenants: Arc<BTreeSet<Arc<str>>>) {
+        self.tell(Control::Tenants(tenants));
     }
 
     /// Tells how a device is; holds until told otherwise.

@@ -30,10 +30,24 @@ pub(super) fn rejected(reject: Reject, model: &str) -> Error {
         Reject::QueueFull { drain } => {
             Error::new(Reason::Overloaded, "the queue is full; retry later").retry_after(drain)
         }
-        Reject::PredictedMiss { drain } => {
-            let message = "the answer is predicted to come after the deadline; retry later or allow more time";
-            Error::new(Reason::Overloaded, message).retry_after(drain)
+        Reject::PredictedMiss { drain } => predicted_miss(drain),
+        Reject::RateLimited { limit, retry } => {
+            let message = format_args!("the tenant's rate limit is {limit} (tenancy.rate_limit); retry later");
+            Error::new(Reason::RateLimited, message).retry_after(retry)
         }
+        Reject::OverRate { rows, limit } => Error::new(
+            Reason::TooLarge,
+            format_args!("the request has {rows} rows; the tenant's rate limit is {limit} (tenancy.rate_limit)"),
+        ),
+        Reject::TenantFull { limit, drain } => {
+            let message =
+                format_args!("{limit} rows of the tenant wait already (tenancy.max_waiting_rows); retry later");
+            Error::new(Reason::RateLimited, message).retry_after(drain)
+        }
+        Reject::OverTenant { rows, limit } => Error::new(
+            Reason::TooLarge,
+            format_args!("the request has {rows} rows; {limit} of the tenant may wait (tenancy.max_waiting_rows)"),
+        ),
         Reject::DeadlinePassed => Error::new(Reason::DeadlineExceeded, "the deadline had passed on arrival"),
     }
 }
@@ -49,6 +63,10 @@ pub(super) fn is_ours(reject: &Reject) -> bool {
         Reject::UnknownModel
         | Reject::RowsOverBatch { .. }
         | Reject::TokensOverBatch { .. }
+        | Reject::RateLimited { .. }
+        | Reject::OverRate { .. }
+        | Reject::TenantFull { .. }
+        | Reject::OverTenant { .. }
         | Reject::OverQueue { .. }
         | Reject::BytesOverQueue { .. } => false,
     }
@@ -60,6 +78,8 @@ pub(super) fn failed(reason: FailReason, model: &str, detail: Option<&str>) -> E
         FailReason::DeadlineExceeded => {
             Error::new(Reason::DeadlineExceeded, "the deadline passed before the answer was ready")
         }
+        // It waited for nothing: by now what is ahead of a next try is about what is ahead of this one.
+        FailReason::PredictedMiss => predicted_miss(Duration::ZERO),
         FailReason::ExecutionFailed => Error::new(
             Reason::ExecutionFailed,
             format_args!("model `{model}` failed on this request: {}", detail.unwrap_or("no detail")),
@@ -67,6 +87,11 @@ pub(super) fn failed(reason: FailReason, model: &str, detail: Option<&str>) -> E
         FailReason::NotReady => not_ready(model),
         FailReason::UnknownModel => Error::new(Reason::UnknownModel, format_args!("model `{model}` was unloaded")),
     }
+}
+
+fn predicted_miss(drain: Duration) -> Error {
+    let message = "the answer is predicted to come after the deadline; retry later or allow more time";
+    Error::new(Reason::Overloaded, message).retry_after(drain)
 }
 
 fn not_ready(model: &str) -> Error {

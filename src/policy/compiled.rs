@@ -1,6 +1,8 @@
 //! A validated policy, and what each strategy defaults to. Past this point no field is checked again.
 
 use crate::types::Fnv;
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,6 +103,8 @@ pub struct Policy {
     pub slo: Slo,
     /// Limits of the queue.
     pub queue: QueueLimits,
+    /// What each tenant is entitled to.
+    pub tenancy: Tenancy,
 }
 
 impl Policy {
@@ -122,6 +126,7 @@ impl Policy {
             batch: strategy.batch_limits(),
             slo: Slo { target: None, deadline: None, on_predicted_miss: OnPredictedMiss::Reject },
             queue: QueueLimits { max_rows: 4_096, max_bytes: 64 << 20, priority_levels: 3 },
+            tenancy: Tenancy { weight: 1.0, rate_limit: None, max_waiting_rows: None },
         }
     }
 }
@@ -193,4 +198,38 @@ pub struct QueueLimits {
     pub max_bytes: u64,
     /// Priority levels, ≥ 1.
     pub priority_levels: u32,
+}
+
+/// What each tenant is entitled to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tenancy {
+    /// Its share of the model's time beside other tenants that wait, > 0.
+    pub weight: f64,
+    /// What it may send.
+    pub rate_limit: Option<RowRate>,
+    /// Most of its rows that wait for the model, ≥ 1.
+    pub max_waiting_rows: Option<u32>,
+}
+
+/// Rows a second, ≥ 1; written `200/s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowRate(pub u32);
+
+impl fmt::Display for RowRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", self.0)
+    }
+}
+
+/// A text that is no rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotARate;
+
+impl FromStr for RowRate {
+    type Err = NotARate;
+    fn from_str(text: &str) -> Result<Self, NotARate> {
+        let number = text.strip_suffix("/s").ok_or(NotARate)?.trim_end_matches(' ');
+        let plain = number.bytes().all(|b| b.is_ascii_digit());
+        number.parse().ok().filter(|rows| plain && super::keys::RATES.contains(rows)).map(Self).ok_or(NotARate)
+    }
 }

@@ -17,6 +17,10 @@ pub(super) const BATCH_ROWS: RangeInclusive<u32> = 1..=65_536;
 pub(super) const BATCH_TOKENS: RangeInclusive<u32> = 1..=1_000_000_000;
 /// Rows of one queue.
 pub(super) const QUEUE_ROWS: RangeInclusive<u32> = 1..=1_000_000_000;
+/// Rows a second of one tenant.
+pub(super) const RATES: RangeInclusive<u32> = 1..=1_000_000_000;
+/// Weights of one tenant beside others.
+pub(super) const WEIGHTS: RangeInclusive<f64> = 0.001..=1000.0;
 /// Levels of priority.
 pub(super) const LEVELS: RangeInclusive<u32> = 1..=64;
 /// The shortest goal that means something.
@@ -49,6 +53,10 @@ pub enum Kind {
     Integer(RangeInclusive<u32>),
     /// A whole number or `"none"`.
     IntegerOrNone(RangeInclusive<u32>),
+    /// A number, with or without a fraction.
+    Number(RangeInclusive<f64>),
+    /// Rows a second, written as in `"200/s"`, or `"none"`.
+    RateOrNone(RangeInclusive<u32>),
     /// A list of whole numbers, each once.
     Integers(RangeInclusive<u32>),
     /// A duration of at least this, up to a day.
@@ -97,16 +105,20 @@ impl Key {
 }
 
 /// The tables and what they are for.
-pub static TABLES: [(&str, &str); 5] = [
+pub static TABLES: [(&str, &str); 6] = [
     ("match", "The requests this file is for; without it, whatever no other file matches. The closest match wins."),
     ("batch", "Limits of one batch."),
     ("slo", "Latency goals."),
     ("queue", "Limits of what waits for the model."),
+    (
+        "tenancy",
+        "What each tenant is entitled to. A tenant that no policy and no key names has one account with all such.",
+    ),
     ("reuse", "What is not computed twice."),
 ];
 
 /// All keys, in the order in which a file is best written.
-pub static KEYS: [Key; 16] = [
+pub static KEYS: [Key; 19] = [
     Key::new("", "schema", Kind::Integer(SCHEMAS), |_, _| Some("1".to_owned()), "The format of this file."),
     Key::new(
         "",
@@ -214,6 +226,27 @@ pub static KEYS: [Key; 16] = [
         Kind::Integer(LEVELS),
         |policy, _| Some(policy.queue.priority_levels.to_string()),
         "Levels of priority, from 1 (most urgent) to this; a request that names none is in the middle.",
+    ),
+    Key::new(
+        "tenancy",
+        "weight",
+        Kind::Number(WEIGHTS),
+        |policy, _| Some(format!("{:?}", policy.tenancy.weight)),
+        "A tenant's share of the model's time beside other tenants that wait.",
+    ),
+    Key::new(
+        "tenancy",
+        "rate_limit",
+        Kind::RateOrNone(RATES),
+        |policy, _| policy.tenancy.rate_limit.map_or_else(|| quoted("none"), |rate| quoted(&rate.to_string())),
+        "Rows a second that each tenant may send, one second's worth at once; beyond it 429.",
+    ),
+    Key::new(
+        "tenancy",
+        "max_waiting_rows",
+        Kind::IntegerOrNone(QUEUE_ROWS),
+        |policy, _| policy.tenancy.max_waiting_rows.map_or_else(|| quoted("none"), |rows| Some(rows.to_string())),
+        "Most rows of one tenant that wait for the model; beyond it 429.",
     ),
     Key::new(
         "reuse",

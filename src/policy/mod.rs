@@ -18,7 +18,7 @@ mod ties;
 #[cfg(test)]
 mod tests;
 
-pub use compiled::{BatchLimits, OnPredictedMiss, Policy, QueueLimits, Slo, Strategy};
+pub use compiled::{BatchLimits, NotARate, OnPredictedMiss, Policy, QueueLimits, RowRate, Slo, Strategy, Tenancy};
 pub use keys::{KEYS, Key, Kind, LONGEST_NAME, TABLES};
 pub use overrides::Override;
 pub use set::{Origin, PolicySet};

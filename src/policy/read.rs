@@ -1,8 +1,10 @@
 //! One policy file: which keys there are, what they may hold, which of them go together.
 
-use super::keys::{BATCH_ROWS, BATCH_TOKENS, KEYS, LEVELS, LONGEST_NAME, QUEUE_ROWS, SCHEMAS, SHORTEST_GOAL};
+use super::keys::{
+    BATCH_ROWS, BATCH_TOKENS, KEYS, LEVELS, LONGEST_NAME, QUEUE_ROWS, RATES, SCHEMAS, SHORTEST_GOAL, WEIGHTS,
+};
 use super::pattern::Pattern;
-use super::{BatchLimits, OnPredictedMiss, Policy, QueueLimits, Slo, Source, Strategy};
+use super::{BatchLimits, OnPredictedMiss, Policy, QueueLimits, Slo, Source, Strategy, Tenancy};
 use crate::document::{Diagnostic, Document, Located, Span, Table};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -100,7 +102,7 @@ fn policy(name: &str, document: &Document<'_>, instead: Option<Strategy>) -> (Po
     let sizes = batch_limits(&mut batch, &mut policy.batch);
     let rows = queue_limits(&mut queue, &mut policy.queue);
     reuse(root.table("reuse"));
-    root.not_yet_supported("tenancy");
+    policy.tenancy = tenancy(root.table("tenancy"), &policy.tenancy);
     root.not_yet_supported("custom");
     // A limit that could not be read must not be held against the others.
     if strategy.is_some() && document.well_formed() {
@@ -178,6 +180,19 @@ fn queue_limits(table: &mut Table<'_>, limits: &mut QueueLimits) -> bool {
     limits.max_bytes = table.bytes("max_bytes").unwrap_or(limits.max_bytes);
     limits.priority_levels = table.u32("priority_levels", LEVELS).unwrap_or(limits.priority_levels);
     rows.is_some() || !table.has("max_rows")
+}
+
+fn tenancy(mut table: Table<'_>, defaults: &Tenancy) -> Tenancy {
+    let rate = format!("rows a second from {}/s to {}/s such as \"200/s\", or \"none\"", RATES.start(), RATES.end());
+    let rate = table.parsed("rate_limit", &rate, |text| match text {
+        "none" => Some(None),
+        text => text.parse().ok().map(Some),
+    });
+    Tenancy {
+        weight: table.number_in("weight", WEIGHTS).unwrap_or(defaults.weight),
+        rate_limit: rate.unwrap_or(defaults.rate_limit),
+        max_waiting_rows: table.u32_or_none("max_waiting_rows", QUEUE_ROWS).unwrap_or(defaults.max_waiting_rows),
+    }
 }
 
 fn reuse(mut table: Table<'_>) {

@@ -44,7 +44,8 @@ fn every_key_is_read() {
         "schema = 1\nstrategy = \"coalescing\"\ndynamic_batching = false\n[match]\nmodels = [\"m\"]\ntenants = [\"t-*\"]\n\
          [batch]\nmax_batch_size = 48\nmax_batch_tokens = \"none\"\nmax_queue_delay = \"7ms\"\n\
          preferred_batch_sizes = [32, 8]\n[slo]\ntarget = \"100ms\"\ndeadline = \"2s\"\non_predicted_miss = \"serve\"\n\
-         [queue]\nmax_rows = 10\nmax_bytes = 1000\npriority_levels = 5\n[reuse]\nidentical = false\n",
+         [queue]\nmax_rows = 10\nmax_bytes = 1000\npriority_levels = 5\n\
+         [tenancy]\nweight = 2.5\nrate_limit = \"200/s\"\nmax_waiting_rows = 512\n[reuse]\nidentical = false\n",
     );
     let expected = Policy {
         name: "p".into(),
@@ -62,6 +63,7 @@ fn every_key_is_read() {
             on_predicted_miss: OnPredictedMiss::Serve,
         },
         queue: QueueLimits { max_rows: 10, max_bytes: 1000, priority_levels: 5 },
+        tenancy: Tenancy { weight: 2.5, rate_limit: Some(RowRate(200)), max_waiting_rows: Some(512) },
     };
     assert_eq!(policy, expected);
 }
@@ -79,13 +81,7 @@ fn a_key_that_a_strategy_does_not_use_is_accepted() {
 
 #[test]
 fn what_has_no_machinery_is_refused() {
-    for text in [
-        "strategy = \"custom\"",
-        "[custom]\nscript = \"a.rhai\"",
-        "[tenancy]\nweight = 2.0",
-        "tenancy = { max_waiting_rows = 5 }",
-        "[reuse]\nidentical = true",
-    ] {
+    for text in ["strategy = \"custom\"", "[custom]\nscript = \"a.rhai\"", "[reuse]\nidentical = true"] {
         let shown = faults(&[("p.toml", text)]);
         assert_eq!(shown.len(), 1, "{shown:?}");
         assert!(shown[0].contains("not yet supported"), "{shown:?}");

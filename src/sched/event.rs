@@ -1,6 +1,6 @@
 //! What goes into the scheduler and what comes out.
 
-use crate::policy::Policy;
+use crate::policy::{Policy, RowRate};
 use crate::types::{BatchId, Device, DeviceId, ModelId, Priority, RequestId, ShapeClass, Time, WorkerId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,6 +180,34 @@ pub enum Reject {
         /// When it is predicted to be empty.
         drain: Duration,
     },
+    /// Its tenant has sent more than it may.
+    RateLimited {
+        /// `tenancy.rate_limit`.
+        limit: RowRate,
+        /// When it may send as much again.
+        retry: Duration,
+    },
+    /// The request alone is more than its tenant may send at once.
+    OverRate {
+        /// Its rows.
+        rows: u64,
+        /// `tenancy.rate_limit`.
+        limit: RowRate,
+    },
+    /// As many of its tenant's rows wait as may.
+    TenantFull {
+        /// `tenancy.max_waiting_rows`.
+        limit: u32,
+        /// When they are predicted to have been served.
+        drain: Duration,
+    },
+    /// The request alone is more than may wait of its tenant.
+    OverTenant {
+        /// Its rows.
+        rows: u64,
+        /// `tenancy.max_waiting_rows`.
+        limit: u32,
+    },
     /// Its deadline had passed when it arrived.
     DeadlinePassed,
     /// The request would finish past its deadline.
@@ -194,6 +222,8 @@ pub enum Reject {
 pub enum FailReason {
     /// Its deadline passed.
     DeadlineExceeded,
+    /// It would finish past its deadline, though it was not predicted to when it arrived.
+    PredictedMiss,
     /// The model failed on it alone.
     ExecutionFailed,
     /// No worker of its model is left.

@@ -9,6 +9,7 @@ mod books;
 mod cost;
 mod decide;
 mod event;
+mod fill;
 mod fleet;
 mod form;
 mod lane;

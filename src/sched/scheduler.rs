@@ -12,7 +12,7 @@ use super::urgency::{Entry, UrgencyQueue};
 use crate::policy::PolicySet;
 use crate::types::{DeviceId, ModelId, RequestId, Time, WorkerId};
 use slab::Slab;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Chooses what runs next, on every model and worker of the process.
@@ -34,6 +34,8 @@ pub struct Scheduler {
     /// As they were last told.
     pub(super) conditions: BTreeMap<DeviceId, DeviceCondition>,
     pub(super) policies: Arc<PolicySet>,
+    /// Tenants that are known by name although no policy names them.
+    pub(super) tenants: Arc<BTreeSet<Arc<str>>>,
     pub(super) former: Former,
     pub(super) outputs: VecDeque<Output>,
     pub(super) now: Time,
@@ -57,6 +59,7 @@ impl Scheduler {
             trials: Slab::new(),
             conditions: BTreeMap::new(),
             policies,
+            tenants: Arc::default(),
             former: Former::default(),
             outputs: VecDeque::new(),
             now: Time::default(),
@@ -220,6 +223,12 @@ impl Scheduler {
         for id in ids {
             self.reroute(id);
         }
+    }
+
+    /// Takes note of the tenants that have an account of their own although no policy names them.
+    pub fn handle_tenants(&mut self, tenants: Arc<BTreeSet<Arc<str>>>, now: Time) {
+        self.advance(now);
+        self.tenants = tenants;
     }
 
     /// Stops accepting; what waits is released without further delay.

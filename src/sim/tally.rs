@@ -97,7 +97,10 @@ pub(super) fn refusal(reject: &Reject) -> &'static str {
         Reject::RowsOverBatch { .. }
         | Reject::TokensOverBatch { .. }
         | Reject::OverQueue { .. }
+        | Reject::OverRate { .. }
+        | Reject::OverTenant { .. }
         | Reject::BytesOverQueue { .. } => "too_large",
+        Reject::RateLimited { .. } | Reject::TenantFull { .. } => "rate_limited",
         Reject::QueueFull { .. } | Reject::PredictedMiss { .. } => "overloaded",
         Reject::DeadlinePassed => "deadline_exceeded",
     }
@@ -107,6 +110,7 @@ pub(super) fn refusal(reject: &Reject) -> &'static str {
 pub(super) fn failure(reason: FailReason) -> &'static str {
     match reason {
         FailReason::DeadlineExceeded => "deadline_exceeded",
+        FailReason::PredictedMiss => "overloaded",
         FailReason::ExecutionFailed => "execution_failed",
         FailReason::NotReady => "not_ready",
         FailReason::UnknownModel => "unknown_model",

@@ -65,7 +65,7 @@ fn banned_packages_are_absent() {
 }
 
 /// Whether an SPDX expression can be met with allowed licences alone. `/` is an old way to write
-/// OR; a `WITH` exception only adds rights.
+/// OR; a `WITH` exception only adds rights, and so does the `+` of "or any later version".
 fn permits(expression: &str, allow: &[String]) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
@@ -102,7 +102,7 @@ fn one(rest: &mut &[&str], allow: &[String]) -> bool {
         }
         [licence, "WITH", _, tail @ ..] | [licence, tail @ ..] => {
             *rest = tail;
-            allow.iter().any(|allowed| allowed == licence)
+            allow.iter().any(|allowed| *allowed == licence.trim_end_matches('+'))
         }
         [] => false,
     }
@@ -111,7 +111,7 @@ fn one(rest: &mut &[&str], allow: &[String]) -> bool {
 #[test]
 fn licence_expressions() {
     let allow = ["MIT".to_owned(), "Apache-2.0".to_owned(), "Unicode-3.0".to_owned()];
-    for good in ["MIT", "GPL-3.0 OR MIT", "MIT/GPL-3.0", "(MIT OR Apache-2.0) AND Unicode-3.0"] {
+    for good in ["MIT", "GPL-3.0 OR MIT", "MIT/GPL-3.0", "MIT+", "(MIT OR Apache-2.0) AND Unicode-3.0"] {
         assert!(permits(good, &allow), "{good}");
     }
     assert!(permits("Apache-2.0 WITH LLVM-exception OR GPL-3.0", &allow));

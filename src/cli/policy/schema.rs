@@ -57,6 +57,7 @@ fn form(kind: &Kind) -> &'static str {
     match kind {
         Kind::Duration(_) => " A whole number with ns, us, ms, s, m or h, up to 24h.",
         Kind::DurationOrNone(_) => " A whole number with ns, us, ms, s, m or h, from 1us to 24h, or \"none\".",
+        Kind::RateOrNone(_) => " A whole number with /s, or \"none\".",
         Kind::Bytes => " A number of bytes, or a whole number with B, kB, MB, GB, KiB, MiB, GiB or TiB, up to 1TiB.",
         _ => "",
     }
@@ -68,6 +69,11 @@ fn values(kind: &Kind) -> Value {
         Kind::Boolean(supported) => json!({ "type": "boolean", "enum": supported }),
         Kind::Integer(range) => integer(range),
         Kind::IntegerOrNone(range) => json!({ "anyOf": [integer(range), { "const": "none" }] }),
+        Kind::Number(range) => json!({ "type": "number", "minimum": range.start(), "maximum": range.end() }),
+        Kind::RateOrNone(range) => {
+            let pattern = quantities(&[("/s", 1)], u64::from(*range.start()), u64::from(*range.end()));
+            json!({ "anyOf": [{ "type": "string", "pattern": pattern }, { "const": "none" }] })
+        }
         Kind::Integers(range) => json!({ "type": "array", "items": integer(range), "uniqueItems": true }),
         Kind::Duration(least) => duration(*least),
         Kind::DurationOrNone(least) => json!({ "anyOf": [duration(*least), { "const": "none" }] }),

@@ -34,6 +34,12 @@ impl<'d> Table<'d> {
         self.value(key, "a number", value::number)
     }
 
+    /// A number in `range`, with or without a fraction.
+    pub fn number_in(&mut self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        self.value(key, &expected, |found| value::number(found).filter(|number| range.contains(number)))
+    }
+
     /// `true` or `false`.
     pub fn boolean(&mut self, key: &str) -> Option<bool> {
         self.value(key, "true or false", DeValue::as_bool)

@@ -15,6 +15,7 @@ fn valid(schema: &Value, value: &Value) -> bool {
             "string" => value.is_string(),
             "boolean" => value.is_boolean(),
             "integer" => value.is_i64() || value.is_u64(),
+            "number" => value.is_number(),
             other => panic!("{other}"),
         },
         "properties" => value.as_object().is_none_or(|object| {
@@ -27,8 +28,8 @@ fn valid(schema: &Value, value: &Value) -> bool {
         "anyOf" => wanted.as_array().unwrap().iter().any(|schema| valid(schema, value)),
         "enum" => wanted.as_array().unwrap().contains(value),
         "const" => wanted == value,
-        "minimum" => value.as_i64().is_none_or(|number| number >= wanted.as_i64().unwrap()),
-        "maximum" => value.as_i64().is_none_or(|number| number <= wanted.as_i64().unwrap()),
+        "minimum" => value.as_f64().is_none_or(|number| number >= wanted.as_f64().unwrap()),
+        "maximum" => value.as_f64().is_none_or(|number| number <= wanted.as_f64().unwrap()),
         "pattern" => {
             let pattern = regex::Regex::new(wanted.as_str().unwrap()).unwrap();
             value.as_str().is_none_or(|text| pattern.is_match(text))
@@ -80,7 +81,7 @@ fn schema_and_parser_know_the_same_keys() {
         let help = faults[0].help.clone().unwrap();
         let known = help.strip_prefix("known here: ").unwrap().split(", ");
         // These are known for a better refusal.
-        let parsed: BTreeSet<&str> = known.filter(|key| !["tenancy", "custom"].contains(key)).collect();
+        let parsed: BTreeSet<&str> = known.filter(|key| !["custom"].contains(key)).collect();
         let object = if table.is_empty() { &schema } else { &schema["properties"][table] };
         let described: BTreeSet<&str> = object["properties"].as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(parsed, described, "[{table}]");
@@ -106,6 +107,14 @@ fn samples(kind: &Kind) -> Vec<String> {
     match kind {
         Kind::Boolean(_) | Kind::Choice(_) => Vec::new(),
         Kind::Integer(range) | Kind::IntegerOrNone(range) => around(range).to_vec(),
+        Kind::Number(range) => [range.start() / 2.0, *range.start(), 1.5, *range.end(), range.end() + 1.0, -1.0, 0.0]
+            .map(|number| format!("{number:?}"))
+            .to_vec(),
+        Kind::RateOrNone(range) => {
+            let rates = around(range).map(|number| format!("\"{number}/s\""));
+            let odd = ["\"007/s\"", "\"7 /s\"", "\"7/m\"", "\"/s\"", "\"7\""].map(str::to_owned);
+            [rates.to_vec(), odd.to_vec()].concat()
+        }
         Kind::Integers(range) => {
             let numbers = around(range);
             let lists = numbers.iter().map(|number| format!("[{number}]"));
