@@ -1,5 +1,6 @@
 //! What deciding costs: nanoseconds a request for its arrival, its share of a batch's formation and
-//! its end, with 1 000 to 100 000 items waiting, for one worker and for eight devices of two each.
+//! its end, with 1 000 to 100 000 items waiting, for one worker and for eight devices of two each; and with
+//! deadlines and 100 tenants.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use inferneo::policy::{Policy, PolicySet, Strategy};
@@ -15,10 +16,43 @@ const MODEL: ModelId = ModelId(0);
 /// Requests a measured round takes in and lets out.
 const ROUND: u64 = 1024;
 
+/// What is measured.
+struct Scene {
+    name: &'static str,
+    strategy: Strategy,
+    /// Devices, and workers of each.
+    fleet: [u32; 2],
+    tenants: usize,
+    deadline: Option<Duration>,
+}
+
+/// Far enough off to be met by all that wait.
+const DEADLINE: Option<Duration> = Some(Duration::from_secs(10_000));
+
+const SCENES: [Scene; 5] = [
+    Scene::new("adaptive", Strategy::Adaptive, [1, 1]),
+    Scene { tenants: 100, deadline: DEADLINE, ..Scene::new("adaptive, 100 tenants", Strategy::Adaptive, [1, 1]) },
+    Scene::new("adaptive on 8 x 2", Strategy::Adaptive, [8, 2]),
+    Scene {
+        tenants: 100,
+        deadline: DEADLINE,
+        ..Scene::new("adaptive on 8 x 2, 100 tenants", Strategy::Adaptive, [8, 2])
+    },
+    Scene::new("fixed_size", Strategy::FixedSize, [1, 1]),
+];
+
+impl Scene {
+    const fn new(name: &'static str, strategy: Strategy, fleet: [u32; 2]) -> Self {
+        Self { name, strategy, fleet, tenants: 0, deadline: None }
+    }
+}
+
 /// A scheduler with many items waiting, in steady state.
 struct Bed {
     sched: Scheduler,
-    tenant: Arc<str>,
+    /// Who sends, in turn.
+    tenants: Vec<Arc<str>>,
+    deadline: Option<Duration>,
     now: Time,
     next: u64,
     random: u64,
@@ -28,8 +62,9 @@ struct Bed {
 }
 
 impl Bed {
-    fn new(waiting: u64, strategy: Strategy, [devices, workers]: [u32; 2]) -> Self {
-        let mut policy = Policy::preset("bench", strategy);
+    fn new(waiting: u64, scene: &Scene) -> Self {
+        let [devices, workers] = scene.fleet;
+        let mut policy = Policy::preset("bench", scene.strategy);
         policy.queue.max_rows = u32::MAX;
         policy.queue.max_bytes = u64::MAX;
         let mut sched = Scheduler::new(Arc::new(PolicySet::single(policy, 1)));
@@ -44,8 +79,12 @@ impl Bed {
                 sched.handle_measured(worker, &Measured { rows, len, busy: workers, compute }, Time(1));
             }
         }
-        let (tenant, random) = ("".into(), 0x9E37_79B9_7F4A_7C15);
-        let mut bed = Self { sched, tenant, now: Time(1), next: 1, random, waiting: 0, running: VecDeque::new() };
+        let tenants: Vec<Arc<str>> = (0..scene.tenants).map(|i| format!("tenant-{i}").into()).collect();
+        sched.handle_tenants(Arc::new(tenants.iter().cloned().collect()), Time(1));
+        let tenants = if tenants.is_empty() { vec!["".into()] } else { tenants };
+        let (deadline, random) = (scene.deadline, 0x9E37_79B9_7F4A_7C15);
+        let (now, running) = (Time(1), VecDeque::new());
+        let mut bed = Self { sched, tenants, deadline, now, next: 1, random, waiting: 0, running };
         while bed.waiting < waiting {
             bed.arrive();
         }
@@ -72,9 +111,9 @@ impl Bed {
         let arrival = Arrival {
             request: RequestId(self.next),
             model: MODEL,
-            tenant: &self.tenant,
+            tenant: &self.tenants[(self.random >> 40) as usize % self.tenants.len()],
             priority: Priority(0),
-            deadline: None,
+            deadline: self.deadline.map(|d| self.now + d),
             items: &items,
         };
         self.next += 1;
@@ -94,6 +133,7 @@ impl Bed {
             let report = BatchReport { batch: batch.batch, compute, outcome: BatchOutcome::Ok };
             self.sched.handle_batch_done(&report, self.now);
             self.sched.handle_worker(batch.worker, WorkerState::Ready, self.now);
+            self.sched.reclaim(batch.items);
             self.dispatch();
         }
     }
@@ -116,13 +156,9 @@ fn deciding(c: &mut Criterion) {
     let mut group = c.benchmark_group("sched");
     group.throughput(Throughput::Elements(ROUND)).sample_size(20);
     for waiting in [1_000, 10_000, 100_000] {
-        for (strategy, name, fleet) in [
-            (Strategy::Adaptive, "adaptive", [1, 1]),
-            (Strategy::Adaptive, "adaptive on 8 x 2", [8, 2]),
-            (Strategy::FixedSize, "fixed_size", [1, 1]),
-        ] {
-            let mut bed = Bed::new(waiting, strategy, fleet);
-            group.bench_function(BenchmarkId::new(name, waiting), |b| b.iter(|| bed.round()));
+        for scene in &SCENES {
+            let mut bed = Bed::new(waiting, scene);
+            group.bench_function(BenchmarkId::new(scene.name, waiting), |b| b.iter(|| bed.round()));
         }
     }
     group.finish();

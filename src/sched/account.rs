@@ -13,10 +13,9 @@ use crate::types::Time;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// How long an account is passed over for others' levels until its own counts one higher.
-const AGEING: Duration = Duration::from_secs(2);
+/// How long, in ns, an account is passed over for others' levels until its own counts one higher.
+const AGEING: u64 = 2_000_000_000;
 /// The account of all tenants that nobody names.
 const SHARED: u32 = 0;
 
@@ -35,6 +34,8 @@ pub(super) struct Account {
     since: Time,
     /// Waiting items by their level, the first being 1.
     levels: Vec<u32>,
+    /// The highest of these levels.
+    best: u32,
     queue: UrgencyQueue,
     /// Its place among the active ones.
     place: u32,
@@ -141,7 +142,7 @@ impl Accounts {
         account.items += 1;
         account.rows += item.rows;
         account.backlog += item.share;
-        *account.at(item.level) += 1;
+        account.count(item.level);
         account.queue.push(entry);
     }
 
@@ -151,7 +152,7 @@ impl Accounts {
         account.items -= 1;
         account.rows -= item.rows;
         account.backlog -= item.share;
-        *account.at(item.level) -= 1;
+        account.discount(item.level);
         if account.items > 0 {
             account.queue.sweep(account.items as usize, |e| table.is_waiting(e));
             return;
@@ -174,12 +175,19 @@ impl Accounts {
     /// The item that goes next: of the accounts of the highest level, of the one charged least, the most urgent.
     pub(super) fn elect(&mut self, now: Time, table: &Table) -> Option<Rank> {
         let Self { list, active, .. } = self;
-        let rank = |&index: &u32| {
+        let mut first: Option<Rank> = None;
+        for &index in &*active {
             let account = &mut list[index as usize];
-            let entry = account.queue.peek(|e| table.is_waiting(e))?;
-            Some(Rank { level: account.level(now), served: account.served, entry })
-        };
-        active.iter().filter_map(rank).min_by(Rank::cmp)
+            let (level, served) = (account.level(now), account.served);
+            if first.is_some_and(|f| (f.level, f.served) < (level, served)) {
+                continue;
+            }
+            // Only what may go first is worth a look into the table.
+            let Some(entry) = account.queue.peek(|e| table.is_waiting(e)) else { continue };
+            let rank = Rank { level, served, entry };
+            first = first.filter(|f| f.cmp(&rank).is_lt()).or(Some(rank));
+        }
+        first
     }
 
     /// The most urgent item of all accounts alike.
@@ -221,26 +229,34 @@ impl Account {
     fn new(tenant: Option<Arc<str>>) -> Self {
         let (items, rows, backlog, served, since) = (0, 0, 0, 0.0, Time::default());
         let (levels, queue) = Default::default();
-        Self { tenant, items, rows, backlog, served, since, levels, queue, place: NONE }
+        Self { tenant, items, rows, backlog, served, since, levels, best: 1, queue, place: NONE }
     }
 
     /// The highest level of its waiting items, raised by one for each time that it was passed over as long.
     pub(super) fn level(&self, now: Time) -> u32 {
-        let best = self.levels.iter().position(|&n| n > 0).map_or(1, |at| at as u32 + 1);
-        best.saturating_sub(self.raised(now)).max(1)
+        self.best.saturating_sub(self.raised(now)).max(1)
     }
 
     /// By how many levels it is raised for having been passed over.
     pub(super) fn raised(&self, now: Time) -> u32 {
-        (now.since(self.since).as_nanos() / AGEING.as_nanos()) as u32
+        (now.0.saturating_sub(self.since.0) / AGEING) as u32
     }
 
-    fn at(&mut self, level: u32) -> &mut u32 {
+    fn count(&mut self, level: u32) {
         let at = level.max(1) as usize - 1;
         if self.levels.len() <= at {
             self.levels.resize(at + 1, 0);
         }
-        &mut self.levels[at]
+        self.levels[at] += 1;
+        self.best = if self.items == 1 { level } else { self.best.min(level) };
+    }
+
+    fn discount(&mut self, level: u32) {
+        let at = level.max(1) as usize - 1;
+        self.levels[at] -= 1;
+        if level == self.best && self.levels[at] == 0 {
+            self.best = self.levels.iter().position(|&n| n > 0).map_or(1, |at| at as u32 + 1);
+        }
     }
 
     /// The part of its backlog predicted to be served before an item of urgency `key`.

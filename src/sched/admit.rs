@@ -88,7 +88,8 @@ impl Scheduler {
         Ok(())
     }
 
-    /// When the request is predicted to be answered: a free worker, what goes before it, itself.
+    /// When the request is predicted to be answered at the latest, or sooner than its deadline: a free worker, what
+    /// goes before it, itself.
     ///
     /// The start of time while nothing was measured: nothing is refused on a guess.
     fn predicted_finish(&mut self, a: &Arrival<'_>, to: &Admitted) -> Time {
@@ -111,6 +112,12 @@ impl Scheduler {
         let shared = |i: &Item| time(SHARED, i.len) / f64::from(SHARED) * f64::from(i.rows);
         let share = a.items.iter().map(shared).sum::<f64>();
         let own = longest.max(share / home.worth.max(1e-3));
+        let finish =
+            |ahead: u64| free_at + Duration::from_nanos(model.shared(ahead)) + Duration::from_nanos(own as u64);
+        let all = finish(model.backlog());
+        if all <= to.deadline {
+            return all;
+        }
         let lane = &mut model.lanes[to.lane];
         let policy = Arc::clone(&lane.policy);
         let level = a.priority.level(policy.queue.priority_levels);

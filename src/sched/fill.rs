@@ -28,9 +28,9 @@ pub(super) struct Filler {
 #[derive(Debug)]
 struct Front {
     account: u32,
-    /// Where the ones behind it wait.
+    /// Where it waits, and those behind it.
     queue: u32,
-    /// `None`: there are none, or the next does not fit.
+    /// `None`: not looked up, or there is none, or it does not fit.
     entry: Option<Entry>,
 }
 
@@ -42,15 +42,20 @@ struct Turn {
     /// Its fronts.
     from: usize,
     to: usize,
+    /// Whether they were looked up.
+    known: bool,
     /// Its most urgent one.
     next: Option<(usize, Entry)>,
-    /// At first the account's level, then that of its next item.
+    /// At first the account's level, then that of its next item; no level where there is none.
     level: u32,
     /// By how many levels the account is raised.
     raised: u32,
     /// Rows it may take.
     deficit: u32,
 }
+
+/// The level of what has nothing more to give.
+const NO_LEVEL: u32 = u32::MAX;
 
 /// The batch so far, and what every turn looks at.
 struct Batch<'a> {
@@ -59,7 +64,6 @@ struct Batch<'a> {
     target: u32,
     table: &'a Table,
     pool: &'a mut Pool,
-    now: Time,
 }
 
 impl View<'_> {
@@ -75,11 +79,12 @@ impl View<'_> {
     ) -> Vec<u32> {
         let filler = &mut former.filler;
         let Lane { classes, pool, accounts, .. } = lane;
-        filler.gather(&classes[class].buckets[segment.low..=segment.high], pool, self.table);
-        let (items, table, now) = (filler.list(), self.table, self.now);
-        let mut batch = Batch { items, rows: 0, target, table, pool, now };
-        let quantum = filler.line_up(accounts, &batch);
-        while batch.rows < target && batch.go_round(filler, quantum) {}
+        filler.line_up(&classes[class].buckets[segment.low..=segment.high], accounts, target, self.now);
+        let mut batch = Batch { items: filler.list(), rows: 0, target, table: self.table, pool };
+        let mut quantum = 1;
+        while let Some(missing) = batch.go_round(filler, quantum) {
+            quantum = missing;
+        }
         batch.items
     }
 }
@@ -98,65 +103,81 @@ impl Filler {
         }
     }
 
-    /// Looks up the first item of each account in each bucket.
-    fn gather(&mut self, buckets: &[Bucket], pool: &mut Pool, table: &Table) {
-        self.fronts.clear();
-        for share in buckets.iter().flat_map(|b| &b.shares) {
-            let entry = pool.queue(share.queue).peek(|e| table.is_waiting(e));
-            self.fronts.push(Front { account: share.account, queue: share.queue, entry });
-        }
-    }
-
-    /// Lines the accounts up, the one charged least first; answers the rows that each may take more in a round.
-    fn line_up(&mut self, accounts: &Accounts, batch: &Batch<'_>) -> u32 {
+    /// Lines up the accounts that have a share in the buckets, the one charged least first.
+    fn line_up(&mut self, buckets: &[Bucket], accounts: &Accounts, target: u32, now: Time) {
         let Self { fronts, turns, .. } = self;
-        turns.clear();
+        let shares = buckets.iter().flat_map(|b| &b.shares);
+        fronts.clear();
+        fronts.extend(shares.map(|s| Front { account: s.account, queue: s.queue, entry: None }));
         if !accounts.is_single() {
             fronts.sort_unstable_by_key(|f| (f.account, f.queue));
         }
+        turns.clear();
         for (at, front) in fronts.iter().enumerate() {
             match turns.last_mut() {
                 Some(last) if last.account == front.account => last.to = at + 1,
-                _ => {
-                    turns.push(Turn::of(front.account, accounts.get(front.account), at, batch.now));
-                }
+                _ => turns.push(Turn::of(front.account, accounts.get(front.account), at, now)),
             }
         }
-        for turn in &mut *turns {
-            turn.next = turn.look(fronts);
+        let order = |a: &Turn, b: &Turn| {
+            a.level.cmp(&b.level).then(a.served.total_cmp(&b.served)).then(a.account.cmp(&b.account))
+        };
+        // Whoever comes after as many as there are rows has none of this batch, unless those before run out.
+        let likely = (target as usize).min(turns.len());
+        if likely < turns.len() {
+            turns.select_nth_unstable_by(likely, order);
         }
-        turns.sort_unstable_by(|a, b| a.served.total_cmp(&b.served).then(a.account.cmp(&b.account)));
-        if turns.len() == 1 {
-            return u32::MAX;
-        }
-        // As many as any of them needs for an item, so that every turn takes one.
-        let rows = fronts.iter().filter_map(|f| f.entry).map(|e| batch.table.item(e.slot).item.rows);
-        rows.max().unwrap_or(1)
+        turns[..likely].sort_unstable_by(order);
     }
 }
 
 impl Batch<'_> {
-    /// Lets every account with items of the highest level have its turn; whether there was any.
-    fn go_round(&mut self, filler: &mut Filler, quantum: u32) -> bool {
+    /// Lets every account with items of the highest level take `quantum` rows more. Answers the rows that one of
+    /// them lacks for its next item, at least one; `None` once the batch is full or nothing is left.
+    fn go_round(&mut self, filler: &mut Filler, quantum: u32) -> Option<u32> {
         let Filler { fronts, turns, .. } = filler;
-        let Some(level) = turns.iter().filter(|t| t.next.is_some()).map(|t| t.level).min() else { return false };
+        let level = turns.iter().map(|t| t.level).min().filter(|level| *level < NO_LEVEL)?;
+        let quantum = if turns.len() == 1 { self.target } else { quantum };
+        let mut missing = u32::MAX;
         for turn in turns.iter_mut().filter(|t| t.level == level) {
+            if self.rows >= self.target {
+                return None;
+            }
             turn.deficit = turn.deficit.saturating_add(quantum);
-            while let Some((front, entry)) = turn.next.filter(|_| turn.level == level && self.rows < self.target) {
-                let rows = self.table.item(entry.slot).item.rows;
-                if self.rows + rows > self.target && !self.items.is_empty() {
-                    fronts[front].entry = None;
-                } else if rows > turn.deficit {
-                    break;
-                } else {
-                    turn.deficit -= rows;
-                    self.add(&mut fronts[front], entry, rows);
-                }
-                turn.next = turn.look(fronts);
-                turn.level = turn.next.map_or(u32::MAX, |(_, e)| turn.level_of(self.table.item(e.slot)));
+            missing = missing.min(self.take_turn(turn, fronts));
+        }
+        Some(missing.max(1)).filter(|_| self.rows < self.target)
+    }
+
+    /// Takes what one account may give; answers the rows that it lacks for its next item.
+    fn take_turn(&mut self, turn: &mut Turn, fronts: &mut [Front]) -> u32 {
+        let level = turn.level;
+        if !turn.known {
+            turn.known = true;
+            for front in &mut fronts[turn.from..turn.to] {
+                front.entry = self.pool.queue(front.queue).peek(|e| self.table.is_waiting(e));
+            }
+            turn.next = turn.look(fronts);
+        }
+        while let Some((front, entry)) = turn.next {
+            let item = self.table.item(entry.slot);
+            let rows = item.item.rows;
+            if self.rows + rows > self.target && !self.items.is_empty() {
+                fronts[front].entry = None;
+            } else if rows > turn.deficit {
+                return rows - turn.deficit;
+            } else {
+                turn.deficit -= rows;
+                self.add(&mut fronts[front], entry, rows);
+            }
+            turn.next = turn.look(fronts);
+            turn.level = turn.next.map_or(NO_LEVEL, |(_, e)| turn.level_of(self.table.item(e.slot)));
+            if turn.level != level || self.rows >= self.target {
+                return 1;
             }
         }
-        true
+        turn.level = NO_LEVEL;
+        u32::MAX
     }
 
     fn add(&mut self, front: &mut Front, entry: Entry, rows: u32) {
@@ -171,7 +192,7 @@ impl Batch<'_> {
 impl Turn {
     fn of(account: u32, state: &Account, from: usize, now: Time) -> Self {
         let (served, level, raised) = (state.served, state.level(now), state.raised(now));
-        Self { served, account, from, to: from + 1, next: None, level, raised, deficit: 0 }
+        Self { served, account, from, to: from + 1, known: false, next: None, level, raised, deficit: 0 }
     }
 
     /// The most urgent of its fronts.

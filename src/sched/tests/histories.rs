@@ -170,21 +170,25 @@ fn end_one(world: &mut World, index: usize, how: u8) {
     world.end(index, outcome);
 }
 
+/// Hands a request in.
+fn arrives(world: &mut World, event: Event) {
+    let Event::Arrive { model, items, tenant, priority, deadline, guilty } = event else { return };
+    let items: Vec<Item> = items
+        .into_iter()
+        .map(|(rows, len, class)| Item { rows, len, bytes: rows * len, class: ShapeClass(class) })
+        .collect();
+    let tenant = ["", "t1", "t2", "t3", "keyed", "nobody"][tenant as usize];
+    let deadline = deadline.map(ms);
+    if let Ok(id) = world.request_of(model, tenant, Priority(priority), deadline, &items)
+        && guilty
+    {
+        world.guilty.insert(id);
+    }
+}
+
 fn apply(world: &mut World, event: Event) {
     match event {
-        Event::Arrive { model, items, tenant, priority, deadline, guilty } => {
-            let items: Vec<Item> = items
-                .into_iter()
-                .map(|(rows, len, class)| Item { rows, len, bytes: rows * len, class: ShapeClass(class) })
-                .collect();
-            let tenant = ["", "t1", "t2", "t3", "keyed", "nobody"][tenant as usize];
-            let deadline = deadline.map(ms);
-            if let Ok(id) = world.request_of(model, tenant, Priority(priority), deadline, &items)
-                && guilty
-            {
-                world.guilty.insert(id);
-            }
-        }
+        arrive @ Event::Arrive { .. } => arrives(world, arrive),
         Event::Cancel(which) if !world.callers.is_empty() => {
             let ids: Vec<RequestId> = world.callers.keys().copied().collect();
             world.cancel(*which.get(&ids));
