@@ -6,6 +6,7 @@ use crate::sched::Grid;
 use crate::types::ShapeClass;
 use std::collections::BTreeMap;
 
+mod figures;
 mod workload;
 
 /// The policies of one file.
