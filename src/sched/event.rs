@@ -1,5 +1,6 @@
 //! What goes into the scheduler and what comes out.
 
+use super::lane::edge;
 use crate::policy::{Policy, RowRate};
 use crate::types::{BatchId, Device, DeviceId, ModelId, Priority, RequestId, ShapeClass, Time, WorkerId};
 use std::sync::Arc;
@@ -61,6 +62,12 @@ impl Grid {
             Device::Cpu(_) => Self::Exact,
             Device::Cuda(_) => Self::Stepped,
         }
+    }
+
+    /// The length that rows of at most `len` tokens are padded to.
+    #[must_use]
+    pub fn padded(self, len: u32) -> u32 {
+        if self == Self::Exact { len } else { edge(self, len) }
     }
 }
 

@@ -46,7 +46,7 @@ impl Learned {
 
     /// The length that rows of at most `len` tokens are padded to here.
     pub(super) fn padded(&self, len: u32) -> u32 {
-        if self.grid == Grid::Exact { len } else { edge(self.grid, len) }
+        self.grid.padded(len)
     }
 
     /// Takes note of a shape that ran well.

@@ -1,20 +1,25 @@
 //! A policy tried before it ships: recorded arrivals through the very scheduler that serves, on a virtual clock.
 //!
 //! Decides what the world around the scheduler does: when arrivals come, how long a batch takes, what counts as a
-//! good answer. The decisions are the scheduler's own. Pure: the same plan gives the same figures, byte for byte.
+//! good answer. The decisions are the scheduler's own, or those of a [`Baseline`] in its place. Pure: the same plan gives the same figures, byte for byte.
 //! Leaves out what a real server does around a batch (decoding, tokenising, copying, encoding): its time is not
 //! in the figures. Workers never fail and clients never go away.
 
+mod baseline;
 mod cost;
 mod noise;
+mod random;
+mod server;
 mod tally;
+pub mod workload;
 mod world;
 
+pub use baseline::Baseline;
 pub use cost::{Cost, Curve, Point};
 pub use tally::{BatchFigures, LatencyMs, Report, TenantReport};
 
 use crate::policy::PolicySet;
-use crate::sched::{Grid, Item, ModelLimits};
+use crate::sched::{Grid, Item, ModelLimits, Scheduler};
 use crate::types::{DeviceId, Priority, Time};
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +82,14 @@ pub struct Arrival {
 /// Plays a plan under a set of policies to its end: until every request was answered or refused.
 #[must_use]
 pub fn run(policies: Arc<PolicySet>, plan: &Plan) -> Report {
-    World::new(policies, plan).run()
+    World::new(Scheduler::new(Arc::clone(&policies)), policies, plan).run()
+}
+
+/// Plays a plan as another server would have served it; what it promises to whom are the `slo.target`s of `goals`,
+/// of which it heeds nothing else.
+#[must_use]
+pub fn run_baseline(baseline: Baseline, goals: Arc<PolicySet>, plan: &Plan) -> Report {
+    World::new(baseline.server(Arc::clone(&goals)), goals, plan).run()
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 //! Runs that take longer or shorter than they should, the same way each time.
 
-/// Draws of one seed (splitmix64; Steele, Lea and Flood 2014).
+use super::random::Random;
+
+/// Factors of one seed.
 #[derive(Debug, Clone)]
 pub(super) struct Noise {
-    state: u64,
+    random: Random,
     share: f64,
 }
 
 impl Noise {
     pub(super) fn new(share: f64, seed: u64) -> Self {
-        Self { state: seed, share }
+        Self { random: Random::new(seed), share }
     }
 
     /// The next factor: 1 ± at most the share, evenly spread.
@@ -17,10 +19,6 @@ impl Noise {
         if self.share == 0.0 {
             return 1.0;
         }
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.state ^ self.state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let unit = ((mixed ^ mixed >> 31) >> 11) as f64 / (1_u64 << 53) as f64;
-        1.0 + self.share * (2.0 * unit - 1.0)
+        1.0 + self.share * (2.0 * self.random.unit() - 1.0)
     }
 }

@@ -1,6 +1,7 @@
 //! What is counted of a run of the virtual world, and the figures made of it.
 
-use crate::sched::{Dispatch, FailReason, Reject};
+use super::server::Batch;
+use crate::sched::{FailReason, Reject};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -129,7 +130,7 @@ impl Tally {
         *self.tenants.entry(Arc::clone(tenant)).or_default().refused.entry(reason).or_default() += 1;
     }
 
-    pub(super) fn ran(&mut self, batch: &Dispatch, took: Duration) {
+    pub(super) fn ran(&mut self, batch: &Batch, took: Duration) {
         self.batches += 1;
         self.rows += u64::from(batch.rows);
         self.tokens += batch.tokens;

@@ -1,13 +1,14 @@
-//! The virtual world: what happens next, and what it does to the scheduler.
+//! The virtual world: what happens next, and what it does to the scheduler, or to what stands in its place.
 //!
 //! Events of one moment are taken in as the program's driver does it: batches that end, then arrivals, then what
-//! is due; only then the scheduler is asked what to do, and only then answers reach their callers.
+//! is due; only then the server is asked what to do, and only then answers reach their callers.
 
 use super::noise::Noise;
+use super::server::{Action, Batch, Server, Station};
 use super::tally::{self, Tally};
 use super::{Arrival, Cost, Place, Plan, Report};
 use crate::policy::PolicySet;
-use crate::sched::{self, BatchOutcome, BatchReport, Dispatch, FailReason, Measured, Output, Scheduler, WorkerState};
+use crate::sched::{self, FailReason, Measured};
 use crate::types::{BatchId, DeviceId, ModelId, RequestId, Time, WorkerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,10 +19,11 @@ const WARM_UPS: u32 = 4;
 /// The shapes that are measured where none are known: rows and lengths.
 const SWEEP: ([u32; 4], [u32; 4]) = ([1, 4, 12, 32], [8, 32, 128, 512]);
 
-pub(super) struct World<'p> {
+pub(super) struct World<'p, S> {
     plan: &'p Plan,
-    policies: Arc<PolicySet>,
-    sched: Scheduler,
+    /// What is promised to whom.
+    goals: Arc<PolicySet>,
+    server: S,
     now: Time,
     /// Where each worker is, by its number.
     workers: Vec<&'p Place>,
@@ -36,17 +38,17 @@ pub(super) struct World<'p> {
 
 /// A batch on its way.
 struct Run {
-    batch: Dispatch,
+    batch: Batch,
     device: DeviceId,
     took: Duration,
 }
 
-impl<'p> World<'p> {
-    pub(super) fn new(policies: Arc<PolicySet>, plan: &'p Plan) -> Self {
+impl<'p, S: Server> World<'p, S> {
+    pub(super) fn new(server: S, goals: Arc<PolicySet>, plan: &'p Plan) -> Self {
         let mut world = Self {
             plan,
-            sched: Scheduler::new(Arc::clone(&policies)),
-            policies,
+            goals,
+            server,
             now: Time::default(),
             workers: Vec::new(),
             running: BTreeMap::new(),
@@ -56,7 +58,7 @@ impl<'p> World<'p> {
             tally: Tally::default(),
         };
         for (model, id) in plan.models.iter().zip((0..).map(ModelId)) {
-            world.sched.handle_model(id, Some(model.limits.clone()), world.now);
+            world.server.handle_model(id, &model.limits, world.now);
             for place in &model.places {
                 let first = WorkerId(world.workers.len() as u32);
                 (0..place.workers).for_each(|_| world.start_worker(id, place));
@@ -69,11 +71,10 @@ impl<'p> World<'p> {
     fn start_worker(&mut self, model: ModelId, place: &'p Place) {
         let id = WorkerId(self.workers.len() as u32);
         self.workers.push(place);
-        self.sched.handle_worker(id, WorkerState::Up { model, device: place.device, grid: place.grid }, self.now);
-        self.sched.handle_worker(id, WorkerState::Ready, self.now);
+        self.server.handle_worker(id, Station { model, device: place.device, grid: place.grid }, self.now);
     }
 
-    /// Tells the scheduler what a server that has run for a while knows.
+    /// Tells what a server that has run for a while knows.
     fn warm_up(&mut self, worker: WorkerId, cost: &Cost) {
         for _ in 0..WARM_UPS {
             for curve in &cost.curves {
@@ -83,7 +84,7 @@ impl<'p> World<'p> {
                 let swept = swept.filter(|_| curve.points.is_empty());
                 for (rows, len) in known.chain(swept).map(|(rows, len)| (rows.max(1), len.max(1))) {
                     let compute = cost.time(rows, len, curve.busy);
-                    self.sched.handle_measured(worker, &Measured { rows, len, busy: curve.busy, compute }, self.now);
+                    self.server.handle_measured(worker, &Measured { rows, len, busy: curve.busy, compute }, self.now);
                 }
             }
         }
@@ -97,8 +98,8 @@ impl<'p> World<'p> {
             while self.plan.arrivals.get(self.next).is_some_and(|arrival| arrival.at <= self.now) {
                 self.arrive();
             }
-            if self.sched.poll_timeout().is_some_and(|due| due <= self.now) {
-                self.sched.handle_timeout(self.now);
+            if self.server.poll_timeout().is_some_and(|due| due <= self.now) {
+                self.server.handle_timeout(self.now);
             }
             self.carry_out();
             for run in ended {
@@ -111,7 +112,7 @@ impl<'p> World<'p> {
     fn next_event(&mut self) -> Option<Time> {
         let end = self.running.first_key_value().map(|((end, _), _)| *end);
         let arrival = self.plan.arrivals.get(self.next).map(|arrival| arrival.at);
-        [end, arrival, self.sched.poll_timeout()].into_iter().flatten().min()
+        [end, arrival, self.server.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Ends what has run by now.
@@ -119,9 +120,7 @@ impl<'p> World<'p> {
         let mut ended = Vec::new();
         while let Some(first) = self.running.first_entry().filter(|first| first.key().0 <= self.now) {
             let run = first.remove();
-            let report = BatchReport { batch: run.batch.batch, compute: run.took, outcome: BatchOutcome::Ok };
-            self.sched.handle_batch_done(&report, self.now);
-            self.sched.handle_worker(run.batch.worker, WorkerState::Ready, self.now);
+            self.server.handle_done(&run.batch, run.took, self.now);
             ended.push(run);
         }
         ended
@@ -138,7 +137,7 @@ impl<'p> World<'p> {
             deadline: arrival.deadline.map(|deadline| self.now + deadline),
             items: &arrival.items,
         };
-        if let Err(reject) = self.sched.handle_arrival(&handed, self.now) {
+        if let Err(reject) = self.server.handle_arrival(&handed, self.now) {
             self.open[self.next] = 0;
             self.tally.refused(&arrival.tenant, tally::refusal(&reject));
         }
@@ -146,22 +145,20 @@ impl<'p> World<'p> {
     }
 
     fn carry_out(&mut self) {
-        while let Some(output) = self.sched.poll_output() {
-            match output {
-                Output::Dispatch(batch) => self.start(batch),
-                Output::Fail { request, reason } => self.fail(request, reason),
-                // No batch fails here, so no worker comes under suspicion.
-                Output::Suspect { .. } => {}
+        while let Some(action) = self.server.poll_action() {
+            match action {
+                Action::Run(batch) => self.start(batch),
+                Action::Fail { request, reason } => self.fail(request, reason),
             }
         }
     }
 
-    fn start(&mut self, batch: Dispatch) {
+    fn start(&mut self, batch: Batch) {
         let place = self.workers[batch.worker.0 as usize];
         let busy = 1 + self.running.values().filter(|run| run.device == place.device).count() as u32;
         let took = place.cost.time(batch.rows, batch.padded_len, busy).mul_f64(self.noise.factor());
         self.tally.ran(&batch, took);
-        self.running.insert((self.now + took, batch.batch), Run { batch, device: place.device, took });
+        self.running.insert((self.now + took, batch.id), Run { batch, device: place.device, took });
     }
 
     fn fail(&mut self, request: RequestId, reason: FailReason) {
@@ -171,8 +168,8 @@ impl<'p> World<'p> {
     }
 
     /// Answers the items of a batch, and the requests that are whole with it.
-    fn answer(&mut self, batch: &Dispatch) {
-        for (request, _) in &batch.items {
+    fn answer(&mut self, batch: &Batch) {
+        for request in &batch.items {
             let at = request.0 as usize;
             if self.open[at] == 0 {
                 continue;
@@ -181,7 +178,8 @@ impl<'p> World<'p> {
             if self.open[at] == 0 {
                 let arrival = &self.plan.arrivals[at];
                 let took = self.now.since(arrival.at);
-                let good = self.target(arrival).is_none_or(|target| took <= target);
+                let in_time = |wanted: Option<Duration>| wanted.is_none_or(|wanted| took <= wanted);
+                let good = in_time(self.target(arrival)) && in_time(arrival.deadline);
                 let rows = arrival.items.iter().map(|item| u64::from(item.rows)).sum();
                 self.tally.answered(&arrival.tenant, rows, took, good);
             }
@@ -191,6 +189,6 @@ impl<'p> World<'p> {
     /// The SLO of the policy that a request falls under.
     fn target(&self, arrival: &Arrival) -> Option<Duration> {
         let name = &self.plan.models[arrival.model].limits.name;
-        self.policies.policies()[self.policies.lookup(name, &arrival.tenant)].slo.target
+        self.goals.policies()[self.goals.lookup(name, &arrival.tenant)].slo.target
     }
 }

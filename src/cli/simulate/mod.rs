@@ -1,4 +1,4 @@
-//! `inferneo simulate`: what policies would have made of a recorded load.
+//! `inferneo simulate`: what policies, and other servers, would have made of a recorded load.
 //!
 //! Decides the grammar, and what is told to whom. What a policy does is the scheduler's, what the world around it
 //! does the `sim` room's.
@@ -8,27 +8,36 @@ mod costs;
 mod plan;
 mod show;
 
+use crate::sim::Baseline;
 use candidate::Candidate;
 use costs::Stats;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Most devices of a model: each of its workers is compared with all others whenever one learns.
 const MOST_DEVICES: u32 = 64;
 /// Most workers of a model, on all of its devices.
 const MOST_WORKERS: u32 = 1024;
 
-/// Replays a recorded trace through the scheduler under each policy, on a virtual clock.
+/// Replays a recorded trace through the scheduler under each policy, or as another server would, on a virtual clock.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The trace, as POST /trace of the admin plane answers it
     #[arg(long, env = "INFERNEO_SIMULATE_TRACE", value_name = "FILE", value_parser = super::path())]
     trace: PathBuf,
     /// A policy file, tried on every request whatever its [match] says, or a folder of them; several may follow
-    #[arg(long, env = "INFERNEO_SIMULATE_POLICY", value_name = "FILE", value_delimiter = ',', required = true)]
-    #[arg(num_args = 1.., value_parser = super::path())]
+    #[arg(long, env = "INFERNEO_SIMULATE_POLICY", value_name = "FILE", value_delimiter = ',')]
+    #[arg(num_args = 1.., value_parser = super::path(), required_unless_present = "baseline")]
     policy: Vec<PathBuf>,
+    /// What another server does with the same load: none, fixed:ROWS[:DELAY], fifo:TOKENS, window:ROWS[:BATCH],
+    /// regression[:ROWS] or drop[:ROWS]; +drop behind one drops what would be late; several may follow
+    #[arg(long, env = "INFERNEO_SIMULATE_BASELINE", value_name = "RULE", value_delimiter = ',', num_args = 1..)]
+    baseline: Vec<Baseline>,
+    /// What baselines promise, for example 100ms [default: the slo.target of the first policy]
+    #[arg(long, env = "INFERNEO_SIMULATE_SLO", value_name = "DURATION", value_parser = super::duration)]
+    slo: Option<Duration>,
     /// How much faster requests arrive than they were recorded, for example 10x or 0.5x
     #[arg(long, env = "INFERNEO_SIMULATE_SCALE", default_value = "1x", value_parser = scale)]
     scale: f64,
@@ -67,12 +76,12 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn simulated(args: &Args) -> anyhow::Result<String> {
-    let candidates = args.policy.iter().map(|path| Candidate::read(path)).collect::<anyhow::Result<Vec<_>>>()?;
+    let candidates = Candidate::all(&args.policy, &args.baseline, args.slo)?;
     let trace = plan::read(&args.trace)?;
     let costs = args.costs.as_deref().map(Stats::read).transpose()?;
     let models = costs::models(&trace, costs)?;
     let plan = plan::of(&trace, &models, args)?;
-    let results: Vec<_> = candidates.iter().map(|c| (&*c.name, crate::sim::run(c.policies.clone(), &plan))).collect();
+    let results: Vec<_> = candidates.iter().map(|c| (&*c.name, c.play(&plan))).collect();
     if args.json {
         return show::json(&results);
     }

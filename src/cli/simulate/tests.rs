@@ -75,6 +75,20 @@ fn a_file_alone_is_tried_on_all_and_a_folder_as_it_stands() {
 }
 
 #[test]
+fn baselines_stand_beside_policies_or_alone_and_are_held_to_an_slo() {
+    let desk = desk();
+    desk.trace(json!({"m": model()}));
+    let figures = desk.json("--policy @adaptive.toml --baseline none fixed:32:60ms --baseline drop");
+    let names: Vec<_> = figures.as_array().unwrap().iter().map(|f| f["policy"].as_str().unwrap()).collect();
+    assert_eq!(names[1..], ["baseline none", "baseline fixed:32:60ms", "baseline drop"]);
+    let good = |figures: &Value, at: usize| figures[at]["goodput_rps"].as_f64().unwrap();
+    // Under the policy's 50 ms, what waits for 60 ms is late.
+    assert!(good(&figures, 1) > 90.0 && good(&figures, 2) < 80.0, "{figures}");
+    let alone = desk.json("--baseline fixed:32:60ms --slo 100ms");
+    assert!(good(&alone, 0) > 90.0 && figures[2]["requests"] == 100, "{alone}");
+}
+
+#[test]
 fn questions_are_asked_of_the_same_trace() {
     let desk = desk();
     desk.trace(json!({"m": model()}));
@@ -153,6 +167,12 @@ fn what_is_wrong_is_told_with_its_mend() {
         (json!({}), "--trace @absent --policy @adaptive.toml".to_owned(), "--trace "),
         (json!({}), "--trace @adaptive.toml --policy @adaptive.toml".to_owned(), "line 1: expected a header"),
         (json!({}), "--trace @trace.jsonl".to_owned(), "--policy <FILE>"),
+        (json!({}), format!("{flags} --baseline fixd:32"), "none, fixed:ROWS[:DELAY], fifo:TOKENS"),
+        (
+            json!({}),
+            "--trace @trace.jsonl --baseline drop".to_owned(),
+            "drops what misses its SLO: say which with --slo",
+        ),
         (json!({}), "--trace @trace.jsonl --policy @absent.toml".to_owned(), "--policy: cannot read"),
         (json!({}), "--trace @trace.jsonl --policy @broken.toml".to_owned(), "did you mean"),
     ] {

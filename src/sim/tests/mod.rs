@@ -6,10 +6,19 @@ use crate::sched::Grid;
 use crate::types::ShapeClass;
 use std::collections::BTreeMap;
 
+mod figures;
+mod workload;
+
 /// The policies of one file.
 fn policies(text: &str) -> Arc<PolicySet> {
-    let source = Source { name: "p.toml".to_owned(), text: text.to_owned() };
-    Arc::new(compile(&[source], &[], 1).expect("the test's policy is valid"))
+    policy_set(&[("p.toml", text)])
+}
+
+/// The policies of several, by name and text.
+fn policy_set(files: &[(&str, &str)]) -> Arc<PolicySet> {
+    let source = |&(name, text): &(&str, &str)| Source { name: name.to_owned(), text: text.to_owned() };
+    let sources: Vec<_> = files.iter().map(source).collect();
+    Arc::new(compile(&sources, &[], 1).expect("the test's policies are valid"))
 }
 
 /// Milliseconds that go with the padded tokens, and some for each run: batches pay.
