@@ -37,6 +37,7 @@ fn everything_but_the_model_has_a_default() {
         admin_listen: "127.0.0.1:9090".parse().unwrap(),
         policies: None,
         upstream: None,
+        keys_file: None,
         max_body_bytes: 16 << 20,
         drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(30),
@@ -68,6 +69,8 @@ fn every_key_of_the_file_is_read() {
         log_format = "json"
         log_level = "debug"
         device = "cpu"
+        [auth]
+        keys_file = "keys.toml"
         [monitoring]
         performance = false
         health_checks = false
@@ -92,6 +95,7 @@ fn every_key_of_the_file_is_read() {
     assert_eq!(config.admin_listen.to_string(), "[::1]:0");
     assert_eq!(config.policies, Some("etc/policies".into()));
     assert_eq!(config.upstream.as_ref().map(|server| server.authority.as_str()), Some("localhost:9000"));
+    assert_eq!(config.keys_file, Some("etc/keys.toml".into()));
     assert_eq!((config.max_body_bytes, config.drain_delay), (1 << 20, Duration::from_secs(5)));
     assert_eq!((config.header_timeout, config.body_timeout), (Duration::from_secs(1), Duration::from_secs(2)));
     assert_eq!(config.monitoring, Monitoring { performance: false, health_checks: false });
@@ -278,10 +282,10 @@ fn models_of_the_file_need_a_folder_and_a_name_of_their_own() {
 #[test]
 fn what_has_no_machinery_is_refused() {
     let shown = faults(
-        "trace = \"t\"\n[auth]\nkeys_file = \"k\"\n[[model]]\nname = \"m\"\n\
+        "trace = \"t\"\n[[model]]\nname = \"m\"\n\
          upstream = \"http://a\"\n",
     );
-    assert_eq!(shown.len(), 3, "{shown:#?}");
+    assert_eq!(shown.len(), 2, "{shown:#?}");
     assert!(shown.iter().all(|fault| fault.contains("is not yet supported")), "{shown:#?}");
 }
 
