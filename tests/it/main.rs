@@ -38,6 +38,7 @@ mod simulate;
 mod startup;
 mod stats;
 mod strategies;
+mod tenancy;
 mod tensors;
 mod trace;
 mod upstream;
