@@ -4,7 +4,7 @@ use super::entry::Entry;
 use super::pattern::{Pattern, matches};
 use super::read::Written;
 use super::{Policy, Strategy};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// All policies of a folder, swapped as a whole.
@@ -21,6 +21,8 @@ pub struct PolicySet {
     /// For a model with an override of its own: what stands in for which policy.
     pub(super) derived: HashMap<Box<str>, HashMap<usize, usize>>,
     names_tenants: bool,
+    /// The tenants that some policy names, globs aside.
+    named: HashSet<Box<str>>,
 }
 
 /// Where a policy of a set comes from.
@@ -48,9 +50,9 @@ impl PolicySet {
     pub fn single(policy: Policy, generation: u64) -> Self {
         let written = Arc::new(Written::NOTHING);
         let origins = vec![Origin { file: None, own: policy.strategy, model: None, written }];
-        let (index, derived) = Default::default();
+        let (index, derived, named) = Default::default();
         let policies = vec![Arc::new(policy)];
-        Self { generation, policies, origins, index, fallback: 0, derived, names_tenants: false }
+        Self { generation, policies, origins, index, fallback: 0, derived, names_tenants: false, named }
     }
 
     /// The entries in order of their files, and last the built-in one.
@@ -71,6 +73,8 @@ impl PolicySet {
             derived.extend(more.into_iter().map(|(model, policy)| (position, origin.clone(), model, policy)));
             set.push(policy, origin);
         }
+        let levels = set.index.exact.values().chain(set.index.globs.iter().map(|(_, level)| level));
+        set.named = levels.chain(&set.index.any).flat_map(|level| level.exact.keys().cloned()).collect();
         for (base, origin, model, policy) in derived {
             set.derived.entry(model.clone()).or_default().insert(base, set.policies.len());
             set.push(policy, Origin { model: Some(model), ..origin });
@@ -98,8 +102,13 @@ impl PolicySet {
 
     /// The tenants that some policy names, globs aside.
     pub fn tenants(&self) -> impl Iterator<Item = &str> {
-        let levels = self.index.exact.values().chain(self.index.globs.iter().map(|(_, level)| level));
-        levels.chain(&self.index.any).flat_map(|level| level.exact.keys()).map(|name| &**name)
+        self.named.iter().map(|name| &**name)
+    }
+
+    /// Whether some policy names this tenant, globs aside.
+    #[must_use]
+    pub fn names(&self, tenant: &str) -> bool {
+        self.named.contains(tenant)
     }
 
     /// Whether the answer of [`lookup`](Self::lookup) may depend on the tenant.

@@ -1,20 +1,28 @@
 //! Admission: what is refused at the door, before it costs anything.
 
 use super::event::{Arrival, Item, Reject};
+use super::lane::Lane;
 use super::model::ModelState;
 use super::scheduler::Scheduler;
 use super::strategy::urgency;
 use crate::policy::{OnPredictedMiss, Policy};
-use crate::types::Time;
+use crate::types::{ModelId, Time};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The batch size that a request's own items are predicted to share.
 const SHARED: u32 = 8;
 
+/// Where an acceptable request goes.
+pub(super) struct Admitted {
+    pub(super) lane: usize,
+    pub(super) account: u32,
+    pub(super) deadline: Time,
+}
+
 impl Scheduler {
-    /// Answers the lane and the deadline of an acceptable request.
-    pub(super) fn admit(&mut self, a: &Arrival<'_>) -> Result<(usize, Time), Reject> {
+    /// Answers where an acceptable request goes, and takes it out of its tenant's quota.
+    pub(super) fn admit(&mut self, a: &Arrival<'_>) -> Result<Admitted, Reject> {
         if self.draining {
             return Err(Reject::Draining);
         }
@@ -29,37 +37,53 @@ impl Scheduler {
         for item in a.items {
             fits_a_batch(item, &policy)?;
         }
-        self.fits_the_queue(a, model, &policy)?;
-        let deadline = match (a.deadline, policy.slo.deadline) {
-            (Some(own), _) => own,
-            (None, Some(given)) => self.now + given,
-            (None, None) => return Ok((lane, Time::NEVER)),
-        };
-        if deadline <= self.now {
-            return Err(Reject::DeadlinePassed);
-        }
-        if policy.slo.on_predicted_miss == OnPredictedMiss::Reject
-            && self.predicted_finish(a, lane, deadline) > deadline
+        fits_the_queue(a, model, &policy)?;
+        let account = self.account(a.model, lane, a.tenant);
+        let admitted = Admitted { lane, account, deadline: self.deadline_of(a, &policy)? };
+        let rows = rows(a);
+        self.fits_the_account(a.model, &admitted, &policy, rows)?;
+        if admitted.deadline < Time::NEVER
+            && policy.slo.on_predicted_miss == OnPredictedMiss::Reject
+            && self.predicted_finish(a, &admitted) > admitted.deadline
         {
             return Err(Reject::PredictedMiss { drain: self.queue(a.model).drain });
         }
-        Ok((lane, deadline))
+        if let Some(limit) = policy.tenancy.rate_limit {
+            let payer = self.payer(a.tenant);
+            self.quotas.take(&payer, &policy.name, limit, rows, self.now)?;
+        }
+        Ok(admitted)
     }
 
-    fn fits_the_queue(&self, a: &Arrival<'_>, model: &ModelState, policy: &Policy) -> Result<(), Reject> {
-        let rows: u64 = a.items.iter().map(|i| u64::from(i.rows)).sum();
-        let bytes: u64 = a.items.iter().map(|i| u64::from(i.bytes)).sum();
-        let limits = &policy.queue;
-        if rows > u64::from(limits.max_rows) {
-            return Err(Reject::OverQueue { rows, limit: limits.max_rows });
+    /// The account of a tenant in a lane of a model.
+    pub(super) fn account(&mut self, model: ModelId, lane: usize, tenant: &Arc<str>) -> u32 {
+        let Self { models, policies, tenants, .. } = self;
+        let lane = models.get_mut(&model).and_then(|m| m.lanes.get_mut(lane));
+        lane.map_or(0, |lane| lane.accounts.of(tenant, || policies.names(tenant) || tenants.contains(tenant)))
+    }
+
+    /// Whose quota a tenant's requests count against: its own, or that of all whom nobody names.
+    fn payer(&self, tenant: &Arc<str>) -> Arc<str> {
+        let named = self.policies.names(tenant) || self.tenants.contains(tenant);
+        if named { Arc::clone(tenant) } else { Arc::default() }
+    }
+
+    fn deadline_of(&self, a: &Arrival<'_>, policy: &Policy) -> Result<Time, Reject> {
+        let deadline = a.deadline.or_else(|| policy.slo.deadline.map(|given| self.now + given));
+        match deadline {
+            Some(deadline) if deadline <= self.now => Err(Reject::DeadlinePassed),
+            deadline => Ok(deadline.unwrap_or(Time::NEVER)),
         }
-        if bytes > limits.max_bytes {
-            return Err(Reject::BytesOverQueue { bytes, limit: limits.max_bytes });
+    }
+
+    fn fits_the_account(&self, id: ModelId, to: &Admitted, policy: &Policy, rows: u64) -> Result<(), Reject> {
+        let Some((limit, model)) = policy.tenancy.max_waiting_rows.zip(self.models.get(&id)) else { return Ok(()) };
+        let account = model.lanes[to.lane].accounts.get(to.account);
+        if rows > u64::from(limit) {
+            return Err(Reject::OverTenant { rows, limit });
         }
-        let full = u64::from(model.rows()) + rows > u64::from(limits.max_rows)
-            || model.bytes.saturating_add(bytes) > limits.max_bytes;
-        if full {
-            return Err(Reject::QueueFull { drain: model.drain_time() });
+        if u64::from(account.rows) + rows > u64::from(limit) {
+            return Err(Reject::TenantFull { limit, drain: Duration::from_nanos(model.shared(account.backlog)) });
         }
         Ok(())
     }
@@ -67,20 +91,15 @@ impl Scheduler {
     /// When the request is predicted to be answered: a free worker, what goes before it, itself.
     ///
     /// The start of time while nothing was measured: nothing is refused on a guess.
-    fn predicted_finish(&mut self, a: &Arrival<'_>, lane: usize, deadline: Time) -> Time {
+    fn predicted_finish(&mut self, a: &Arrival<'_>, to: &Admitted) -> Time {
         let idle = self.has_free_worker(a.model);
         let ends = self.running.iter().filter(|r| r.model == a.model);
         let first_free = ends.map(|r| r.started + Duration::from_nanos(r.predicted as u64)).min();
         let free_at = if idle { self.now } else { first_free.unwrap_or(self.now).max(self.now) };
-        let Some(model) = self.models.get_mut(&a.model) else {
+        let Self { models, table, now, .. } = self;
+        let Some(model) = models.get_mut(&a.model) else {
             return Time::default();
         };
-        let policy = Arc::clone(&model.lanes[lane].policy);
-        let key = urgency(&policy, self.now, deadline, a.priority.level(policy.queue.priority_levels));
-        let mut ahead = 0;
-        for (index, other) in model.lanes.iter_mut().enumerate() {
-            ahead += if index == lane { other.backlog_before(key, &self.table) } else { other.backlog };
-        }
         let home = model.home;
         let Some(learned) = model.learned.get(home.slot).filter(|l| l.cost.known()) else {
             return Time::default();
@@ -90,9 +109,44 @@ impl Scheduler {
         let longest = a.items.iter().map(alone).fold(0.0, f64::max);
         // Many items share the workers, in batches of about this size.
         let shared = |i: &Item| time(SHARED, i.len) / f64::from(SHARED) * f64::from(i.rows);
-        let own = longest.max(a.items.iter().map(shared).sum::<f64>() / home.worth.max(1e-3));
+        let share = a.items.iter().map(shared).sum::<f64>();
+        let own = longest.max(share / home.worth.max(1e-3));
+        let lane = &mut model.lanes[to.lane];
+        let policy = Arc::clone(&lane.policy);
+        let level = a.priority.level(policy.queue.priority_levels);
+        let key = urgency(&policy, *now, to.deadline, level);
+        let before = lane.accounts.before(to.account, key, table);
+        // What an account of weight 1 gets while this one gets what is before the request, and the request.
+        let fair = (before as f64 + share) / policy.tenancy.weight;
+        let besides = |(index, lane): (usize, &Lane)| {
+            let own = (index == to.lane).then_some(to.account);
+            lane.accounts.meanwhile(own, level, fair * lane.policy.tenancy.weight, *now)
+        };
+        let ahead = before + model.lanes.iter().enumerate().filter(|(_, l)| l.items > 0).map(besides).sum::<u64>();
         free_at + Duration::from_nanos(model.shared(ahead)) + Duration::from_nanos(own as u64)
     }
+}
+
+fn rows(a: &Arrival<'_>) -> u64 {
+    a.items.iter().map(|i| u64::from(i.rows)).sum()
+}
+
+fn fits_the_queue(a: &Arrival<'_>, model: &ModelState, policy: &Policy) -> Result<(), Reject> {
+    let rows = rows(a);
+    let bytes: u64 = a.items.iter().map(|i| u64::from(i.bytes)).sum();
+    let limits = &policy.queue;
+    if rows > u64::from(limits.max_rows) {
+        return Err(Reject::OverQueue { rows, limit: limits.max_rows });
+    }
+    if bytes > limits.max_bytes {
+        return Err(Reject::BytesOverQueue { bytes, limit: limits.max_bytes });
+    }
+    let full = u64::from(model.rows()) + rows > u64::from(limits.max_rows)
+        || model.bytes.saturating_add(bytes) > limits.max_bytes;
+    if full {
+        return Err(Reject::QueueFull { drain: model.drain_time() });
+    }
+    Ok(())
 }
 
 fn fits_a_batch(item: &Item, policy: &Policy) -> Result<(), Reject> {

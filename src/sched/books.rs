@@ -23,11 +23,7 @@ impl Scheduler {
         let policy = Arc::clone(&lane.policy);
         let brief = Rule::of(&policy, limits.batchable).brief;
         let terms = known.terms(home.slot, &policy, brief, home.busy, self.policies.generation);
-        if lane.items == 0 {
-            // Start-time fair queueing: an idle lane earns no claim on the others' past.
-            lane.served = lane.served.max(*turn);
-        }
-        lane.push(slot, *grid, &terms, &mut self.table);
+        lane.push(slot, *grid, &terms, (*turn, self.now), &mut self.table);
     }
 
     /// Takes a waiting item out of its lane; its new status says where it went.

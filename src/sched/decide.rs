@@ -1,16 +1,20 @@
 //! Decisions: while a worker is free, which lane goes, or until when all wait.
 
 use super::event::{Dispatch, Output, Release};
+use super::lane::Lane;
 use super::model::{Group, ModelState, Running, Worker};
 use super::place::{self, Crew, Offer, Site, Spot};
 use super::scheduler::Scheduler;
 use super::strategy::Rule;
-use super::table::Status;
+use super::table::{Status, Table};
 use super::wish::{View, Wish};
-use crate::types::{BatchId, DeviceId, ModelId, Time, WorkerId};
+use crate::types::{BatchId, DeviceId, ModelId, RequestId, Time, WorkerId};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Lists of dispatched items kept for the next.
+const MOST_LISTS: usize = 256;
 
 impl Scheduler {
     /// Fills `outputs` with every batch that can be dispatched now.
@@ -59,17 +63,25 @@ impl Scheduler {
         Some(next.id)
     }
 
+    /// Takes back the list of a [`Dispatch`] that has been carried out, so that the next needs no new one.
+    pub fn reclaim(&mut self, mut items: Vec<(RequestId, u32)>) {
+        if self.lists.len() < MOST_LISTS {
+            items.clear();
+            self.lists.push(items);
+        }
+    }
+
     /// Batches that run on a device.
     fn busy_on(&self, device: DeviceId) -> u32 {
         self.running.iter().filter(|r| r.device == device).count() as u32
     }
 
-    /// Asks the lanes in the order of the service they have had; the first that wants to run does.
+    /// Asks the lanes in the order of what goes next in them; the first that wants to run does.
     fn choose(&mut self, id: ModelId) -> Option<(Worker, Group, Release)> {
         self.take_turns(id);
         let mut wake = Time::NEVER;
         for turn in 0..self.turns.len() {
-            let index = self.turns[turn];
+            let index = self.turns[turn].1;
             match self.ask(id, index)? {
                 (site, Wish::Run(items, why)) => {
                     let group = Group { lane: index as u32, items, trial: None, losses: 0 };
@@ -83,14 +95,14 @@ impl Scheduler {
         None
     }
 
-    /// Lines up the lanes where something waits, the one with the least service first.
+    /// Lines up the lanes where something waits by the item that each would run next.
     fn take_turns(&mut self, id: ModelId) {
-        let Self { models, turns, .. } = self;
+        let Self { models, turns, table, now, .. } = self;
         turns.clear();
-        let Some(model) = models.get(&id) else { return };
-        let lanes = &model.lanes;
-        turns.extend((0..lanes.len()).filter(|&l| lanes[l].items > 0));
-        turns.sort_unstable_by(|&a, &b| lanes[a].served.total_cmp(&lanes[b].served).then(a.cmp(&b)));
+        let Some(model) = models.get_mut(&id) else { return };
+        let waiting = model.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.items > 0);
+        turns.extend(waiting.filter_map(|(index, lane)| Some((lane.elect(*now, table)?, index))));
+        turns.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.cmp(&b.1)));
     }
 
     /// What a lane wants, and at which of the surveyed sites.
@@ -116,7 +128,7 @@ impl Scheduler {
         let site = if only {
             0
         } else {
-            let Some(anchor) = lane.anchor(table) else { return Some((0, Wish::Nothing)) };
+            let Some(anchor) = lane.anchor(now, table) else { return Some((0, Wish::Nothing)) };
             let item = table.item(anchor.slot);
             place::put(sites, |site| view(site).offer(lane, item));
             match place::pick(sites, home, waiting, item.arrival, now) {
@@ -160,14 +172,19 @@ impl Scheduler {
         let learned = model.on(worker.device);
         let padded_len = learned.padded(longest);
         let predicted = learned.cost.predict(rows, padded_len, busy);
-        model.charge(group.lane as usize, if group.trial.is_some() { 0.0 } else { predicted });
+        // A part of a batch that did not end well was charged for with the whole.
+        if why != Release::Retry {
+            model.charge(&group, predicted / f64::from(rows), &self.table, self.now);
+        }
         self.next_batch += 1;
         let batch = BatchId(self.next_batch);
+        let mut items = self.lists.pop().unwrap_or_default();
+        items.extend(slots().map(|s| (self.table.request(s.request).id, s.index)));
         self.outputs.push_back(Output::Dispatch(Dispatch {
             batch,
             worker: worker.id,
             model: id,
-            items: slots().map(|s| (self.table.request(s.request).id, s.index)).collect(),
+            items,
             rows,
             padded_len,
             tokens: slots().map(|s| u64::from(s.item.rows) * u64::from(s.item.len)).sum(),
@@ -187,10 +204,16 @@ impl Scheduler {
 }
 
 impl ModelState {
-    /// Charges a lane for device time, so that lanes take turns by what they have had.
-    fn charge(&mut self, lane: usize, time: f64) {
-        let lane = &mut self.lanes[lane];
-        self.turn = self.turn.max(lane.served);
-        lane.served += time;
+    /// Charges the accounts of a batch for its device time, in ns a row, so that they take turns by what they
+    /// have had.
+    fn charge(&mut self, group: &Group, row: f64, table: &Table, now: Time) {
+        let Lane { accounts, policy, .. } = &mut self.lanes[group.lane as usize];
+        let charged = |slot: u32| table.item(slot).account;
+        let least = group.items.iter().map(|&s| accounts.get(charged(s)).served).fold(f64::INFINITY, f64::min);
+        self.turn = self.turn.max(least);
+        for &slot in &group.items {
+            let time = row * f64::from(table.item(slot).item.rows);
+            accounts.charge(charged(slot), time / policy.tenancy.weight, now);
+        }
     }
 }

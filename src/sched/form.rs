@@ -6,10 +6,10 @@
 //! cheapest to pad together. Buckets far from the anchor cannot change its segment, so the programme
 //! looks at a bounded window.
 
+use super::bucket::{Best, Bucket, Class};
 use super::cost::{CostModel, ROW_STEPS};
-use super::lane::{Best, Bucket, Class};
+use super::fill::Filler;
 use super::learned::Learned;
-use super::urgency::Entry;
 
 /// Non-empty buckets looked at on each side of the anchor.
 const REACH: usize = 32;
@@ -134,8 +134,8 @@ pub(super) struct Former {
     cells: Vec<Cell>,
     least: Vec<f64>,
     from: Vec<u32>,
-    /// The next item of each bucket, while a batch is taken.
-    pub(super) fronts: Vec<Option<Entry>>,
+    /// What fills the batch.
+    pub(super) filler: Filler,
 }
 
 impl Former {

@@ -1,14 +1,17 @@
-//! A lane: the waiting items of one model under one policy, by class, length and urgency.
+//! A lane: the waiting items of one model under one policy, by class, length, account and urgency.
 //!
 //! Keeps order and counts. Does not decide what leaves: that is `form` and `strategy`.
 
+use super::account::{Accounts, Counted, Rank};
+use super::bucket::{Class, Pool};
+use super::edge::edge;
 use super::event::Grid;
 use super::form::Terms;
 use super::pace::Pace;
 use super::table::Table;
-use super::urgency::{Entry, UrgencyQueue};
+use super::urgency::Entry;
 use crate::policy::Policy;
-use crate::types::ShapeClass;
+use crate::types::{ShapeClass, Time};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -21,51 +24,17 @@ pub(super) struct Lane {
     pub(super) policy: Arc<Policy>,
     pub(super) classes: Vec<Class>,
     class_of: HashMap<ShapeClass, u32>,
-    anchor: UrgencyQueue,
+    pub(super) accounts: Accounts,
+    /// The queues of all buckets.
+    pub(super) pool: Pool,
     pub(super) items: u32,
     pub(super) rows: u32,
     /// Predicted device time of what waits, in ns.
     pub(super) backlog: u64,
-    /// Device time served so far, in ns; lanes take turns by it.
-    pub(super) served: f64,
     /// How fast rows arrive.
     pub(super) pace: Pace,
-}
-
-/// Waiting items of one class, by length.
-#[derive(Debug)]
-pub(super) struct Class {
-    id: ShapeClass,
-    /// Ascending by edge; empty ones stay for reuse.
-    pub(super) buckets: Vec<Bucket>,
-    pub(super) items: u32,
-    pub(super) rows: u32,
-}
-
-/// Waiting items of one class whose lengths round up to one edge.
-#[derive(Debug)]
-pub(super) struct Bucket {
-    pub(super) edge: u32,
-    pub(super) items: u32,
-    pub(super) rows: u32,
-    pub(super) queue: UrgencyQueue,
-    /// By the model's devices.
-    pub(super) best: Vec<Best>,
-}
-
-/// The cheapest batch size at a bucket's edge, as of a version of the cost model.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Best {
-    pub(super) stamp: u64,
-    pub(super) rows: u32,
-    pub(super) time: f64,
-}
-
-impl Default for Best {
-    fn default() -> Self {
-        // One row, so that nothing is ever divided by none.
-        Self { stamp: 0, rows: 1, time: 0.0 }
-    }
+    /// The item that goes next, if that was found out since anything changed.
+    elected: Option<Rank>,
 }
 
 impl Lane {
@@ -74,17 +43,26 @@ impl Lane {
             policy,
             classes: Vec::new(),
             class_of: HashMap::new(),
-            anchor: UrgencyQueue::default(),
+            accounts: Accounts::default(),
+            pool: Pool::default(),
             items: 0,
             rows: 0,
             backlog: 0,
-            served: 0.0,
             pace: Pace::default(),
+            elected: None,
         }
     }
 
-    /// Queues a waiting item, whose slot already carries its key; sets the slot's class and share.
-    pub(super) fn push(&mut self, slot: u32, grid: Grid, terms: &Terms<'_>, table: &mut Table) {
+    /// Queues a waiting item, whose slot already carries its key and account; sets the slot's class and
+    /// share. An idle account is lifted to `floor`.
+    pub(super) fn push(
+        &mut self,
+        slot: u32,
+        grid: Grid,
+        terms: &Terms<'_>,
+        (floor, now): (f64, Time),
+        table: &mut Table,
+    ) {
         let class_index = self.class(table.item(slot).item.class);
         let class = &mut self.classes[class_index as usize];
         let waiting = table.item_mut(slot);
@@ -93,15 +71,14 @@ impl Lane {
         let best = terms.refresh(bucket);
         waiting.class = class_index;
         waiting.share = (best.time / f64::from(best.rows) * f64::from(rows)) as u64;
-        bucket.items += 1;
-        bucket.rows += rows;
-        bucket.queue.push(entry);
+        bucket.push(waiting.account, entry, rows, &mut self.pool);
         class.items += 1;
         class.rows += rows;
         self.items += 1;
         self.rows += rows;
         self.backlog += waiting.share;
-        self.anchor.push(entry);
+        self.accounts.push(waiting.account, entry, Counted::of(waiting), floor, now);
+        self.elected = None;
     }
 
     /// Takes a waiting item off the counts; its queue entries go stale.
@@ -112,51 +89,23 @@ impl Lane {
         let class = &mut self.classes[taken.class as usize];
         class.items -= 1;
         class.rows -= taken.item.rows;
-        let bucket = class.bucket(edge(grid, taken.item.len));
-        bucket.items -= 1;
-        bucket.rows -= taken.item.rows;
-        if bucket.items == 0 {
-            bucket.queue.clear();
-        } else {
-            bucket.queue.sweep(bucket.items as usize, |e| table.is_waiting(e));
-        }
+        class.bucket(edge(grid, taken.item.len)).remove(taken.account, taken.item.rows, &mut self.pool, table);
         self.items -= 1;
         self.rows -= taken.item.rows;
         self.backlog -= taken.share;
-        if self.items == 0 {
-            self.anchor.clear();
-        } else {
-            self.anchor.sweep(self.items as usize, |e| table.is_waiting(e));
-        }
+        self.accounts.remove(taken.account, Counted::of(taken), table);
+        self.elected = None;
     }
 
-    /// The most urgent waiting item.
-    pub(super) fn anchor(&mut self, table: &Table) -> Option<Entry> {
-        self.anchor.peek(|e| table.is_waiting(e))
+    /// The waiting item that goes next, and how soon beside those of other lanes.
+    pub(super) fn elect(&mut self, now: Time, table: &Table) -> Option<Rank> {
+        self.elected = self.accounts.elect(now, table);
+        self.elected
     }
 
-    /// Takes the most urgent waiting item off the anchor queue alone; the caller puts it back with
-    /// [`restore`](Self::restore) if it does not leave.
-    pub(super) fn pop_anchor(&mut self, table: &Table) -> Option<Entry> {
-        self.anchor.peek(|e| table.is_waiting(e))?;
-        self.anchor.pop()
-    }
-
-    /// Puts back what [`pop_anchor`](Self::pop_anchor) took.
-    pub(super) fn restore(&mut self, entry: Entry) {
-        self.anchor.push(entry);
-    }
-
-    /// The share of the lane's backlog predicted to be served before an item of urgency `key`.
-    pub(super) fn backlog_before(&mut self, key: u64, table: &Table) -> u64 {
-        let Some(first) = self.anchor(table) else { return 0 };
-        let last = self.anchor.last().map_or(first.key, |e| e.key).max(first.key);
-        if key >= last {
-            return self.backlog;
-        }
-        // Between the ends, urgencies are taken to be spread evenly.
-        let part = key.saturating_sub(first.key) as f64 / (last - first.key).max(1) as f64;
-        (self.backlog as f64 * part) as u64
+    /// The waiting item that goes next, as it was found out last if nothing has changed since.
+    pub(super) fn anchor(&mut self, now: Time, table: &Table) -> Option<Entry> {
+        self.elected.or_else(|| self.elect(now, table)).map(|rank| rank.entry)
     }
 
     fn class(&mut self, id: ShapeClass) -> u32 {
@@ -164,7 +113,7 @@ impl Lane {
             return known;
         }
         let reuse = (self.classes.len() >= IDLE_CLASSES).then(|| self.classes.iter().position(|c| c.items == 0));
-        let fresh = Class { id, buckets: Vec::new(), items: 0, rows: 0 };
+        let fresh = Class::new(id);
         let index = if let Some(Some(old)) = reuse {
             self.class_of.remove(&self.classes[old].id);
             self.classes[old] = fresh;
@@ -175,63 +124,5 @@ impl Lane {
         };
         self.class_of.insert(id, index as u32);
         index as u32
-    }
-}
-
-impl Class {
-    /// The position of the bucket with this edge, if there is one.
-    pub(super) fn position(&self, edge: u32) -> Option<usize> {
-        self.buckets.binary_search_by_key(&edge, |b| b.edge).ok()
-    }
-
-    fn bucket(&mut self, edge: u32) -> &mut Bucket {
-        let at = match self.buckets.binary_search_by_key(&edge, |b| b.edge) {
-            Ok(at) => at,
-            Err(at) => {
-                let queue = UrgencyQueue::default();
-                self.buckets.insert(at, Bucket { edge, items: 0, rows: 0, queue, best: Vec::new() });
-                at
-            }
-        };
-        &mut self.buckets[at]
-    }
-}
-
-/// The edge a length rounds up to.
-///
-/// Exact grids keep every length to 512 and then go by 1/64; stepped ones go by 8 to 64, 16 to 128,
-/// 32 to 256, 64 to 512, then by about an eighth.
-pub(super) fn edge(grid: Grid, len: u32) -> u32 {
-    let step = match (grid, len) {
-        (Grid::Exact, 0..=512) => 1,
-        (Grid::Exact, _) => (len.next_power_of_two() / 128).max(1),
-        (Grid::Stepped, 0..=64) => 8,
-        (Grid::Stepped, 65..=128) => 16,
-        (Grid::Stepped, 129..=256) => 32,
-        (Grid::Stepped, 257..=512) => 64,
-        (Grid::Stepped, _) => (len.next_power_of_two() / 16).max(64),
-    };
-    len.max(1).div_ceil(step).saturating_mul(step)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn edges_never_shrink_a_length_and_stay_few() {
-        for grid in [Grid::Exact, Grid::Stepped] {
-            let mut edges = std::collections::BTreeSet::new();
-            for len in 1..=512 {
-                let e = edge(grid, len);
-                assert!(e >= len && edge(grid, e) == e, "{grid:?} {len} -> {e}");
-                edges.insert(e);
-            }
-            assert_eq!(edges.len(), if grid == Grid::Exact { 512 } else { 8 + 4 + 4 + 4 });
-        }
-        for len in [513, 1000, 5000, 100_000] {
-            assert!(edge(Grid::Exact, len) as f64 <= len as f64 * 1.02);
-            assert!(edge(Grid::Stepped, len) as f64 <= len as f64 * 1.15);
-        }
     }
 }

@@ -3,8 +3,8 @@
 //! Keeps what was measured and what follows from it. Does not choose a device: that is `place`.
 
 use super::cost::CostModel;
+use super::edge::edge;
 use super::event::{DeviceCondition, Grid};
-use super::lane::edge;
 use crate::types::DeviceId;
 use std::collections::HashSet;
 

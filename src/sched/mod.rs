@@ -4,10 +4,13 @@
 //! go out; the same events give the same decisions, byte for byte. That is what makes replay,
 //! property tests and the simulation of a policy possible. Payloads live in `dispatch`.
 
+mod account;
 mod admit;
 mod books;
+mod bucket;
 mod cost;
 mod decide;
+mod edge;
 mod event;
 mod fill;
 mod fleet;
@@ -17,6 +20,7 @@ mod learned;
 mod model;
 mod pace;
 mod place;
+mod quota;
 mod retry;
 mod scheduler;
 mod status;

@@ -6,7 +6,7 @@ use super::lane::Lane;
 use super::learned::Learned;
 use crate::policy::Policy;
 use crate::types::{BatchId, DeviceId, ModelId, Time, WorkerId};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// A model's scheduling state.
@@ -23,7 +23,7 @@ pub(super) struct ModelState {
     pub(super) home: Home,
     /// Groups of failed batches, to be run before anything else.
     pub(super) retries: VecDeque<Group>,
-    /// Service the lane last chosen had had by then: where a lane starts that was idle.
+    /// What the account last chosen had been charged by then: where one starts that was idle.
     pub(super) turn: f64,
     /// Payload bytes waiting.
     pub(super) bytes: u64,
@@ -112,6 +112,24 @@ impl ModelState {
             bytes: 0,
             wake: Time::NEVER,
             dirty: true,
+        }
+    }
+
+    /// Gives accounts what those of the same tenant, or of the same policy, had been charged in other lanes.
+    pub(super) fn inherit(&mut self, old: &[Lane]) {
+        let mut charged = HashMap::new();
+        for lane in old {
+            for account in lane.accounts.iter().filter(|account| account.items > 0) {
+                charged.insert(account.tenant.as_ref().ok_or(&lane.policy.name), account.served);
+            }
+        }
+        for lane in &mut self.lanes {
+            let policy = Arc::clone(&lane.policy);
+            for account in lane.accounts.iter_mut() {
+                if let Some(served) = charged.get(&account.tenant.as_ref().ok_or(&policy.name)) {
+                    account.served = *served;
+                }
+            }
         }
     }
 

@@ -187,7 +187,7 @@ impl View<'_> {
             Choice::Arrival => class.rows.min(self.terms.cap(learned.padded(len))),
             Choice::Anchor | Choice::Richest => {
                 let waiting = class.rows;
-                let bucket = class.position(super::lane::edge(self.grid, len)).map(|at| &mut class.buckets[at]);
+                let bucket = class.position(super::edge::edge(self.grid, len)).map(|at| &mut class.buckets[at]);
                 bucket.map_or(1, |b| self.terms.refresh(b).rows).min(waiting)
             }
         };

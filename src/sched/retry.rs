@@ -32,6 +32,7 @@ impl Scheduler {
                 for &slot in &batch.group.items {
                     self.table.end_item(slot);
                 }
+                self.former.filler.reclaim(batch.group.items);
                 self.close(batch.group.trial, |trial| trial.cleared = true);
             }
             BatchOutcome::Failed => self.blame(batch),
@@ -95,7 +96,7 @@ impl Scheduler {
         let Some(model) = self.models.get_mut(&id) else { return };
         let old = std::mem::replace(model, ModelState::new(model.limits.clone(), policies.policies()));
         (model.learned, model.retries, model.home) = (old.learned, old.retries, old.home);
-        model.grid = old.grid;
+        (model.grid, model.turn) = (old.grid, old.turn);
         let name = Arc::clone(&model.limits.name);
         for slot in waiting {
             let item = self.table.item(slot);
@@ -104,9 +105,13 @@ impl Scheduler {
             let policy = &policies.policies()[lane];
             let level = request.priority.level(policy.queue.priority_levels);
             let key = urgency(policy, item.arrival, request.deadline, level);
+            let account = self.account(id, lane, &Arc::clone(&request.tenant));
             let item = self.table.item_mut(slot);
-            (item.lane, item.key) = (lane as u32, key);
+            (item.lane, item.account, item.key, item.level) = (lane as u32, account, key, level);
             self.enqueue(id, slot);
+        }
+        if let Some(model) = self.models.get_mut(&id) {
+            model.inherit(&old.lanes);
         }
         self.relane(id);
     }

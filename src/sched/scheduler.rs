@@ -1,11 +1,14 @@
 //! The state machine: events in with `now`, decisions out.
 
+use super::account::Rank;
+use super::admit::Admitted;
 use super::event::{
     Arrival, BatchReport, DeviceCondition, FailReason, Measured, ModelLimits, Output, Reject, WorkerState,
 };
 use super::form::Former;
 use super::model::{ModelState, Running, Trial, Worker};
 use super::place::Site;
+use super::quota::Quotas;
 use super::strategy::urgency;
 use super::table::{ItemSlot, NONE, RequestSlot, Status, Table};
 use super::urgency::{Entry, UrgencyQueue};
@@ -29,7 +32,10 @@ pub struct Scheduler {
     /// The devices of the model that is decided for.
     pub(super) sites: Vec<Site>,
     /// Its lanes, in the order in which they are asked.
-    pub(super) turns: Vec<usize>,
+    pub(super) turns: Vec<(Rank, usize)>,
+    /// Lists of items to be used again.
+    pub(super) lists: Vec<Vec<(RequestId, u32)>>,
+    pub(super) quotas: Quotas,
     pub(super) trials: Slab<Trial>,
     /// As they were last told.
     pub(super) conditions: BTreeMap<DeviceId, DeviceCondition>,
@@ -56,6 +62,8 @@ impl Scheduler {
             running: Vec::new(),
             sites: Vec::new(),
             turns: Vec::new(),
+            lists: Vec::new(),
+            quotas: Quotas::default(),
             trials: Slab::new(),
             conditions: BTreeMap::new(),
             policies,
@@ -77,12 +85,13 @@ impl Scheduler {
     pub fn handle_arrival(&mut self, a: &Arrival<'_>, now: Time) -> Result<(), Reject> {
         self.advance(now);
         debug_assert!(!a.items.is_empty(), "a request has at least one item");
-        let (lane, deadline) = self.admit(a)?;
+        let Admitted { lane, account, deadline } = self.admit(a)?;
         let Some(model) = self.models.get_mut(&a.model) else {
             return Err(Reject::UnknownModel);
         };
         let policy = Arc::clone(&model.lanes[lane].policy);
-        let key = urgency(&policy, now, deadline, a.priority.level(policy.queue.priority_levels));
+        let level = a.priority.level(policy.queue.priority_levels);
+        let key = urgency(&policy, now, deadline, level);
         let first = self.table.items.vacant_key() as u32;
         let request = self.table.insert_request(RequestSlot {
             id: a.request,
@@ -94,7 +103,7 @@ impl Scheduler {
             open: a.items.len() as u32,
             dead: false,
         });
-        self.queue_items(a, request, lane, key);
+        self.queue_items(a, request, (lane, account), (key, level));
         if deadline < Time::NEVER {
             self.deadlines.push(Entry { key: deadline.0, seq: a.request.0, slot: request });
             let table = &self.table;
@@ -103,8 +112,8 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Puts an accepted request's items into its lane, each of this urgency.
-    fn queue_items(&mut self, a: &Arrival<'_>, request: u32, lane: usize, key: u64) {
+    /// Puts an accepted request's items into its lane under its account, each of this urgency.
+    fn queue_items(&mut self, a: &Arrival<'_>, request: u32, (lane, account): (usize, u32), (key, level): (u64, u32)) {
         let mut previous = NONE;
         for (index, item) in a.items.iter().enumerate() {
             let slot = self.table.items.insert(ItemSlot {
@@ -117,6 +126,8 @@ impl Scheduler {
                 arrival: self.now,
                 share: 0,
                 lane: lane as u32,
+                account,
+                level,
                 class: 0,
                 status: Status::Waiting,
             }) as u32;
@@ -219,16 +230,16 @@ impl Scheduler {
     pub fn handle_policies(&mut self, policies: Arc<PolicySet>, now: Time) {
         self.advance(now);
         self.policies = policies;
-        let ids: Vec<ModelId> = self.models.keys().copied().collect();
-        for id in ids {
-            self.reroute(id);
-        }
+        let policies = Arc::clone(&self.policies);
+        self.quotas.keep(|name| policies.policies().iter().any(|p| &*p.name == name));
+        self.reroute_all();
     }
 
     /// Takes note of the tenants that have an account of their own although no policy names them.
     pub fn handle_tenants(&mut self, tenants: Arc<BTreeSet<Arc<str>>>, now: Time) {
         self.advance(now);
         self.tenants = tenants;
+        self.reroute_all();
     }
 
     /// Stops accepting; what waits is released without further delay.
@@ -261,6 +272,13 @@ impl Scheduler {
         let deadline = self.deadlines.peek(|e| is_open(table, e)).map_or(Time::NEVER, |e| Time(e.key));
         let next = wake.min(deadline);
         (next < Time::NEVER).then_some(next)
+    }
+
+    fn reroute_all(&mut self) {
+        let ids: Vec<ModelId> = self.models.keys().copied().collect();
+        for id in ids {
+            self.reroute(id);
+        }
     }
 
     pub(super) fn touch(&mut self, model: ModelId) {

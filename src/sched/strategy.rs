@@ -1,6 +1,7 @@
 //! The strategies, as settings of one core.
 
 use crate::policy::{Policy, Strategy};
+use crate::types::Time;
 use std::time::Duration;
 
 /// How a lane's next batch is chosen.
@@ -53,7 +54,7 @@ impl Rule {
 pub(super) const GUARD: u32 = 8;
 /// The least time the guard gives, for policies with next to no delay.
 pub(super) const LEAST_GUARD: Duration = Duration::from_millis(50);
-/// How far one priority level sets an item back: strict within it, aged past it.
+/// How far one priority level sets an item back at least: strict within it, aged past it.
 const AGEING: Duration = Duration::from_secs(2);
 /// The urgency given to an item without a deadline or an SLO.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -63,11 +64,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The earlier of its deadline and its arrival plus the policy's patience (the SLO target, or a
 /// second), so that a far deadline never starves it; in arrival order alone for `fixed_size`. Each
 /// priority level adds a set-back: a more urgent level goes first unless the other has aged past it.
-pub(super) fn urgency(policy: &Policy, arrival: crate::types::Time, deadline: crate::types::Time, level: u32) -> u64 {
-    let back = AGEING * level.saturating_sub(1);
-    if policy.strategy == Strategy::FixedSize {
-        return (arrival + back).0;
-    }
+pub(super) fn urgency(policy: &Policy, arrival: Time, deadline: Time, level: u32) -> u64 {
     let patience = policy.slo.target.unwrap_or(PATIENCE);
-    ((arrival + patience).min(deadline) + back).0
+    let wanted = if policy.strategy == Strategy::FixedSize { arrival } else { (arrival + patience).min(deadline) };
+    // Levels are no nearer than the patience: else a deadline would cross them.
+    (wanted + AGEING.max(patience) * level.saturating_sub(1)).0
 }

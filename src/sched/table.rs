@@ -39,6 +39,10 @@ pub(super) struct ItemSlot {
     /// Predicted share of the device, in ns, while it waits.
     pub(super) share: u64,
     pub(super) lane: u32,
+    /// Its level of priority under the lane's policy.
+    pub(super) level: u32,
+    /// Index of its account in the lane.
+    pub(super) account: u32,
     /// Index of its class in the lane.
     pub(super) class: u32,
     pub(super) status: Status,

@@ -1,13 +1,15 @@
 //! One lane's wish: which of its items to run now, or until when to wait.
 
+use super::edge::edge;
 use super::event::{Grid, Release};
 use super::form::{Former, Segment, Terms};
-use super::lane::{Lane, edge};
+use super::lane::Lane;
 use super::place::Crew;
 use super::strategy::{Choice, GUARD, LEAST_GUARD, Rule};
-use super::table::Table;
+use super::table::{ItemSlot, Table};
 use super::urgency::Entry;
 use crate::types::Time;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a lane wants.
@@ -61,20 +63,28 @@ impl Segment {
 impl View<'_> {
     /// What a lane wants, given what waits in it.
     pub(super) fn wish(&self, lane: &mut Lane, former: &mut Former) -> Wish {
-        let Some(anchor) = lane.anchor(self.table) else {
+        let Some(anchor) = lane.anchor(self.now, self.table) else {
             return Wish::Nothing;
         };
         match self.rule.choice {
-            Choice::Alone => Wish::Run(vec![anchor.slot], Release::Alone),
-            Choice::Arrival => self.arrival(lane, anchor),
+            Choice::Alone => {
+                let mut items = former.filler.list();
+                items.push(anchor.slot);
+                Wish::Run(items, Release::Alone)
+            }
+            Choice::Arrival => self.arrival(lane, former),
             Choice::Anchor | Choice::Richest => self.by_length(lane, anchor, former),
         }
     }
 
     /// The first N rows in arrival order once there are N, or once the first waited long enough.
-    fn arrival(&self, lane: &mut Lane, anchor: Entry) -> Wish {
+    fn arrival(&self, lane: &mut Lane, former: &mut Former) -> Wish {
+        let Some(anchor) = lane.accounts.first(self.table) else {
+            return Wish::Nothing;
+        };
         let first = self.table.item(anchor.slot);
-        let limits = lane.policy.batch.clone();
+        let policy = Arc::clone(&lane.policy);
+        let limits = &policy.batch;
         let due = first.arrival + limits.max_queue_delay;
         let mut why = if lane.classes[first.class as usize].rows >= limits.max_batch_size {
             Release::Full
@@ -85,15 +95,16 @@ impl View<'_> {
         } else {
             return Wish::Hold(due);
         };
-        let (mut items, mut skipped) = (Vec::new(), Vec::new());
+        let (mut items, mut skipped) = (former.filler.list(), former.filler.list());
         let (mut rows, mut longest) = (0, 0);
         while rows < limits.max_batch_size {
-            let Some(entry) = lane.pop_anchor(self.table) else {
+            let Some(entry) = lane.accounts.first(self.table) else {
                 break;
             };
             let slot = self.table.item(entry.slot);
+            lane.accounts.pop(slot.account);
             if slot.class != first.class {
-                skipped.push(entry);
+                skipped.push(entry.slot);
                 continue;
             }
             let (total, len) = (rows + slot.item.rows, longest.max(slot.item.len));
@@ -102,15 +113,17 @@ impl View<'_> {
                 if total <= limits.max_batch_size && self.terms.is_squeezed(padded) {
                     why = Release::Scarce;
                 }
-                skipped.push(entry);
+                skipped.push(entry.slot);
                 break;
             }
             (rows, longest) = (total, len);
             items.push(entry.slot);
         }
-        for entry in skipped {
-            lane.restore(entry);
+        for &slot in &skipped {
+            let ItemSlot { account, key, seq, .. } = *self.table.item(slot);
+            lane.accounts.restore(account, Entry { key, seq, slot });
         }
+        former.filler.reclaim(skipped);
         Wish::Run(items, why)
     }
 

@@ -42,6 +42,7 @@ enum Event {
     Lose(u32),
     Up(u32),
     Reload(u8),
+    Keys(bool),
     Condition(u32, bool, bool),
     Lend(bool),
     Return(prop::sample::Index),
@@ -52,7 +53,7 @@ enum Event {
 fn event() -> impl Strategy_<Value = Event> {
     let item = (1_u32..4, 1_u32..200, 0_u64..3);
     prop_oneof![
-        8 => (prop::bool::weighted(0.3), prop::collection::vec(item, 1..4), 0_u8..3, 0_u32..4, prop::option::of(1_u64..200), prop::bool::weighted(0.05))
+        8 => (prop::bool::weighted(0.3), prop::collection::vec(item, 1..4), 0_u8..6, 0_u32..4, prop::option::of(1_u64..200), prop::bool::weighted(0.05))
             .prop_map(|(other, items, tenant, priority, deadline, guilty)| {
                 Event::Arrive { model: model(other), items, tenant, priority, deadline, guilty }
             }),
@@ -62,7 +63,8 @@ fn event() -> impl Strategy_<Value = Event> {
         1 => (0_u32..8).prop_map(Event::Lose),
         1 => (0_u32..8).prop_map(Event::Up),
         1 => (0_u32..4, any::<bool>(), any::<bool>()).prop_map(|(d, m, t)| Event::Condition(d, m, t)),
-        1 => (0_u8..4).prop_map(Event::Reload),
+        1 => (0_u8..5).prop_map(Event::Reload),
+        1 => any::<bool>().prop_map(Event::Keys),
         1 => any::<bool>().prop_map(Event::Lend),
         1 => any::<prop::sample::Index>().prop_map(Event::Return),
         1 => prop::bool::weighted(0.3).prop_map(Event::Unload),
@@ -72,7 +74,11 @@ fn event() -> impl Strategy_<Value = Event> {
 
 use proptest::strategy::Strategy as Strategy_;
 
+/// What a tenant may send and keep waiting.
+const QUOTAS: &str = "[tenancy]\nrate_limit = '100/s'\nmax_waiting_rows = 12";
+
 fn some_policies(which: u8) -> std::sync::Arc<crate::policy::PolicySet> {
+    let f = ("f.toml", "[match]\ntenants = ['t2']\n[tenancy]\nweight = 3.0");
     let a = ("a.toml", "strategy = 'coalescing'\n[match]\ntenants = ['t1']\n[batch]\nmax_batch_size = 4");
     let b = ("b.toml", "strategy = 'fixed_size'\n[match]\ntenants = ['t2']\n[batch]\nmax_batch_size = 6");
     let c = ("c.toml", "strategy = 'throughput_optimized'\n[match]\ntenants = ['t1']");
@@ -80,6 +86,7 @@ fn some_policies(which: u8) -> std::sync::Arc<crate::policy::PolicySet> {
         0 => policies(&[a, b], 2),
         1 => policies(&[b, c], 3),
         2 => policies(&[("d.toml", "dynamic_batching = false")], 4),
+        3 => policies(&[("e.toml", &format!("[match]\ntenants = ['t1', 't3', '*']\n{QUOTAS}")), f], 5),
         _ => preset(Strategy::LatencyOptimized),
     }
 }
@@ -170,7 +177,7 @@ fn apply(world: &mut World, event: Event) {
                 .into_iter()
                 .map(|(rows, len, class)| Item { rows, len, bytes: rows * len, class: ShapeClass(class) })
                 .collect();
-            let tenant = ["", "t1", "t2"][tenant as usize];
+            let tenant = ["", "t1", "t2", "t3", "keyed", "nobody"][tenant as usize];
             let deadline = deadline.map(ms);
             if let Ok(id) = world.request_of(model, tenant, Priority(priority), deadline, &items)
                 && guilty
@@ -197,6 +204,10 @@ fn apply(world: &mut World, event: Event) {
             world.sched.handle_device(device, DeviceCondition { memory_scarce, throttled }, world.now);
         }
         Event::Reload(which) => world.sched.handle_policies(some_policies(which), world.now),
+        Event::Keys(some) => {
+            let keys = some.then(|| std::sync::Arc::from("keyed")).into_iter().collect();
+            world.sched.handle_tenants(std::sync::Arc::new(keys), world.now);
+        }
         Event::Lend(other) => {
             let last = world.lent.last().copied();
             world.lent.extend(world.sched.lend(model(other), last));
@@ -217,7 +228,7 @@ proptest! {
 
     #[test]
     fn any_history_keeps_every_invariant(
-        start in 0_u8..4,
+        start in 0_u8..5,
         events in prop::collection::vec(event(), 1..120),
         drain in prop::option::weighted(0.2, 0_usize..120),
     ) {

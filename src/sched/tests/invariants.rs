@@ -37,7 +37,7 @@ fn a_batch_is_within_its_limits(world: &World, d: &Dispatch) {
 }
 
 fn edge_of(grid: Grid, len: u32) -> u32 {
-    if grid == Grid::Exact { len } else { crate::sched::lane::edge(grid, len) }
+    if grid == Grid::Exact { len } else { crate::sched::edge::edge(grid, len) }
 }
 
 fn a_batch_goes_to_a_worker_of_its_model(world: &World, d: &Dispatch) {

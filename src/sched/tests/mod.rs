@@ -9,4 +9,5 @@ mod invariants;
 mod queueing;
 mod saturation;
 mod strategies;
+mod tenants;
 mod world;
