@@ -134,7 +134,8 @@ async fn tenants_that_nobody_names_are_as_one() {
         let client = pile.server.http2();
         pile.wait(if tenant.is_empty() { client } else { client.tenant(tenant) }, 40).await;
     }
-    let ran = pile.release(&[("all", &policy("'acme', '*'", 1, "1.0"))]).await;
+    let all = policy("'acme', '*'", 1, "1.0").replace("fixed_size", "coalescing");
+    let ran = pile.release(&[("all", &all)]).await;
     let acme = of_tenant(&ran[..60], "acme");
     assert!((25..=35).contains(&acme), "{acme} of the first 60 rows");
 }
@@ -155,7 +156,7 @@ async fn a_key_gives_its_tenant_an_account() {
     for (key, rows) in [("gamma", 200), ("alpha", 20), ("beta", 20)] {
         pile.wait(pile.server.http2().key(key), rows).await;
     }
-    let ran = pile.release(&[("all", "strategy = 'fixed_size'\n[batch]\nmax_batch_size = 1\n")]).await;
+    let ran = pile.release(&[("all", "strategy = 'coalescing'\n[batch]\nmax_batch_size = 1\n")]).await;
     let acme = of_tenant(&ran[..60], "acme");
     assert!((25..=35).contains(&acme), "{acme} of the first 60 rows");
     assert_eq!(of_tenant(&ran[..100], "acme"), 40);
