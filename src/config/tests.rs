@@ -69,8 +69,6 @@ fn every_key_of_the_file_is_read() {
         log_format = "json"
         log_level = "debug"
         device = "cpu"
-        [auth]
-        keys_file = "keys.toml"
         [monitoring]
         performance = false
         health_checks = false
@@ -95,7 +93,6 @@ fn every_key_of_the_file_is_read() {
     assert_eq!(config.admin_listen.to_string(), "[::1]:0");
     assert_eq!(config.policies, Some("etc/policies".into()));
     assert_eq!(config.upstream.as_ref().map(|server| server.authority.as_str()), Some("localhost:9000"));
-    assert_eq!(config.keys_file, Some("etc/keys.toml".into()));
     assert_eq!((config.max_body_bytes, config.drain_delay), (1 << 20, Duration::from_secs(5)));
     assert_eq!((config.header_timeout, config.body_timeout), (Duration::from_secs(1), Duration::from_secs(2)));
     assert_eq!(config.monitoring, Monitoring { performance: false, health_checks: false });
@@ -107,6 +104,16 @@ fn every_key_of_the_file_is_read() {
     let models: Vec<_> = config.models.iter().map(|m| (&*m.name, m.path.to_str().unwrap(), m.device.clone())).collect();
     assert_eq!(models, [("minilm", "etc/models/minilm/", cpu()), ("other", "/models/x", Placement::Auto)]);
     assert_eq!((config.models[1].instances, config.models[1].threads), (Some(2), Some(1)));
+}
+
+#[test]
+fn the_flag_s_keys_file_goes_before_the_file_s() {
+    let text = "[auth]\nkeys_file = \"keys.toml\"\n";
+    assert_eq!(of(text, &flags()).unwrap().keys_file, Some("etc/keys.toml".into()));
+    let flagged = |path: &str| Overrides { keys_file: Some(path.into()), ..flags() };
+    assert_eq!(of(text, &flagged("other.toml")).unwrap().keys_file, Some("other.toml".into()));
+    assert_eq!(of(text, &flagged("")).unwrap().keys_file, Some("etc/keys.toml".into()));
+    assert!(faults("[auth]\nkey_file = \"k\"\n")[0].contains("did you mean `keys_file`?"));
 }
 
 #[test]
