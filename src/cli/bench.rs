@@ -194,9 +194,9 @@ mod tests {
 
     #[test]
     fn a_key_is_sent_and_not_shown() {
-        let options = options(parse("--api-key alpha").unwrap()).unwrap();
-        assert_eq!(options.headers["authorization"], "Bearer alpha");
-        assert!(!format!("{options:?}").contains("alpha"));
+        let options = options(parse("--api-key k-3f9ac1").unwrap()).unwrap();
+        assert_eq!(options.headers["authorization"], "Bearer k-3f9ac1");
+        assert!(!format!("{options:?}").contains("k-3f9ac1"));
     }
 
     #[test]
