@@ -33,6 +33,8 @@ pub mod front;
 #[cfg(feature = "server")]
 pub mod gpu;
 #[cfg(feature = "server")]
+pub mod keys;
+#[cfg(feature = "server")]
 pub mod listener;
 #[cfg(feature = "server")]
 pub mod metrics;

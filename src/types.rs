@@ -148,6 +148,13 @@ impl Priority {
     }
 }
 
+/// Whether a text can be the name of a request or a tenant: at most 128 visible ASCII characters, as a header
+/// carries them unchanged.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// A file that the operator named, and where: messages about it say both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedFile {

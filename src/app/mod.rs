@@ -1,10 +1,11 @@
 //! The composition root: what is made in which order, and what stops in which order.
 //!
-//! Start: signals, policies, GPUs, runtime, models, workers, the monitor of GPUs, both planes, readiness.
+//! Start: signals, policies and keys, GPUs, runtime, models, workers, the monitor of GPUs, both planes, readiness.
 //! Stop: probes say "not ready", the drain delay passes; then, all under one deadline, new work is refused,
 //! waiting work is finished, connections are closed, workers and the monitor are joined.
 
 mod descriptors;
+mod followed;
 mod gpus;
 mod load;
 mod nodes;
@@ -19,12 +20,13 @@ use crate::document::Diagnostic;
 use crate::exec::RuntimeError;
 use crate::front::{Front, Limits, Pool, Upstream};
 use crate::gpu::{self, Gpus};
+use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::model::Registry;
 use crate::readiness::Readiness;
-use crate::reload::{self, Live};
 use crate::shutdown::Signals;
 use crate::telemetry::{StartError, Tracer};
+use followed::{Followed, Opened};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +45,9 @@ pub enum AppError {
     /// The policy folder cannot be read, or a policy file is wrong.
     #[error("{}", list(.0))]
     Policies(Vec<Diagnostic>),
+    /// The keys file cannot be read, or is wrong.
+    #[error("{}", list(.0))]
+    Keys(Vec<Diagnostic>),
     /// ONNX Runtime cannot be loaded.
     #[error("{0}")]
     Runtime(#[from] RuntimeError),
@@ -91,7 +96,8 @@ impl AppError {
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Policies(_) | Self::Runtime(_) | Self::Gpus(_) | Self::Model { .. } | Self::Tracing(_) => true,
+            Self::Policies(_) | Self::Keys(_) | Self::Runtime(_) | Self::Gpus(_) => true,
+            Self::Model { .. } | Self::Tracing(_) => true,
             Self::Listen { .. } | Self::Ended(_) | Self::Interrupted(_) | Self::System { .. } => false,
         }
     }
@@ -118,32 +124,32 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     remove_ready(&config);
     let started = clock::now();
     let metrics = Arc::new(Metrics::with_performance(config.monitoring.performance).map_err(AppError::metrics)?);
-    let Some((live, (models, plans), found)) = load(&config, &metrics, &mut signals).await? else { return Ok(()) };
+    let Some((opened, (models, plans), found)) = load(&config, &metrics, &mut signals).await? else { return Ok(()) };
     let registry = Arc::new(Registry::new(models));
     let readiness = Arc::new(Readiness::new(Arc::clone(&registry)));
     let ([listener, admin_listener], taken) = listen(&config).await?;
     let sites = gpus::sites(&plans);
-    let (driver, handle, live) = drive(&config, live, plans, Arc::clone(&metrics))?;
+    let (driver, handle, followed) = drive(&config, opened, plans, Arc::clone(&metrics))?;
     let (monitor, gpus) = gpus::watch(found, config.nvml.period, sites, &handle, &metrics)?;
     let (stop, stopped) = watch::channel(false);
     let admin = Admin {
         metrics: Arc::clone(&metrics),
         readiness: Arc::clone(&readiness),
         registry: Arc::clone(&registry),
-        live: Arc::clone(&live),
+        live: Arc::clone(&followed.live),
         handle: handle.clone(),
         health_checks: config.monitoring.health_checks,
         started,
         history: Arc::default(),
         gpus,
     };
-    let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness))?;
+    let front = front(&config, registry, handle.clone(), followed.keys(), metrics, Arc::clone(&readiness))?;
     let mut tasks = Tasks {
         tracer: front.tracer.clone(),
         driver: tokio::spawn(driver.run()),
         front: tokio::spawn(front.serve(listener, until(stopped.clone()))),
         admin: admin.spawn(admin_listener, until(stopped)),
-        policies: tokio::spawn(reload::watch(live)),
+        watches: tokio::spawn(followed.watch()),
         monitor,
     };
     tracing::info!(listen = %taken[0], admin_listen = %taken[1], "listening");
@@ -165,16 +171,16 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
 }
 
 /// What is there before anything runs.
-type Loaded = (Live, load::Models, Option<Gpus>);
+type Loaded = (Opened, load::Models, Option<Gpus>);
 
-/// Reads the policies, looks for GPUs and opens every model, off the runtime; `None` when a signal came first.
+/// Reads policies and keys, looks for GPUs and opens every model, off the runtime; `None` when a signal came first.
 async fn load(config: &Config, metrics: &Arc<Metrics>, signals: &mut Signals) -> Result<Option<Loaded>, AppError> {
     let (config, metrics) = (config.clone(), Arc::clone(metrics));
     let loading = tokio::task::spawn_blocking(move || {
-        let live = Live::open(config.policies.as_deref(), Arc::clone(&metrics)).map_err(AppError::Policies)?;
+        let opened = Opened::read(&config, &metrics)?;
         let gpus = gpus::find(&config)?;
         let count = gpus.as_ref().and_then(Gpus::count);
-        Ok((live, load::models(&config, count, &metrics)?, gpus))
+        Ok((opened, load::models(&config, count, &metrics)?, gpus))
     });
     tokio::select! {
         loaded = loading => {
@@ -188,28 +194,28 @@ async fn load(config: &Config, metrics: &Arc<Metrics>, signals: &mut Signals) ->
     }
 }
 
-/// Starts the driver under the live policies, and has it told of those to come.
+/// Starts the driver under the live policies, and has it told of those to come and of the tenants of keys.
 fn drive(
     config: &Config,
-    live: Live,
+    opened: Opened,
     plans: Vec<WorkerPlan>,
     metrics: Arc<Metrics>,
-) -> Result<(Driver, Handle, Arc<Live>), AppError> {
-    let policies = Arc::clone(&live.status().policies);
+) -> Result<(Driver, Handle, Followed), AppError> {
+    let policies = Arc::clone(&opened.live.status().policies);
     let (mut driver, handle) =
         Driver::start(policies, plans, metrics).map_err(AppError::system("starting a worker"))?;
     if config.monitoring.health_checks {
         driver.check_health();
     }
-    let driven = handle.clone();
-    let live = live.telling(move |policies| driven.set_policies(policies));
-    Ok((driver, handle, Arc::new(live)))
+    let followed = opened.telling(&handle);
+    Ok((driver, handle, followed))
 }
 
 fn front(
     config: &Config,
     registry: Arc<Registry>,
     handle: Handle,
+    keys: Option<Arc<Keys>>,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
 ) -> Result<Front, AppError> {
@@ -222,7 +228,7 @@ fn front(
     let pool = Pool::new(load::cores());
     let upstream = config.upstream.clone().map(|server| Upstream::new(server.authority, server.base));
     let (backend, tracer) = (Arc::new(handle), tracer(config)?);
-    Ok(Front { registry, backend, metrics, readiness, tracer, limits, pool, upstream })
+    Ok(Front { registry, backend, metrics, readiness, tracer, limits, pool, upstream, keys })
 }
 
 /// Tells of requests, to a collector too where one is set.

@@ -22,8 +22,8 @@ pub(super) struct Tasks {
     pub(super) front: JoinHandle<()>,
     /// A thread of its own, which cannot be stopped from here: it ends with the process at the latest.
     pub(super) admin: JoinHandle<std::io::Result<()>>,
-    /// The program can do without: it may end where there is nothing to watch.
-    pub(super) policies: JoinHandle<()>,
+    /// Of policies and keys. The program can do without: it may end where there is nothing to watch.
+    pub(super) watches: JoinHandle<()>,
     /// Of GPUs: a thread of its own.
     pub(super) monitor: Option<Monitor>,
     pub(super) tracer: Tracer,
@@ -72,7 +72,7 @@ impl Tasks {
                 tracing::warn!("NVML does not answer, and is waited for no longer");
             }
         }
-        self.policies.abort();
+        self.watches.abort();
         let (tracer, left) = (self.tracer.clone(), ends.since(clock::now()));
         drop(tokio::task::spawn_blocking(move || tracer.stop(left)).await);
         // Those who read a trace are worth a short wait, a scraper that holds its connection open is not.

@@ -4,6 +4,7 @@ use super::duration;
 use crate::bench::{self, Load, Options, Protocol, Report};
 use crate::remote::Target;
 use anyhow::Context;
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,6 +38,9 @@ pub(super) struct Args {
     /// Sends this tenant's name with every request (`x-inferneo-tenant`)
     #[arg(long, env = "INFERNEO_BENCH_TENANT", value_name = "NAME", value_parser = header_value)]
     tenant: Option<HeaderValue>,
+    /// Sends this API key with every request; other users of the machine see flags, but not the environment
+    #[arg(long, env = "INFERNEO_API_KEY", hide_env_values = true, value_name = "KEY", value_parser = super::bearer)]
+    api_key: Option<HeaderValue>,
     /// Sends this header with every request; may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -86,6 +90,9 @@ fn options(args: Args) -> Result<Options, bench::Error> {
     let mut headers: HeaderMap = args.headers.into_iter().collect();
     if let Some(tenant) = args.tenant {
         headers.insert("x-inferneo-tenant", tenant);
+    }
+    if let Some(key) = args.api_key.filter(|key| !key.is_empty()) {
+        headers.insert(AUTHORIZATION, key);
     }
     Ok(Options {
         target: args.url,
@@ -180,8 +187,16 @@ mod tests {
         let options =
             options(parse("--tenant acme --header x-a:1 --header x-b:2 --duration 60000ms").unwrap()).unwrap();
         assert_eq!(options.headers["x-inferneo-tenant"], "acme");
+        assert!(!options.headers.contains_key("authorization"));
         assert_eq!((&options.headers["x-a"], &options.headers["x-b"]), (&"1".parse().unwrap(), &"2".parse().unwrap()));
         assert_eq!(options.warm_up, Duration::from_secs(6));
+    }
+
+    #[test]
+    fn a_key_is_sent_and_not_shown() {
+        let options = options(parse("--api-key k-3f9ac1").unwrap()).unwrap();
+        assert_eq!(options.headers["authorization"], "Bearer k-3f9ac1");
+        assert!(!format!("{options:?}").contains("k-3f9ac1"));
     }
 
     #[test]

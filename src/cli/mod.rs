@@ -12,6 +12,7 @@ mod simulate;
 use crate::document;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
+use http::HeaderValue;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,6 +36,14 @@ fn ort_dylib_path() -> Option<PathBuf> {
 fn duration(word: &str) -> Result<Duration, String> {
     let wanted = "a whole number and its unit is wanted, from 1ms to 24h, for example 500ms, 10s or 2m";
     document::duration(word, Duration::from_millis(1)).ok_or_else(|| wanted.to_owned())
+}
+
+/// What `authorization` says with an API key, empty where that is: an environment may hold an empty value.
+fn bearer(key: &str) -> Result<HeaderValue, String> {
+    let said = if key.is_empty() { String::new() } else { format!("Bearer {key}") };
+    let mut value = HeaderValue::try_from(said).map_err(|_| "it cannot be sent in a header".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// A path that may be empty, which counts as absent: an environment may hold an empty value.

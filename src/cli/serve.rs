@@ -25,6 +25,9 @@ pub(super) struct Args {
     /// Address of the admin plane [default: 127.0.0.1:9090]
     #[arg(long, value_name = "ADDR", env = "INFERNEO_ADMIN_LISTEN")]
     admin_listen: Option<String>,
+    /// File of API keys; with it, a request needs one
+    #[arg(long, value_name = "FILE", env = "INFERNEO_KEYS_FILE", value_parser = super::path())]
+    keys_file: Option<PathBuf>,
     /// Where models run: auto, cpu, cuda, or a list such as cuda:0,cuda:1
     #[arg(long, value_name = "DEVICE", env = "INFERNEO_DEVICE")]
     device: Option<String>,
@@ -65,6 +68,7 @@ impl From<Args> for Overrides {
             policies: args.policies,
             listen: args.listen,
             admin_listen: args.admin_listen,
+            keys_file: args.keys_file,
             device: args.device,
             upstream: args.upstream,
             onnxruntime_library: args.onnxruntime_library,

@@ -31,6 +31,8 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// `--admin-listen`.
     pub admin_listen: Option<String>,
+    /// `--keys-file`.
+    pub keys_file: Option<PathBuf>,
     /// `--device`, for every model.
     pub device: Option<String>,
     /// `--upstream`.
@@ -66,6 +68,8 @@ pub struct Config {
     pub policies: Option<PathBuf>,
     /// Where requests go that are not for a model here.
     pub upstream: Option<Upstream>,
+    /// The file of API keys; without one none is asked for.
+    pub keys_file: Option<PathBuf>,
     /// Most bytes of a request's body, after decompression.
     pub max_body_bytes: usize,
     /// How long requests are still accepted after SIGTERM.

@@ -58,9 +58,7 @@ struct Reader<'d, 'f> {
 impl Reader<'_, '_> {
     /// All settings; a default stands in for each that is at fault.
     fn config(&mut self, flags: &Overrides) -> Config {
-        for key in ["auth", "trace"] {
-            self.root.not_yet_supported(key);
-        }
+        self.root.not_yet_supported("trace");
         let mut http = self.root.table("http");
         let mut onnxruntime = self.root.table("onnxruntime");
         let library = path(&mut onnxruntime, "library", self.folder);
@@ -74,6 +72,7 @@ impl Reader<'_, '_> {
                 .unwrap_or(local(9090)),
             policies: self.path("policies", flags.policies.as_deref()),
             upstream: self.text("upstream", &kind::UPSTREAM, flags.upstream.as_deref()),
+            keys_file: self.keys_file(flags),
             max_body_bytes: usize::try_from(self.root.bytes("max_body_bytes").unwrap_or(16 << 20))
                 .unwrap_or(usize::MAX),
             drain_delay: self.root.duration("drain_delay", Duration::ZERO).unwrap_or(Duration::ZERO),
@@ -117,6 +116,11 @@ impl Reader<'_, '_> {
     fn path(&mut self, key: &str, flag: Option<&Path>) -> Option<PathBuf> {
         let written = path(&mut self.root, key, self.folder);
         given(flag).or(written)
+    }
+
+    fn keys_file(&mut self, flags: &Overrides) -> Option<PathBuf> {
+        let written = path(&mut self.root.table("auth"), "keys_file", self.folder);
+        given(flags.keys_file.as_deref()).or(written)
     }
 
     fn nvml(&mut self, flags: &Overrides) -> Nvml {

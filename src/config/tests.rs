@@ -37,6 +37,7 @@ fn everything_but_the_model_has_a_default() {
         admin_listen: "127.0.0.1:9090".parse().unwrap(),
         policies: None,
         upstream: None,
+        keys_file: None,
         max_body_bytes: 16 << 20,
         drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(30),
@@ -103,6 +104,16 @@ fn every_key_of_the_file_is_read() {
     let models: Vec<_> = config.models.iter().map(|m| (&*m.name, m.path.to_str().unwrap(), m.device.clone())).collect();
     assert_eq!(models, [("minilm", "etc/models/minilm/", cpu()), ("other", "/models/x", Placement::Auto)]);
     assert_eq!((config.models[1].instances, config.models[1].threads), (Some(2), Some(1)));
+}
+
+#[test]
+fn the_flag_s_keys_file_goes_before_the_file_s() {
+    let text = "[auth]\nkeys_file = \"keys.toml\"\n";
+    assert_eq!(of(text, &flags()).unwrap().keys_file, Some("etc/keys.toml".into()));
+    let flagged = |path: &str| Overrides { keys_file: Some(path.into()), ..flags() };
+    assert_eq!(of(text, &flagged("other.toml")).unwrap().keys_file, Some("other.toml".into()));
+    assert_eq!(of(text, &flagged("")).unwrap().keys_file, Some("etc/keys.toml".into()));
+    assert!(faults("[auth]\nkey_file = \"k\"\n")[0].contains("did you mean `keys_file`?"));
 }
 
 #[test]
@@ -278,10 +289,10 @@ fn models_of_the_file_need_a_folder_and_a_name_of_their_own() {
 #[test]
 fn what_has_no_machinery_is_refused() {
     let shown = faults(
-        "trace = \"t\"\n[auth]\nkeys_file = \"k\"\n[[model]]\nname = \"m\"\n\
+        "trace = \"t\"\n[[model]]\nname = \"m\"\n\
          upstream = \"http://a\"\n",
     );
-    assert_eq!(shown.len(), 3, "{shown:#?}");
+    assert_eq!(shown.len(), 2, "{shown:#?}");
     assert!(shown.iter().all(|fault| fault.contains("is not yet supported")), "{shown:#?}");
 }
 

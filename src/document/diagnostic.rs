@@ -35,8 +35,8 @@ pub struct Place {
     pub line: usize,
     /// Column, from 1, in characters.
     pub column: usize,
-    /// The line without control characters, cut to a readable length.
-    pub shown: String,
+    /// The line without control characters, cut to a readable length; `None` where it may hold a secret.
+    pub shown: Option<String>,
     /// Characters of `shown` before the fault.
     pub indent: usize,
     /// Characters of `shown` at fault, ≥ 1.
@@ -56,6 +56,13 @@ impl Diagnostic {
     pub fn whole(file: &str, message: impl Into<String>, help: Option<String>) -> Self {
         Self { file: file.to_owned(), place: None, message: message.into(), help }
     }
+
+    /// Forgets the line: it may hold a secret.
+    pub fn hide_line(&mut self) {
+        if let Some(place) = &mut self.place {
+            place.shown = None;
+        }
+    }
 }
 
 impl fmt::Display for Diagnostic {
@@ -67,7 +74,11 @@ impl fmt::Display for Diagnostic {
         let Place { line, column, shown, indent, width } = place;
         let number = line.to_string();
         let gutter = " ".repeat(number.len());
-        writeln!(f, "{}:{line}:{column}: {}", self.file, self.message)?;
+        write!(f, "{}:{line}:{column}: {}", self.file, self.message)?;
+        let Some(shown) = shown else {
+            return self.help.iter().try_for_each(|help| write!(f, "\n  = {help}"));
+        };
+        writeln!(f)?;
         writeln!(f, "  {number} | {shown}")?;
         write!(f, "  {gutter} | {}{}", " ".repeat(*indent), "^".repeat(*width))?;
         self.help.iter().try_for_each(|help| write!(f, "\n  {gutter} = {help}"))
@@ -106,7 +117,7 @@ impl<'t> Lines<'t> {
         let count = |from: usize, to: usize| self.text.get(from..self.boundary(to)).unwrap_or_default().chars().count();
         let before = count(start + mark, from);
         let (shown, indent, width) = cut(line.get(mark..).unwrap_or_default(), before, count(from, until));
-        Place { line: index + 1, column: before + 1, shown, indent, width }
+        Place { line: index + 1, column: before + 1, shown: Some(shown), indent, width }
     }
 
     /// The end of a file is shown at its last line, not on the empty one after it.

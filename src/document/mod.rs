@@ -6,7 +6,8 @@
 //!
 //! One [`Document`] is parsed, its [`Table`]s are read, and [`Document::finish`] hands out the result
 //! or *all* faults. A table that goes out of scope reports the keys nobody asked for, so an unknown
-//! key cannot be forgotten: the document is only given back once its tables are gone.
+//! key cannot be forgotten: the document is only given back once its tables are gone. A text that may
+//! hold a secret is [`unquoted`](Document::unquoted): its faults say where, and repeat nothing of it.
 //!
 //! ```
 //! use inferneo::document::Document;
@@ -49,6 +50,8 @@ pub struct Document<'t> {
     text: &'t str,
     root: DeTable<'t>,
     syntax: Vec<Fault>,
+    /// Whether faults may repeat what is written.
+    quotes: bool,
     faults: RefCell<Vec<Fault>>,
     /// The place of each key that a table asked for, and the keys that none did, by their faults.
     known: RefCell<BTreeMap<String, String>>,
@@ -85,7 +88,15 @@ impl<'t> Document<'t> {
 
     fn of(file: String, text: &'t str, root: DeTable<'t>, syntax: Vec<Fault>) -> Self {
         let (faults, known, strays) = Default::default();
-        Self { file, text, root, syntax, faults, known, strays }
+        Self { file, text, root, syntax, quotes: true, faults, known, strays }
+    }
+
+    /// Keeps what is written out of every fault: for texts that may hold a secret.
+    #[must_use]
+    pub fn unquoted(mut self) -> Self {
+        // The parser's own words may repeat a part of the text.
+        self.syntax.iter_mut().for_each(|fault| "this is not TOML".clone_into(&mut fault.message));
+        Self { quotes: false, ..self }
     }
 
     /// The outermost table.
@@ -127,7 +138,8 @@ impl<'t> Document<'t> {
 
     /// Records a key that its table does not know; another table may, and is perhaps read later.
     fn unknown_key(&self, key: &str, at: Span, place: &str, help: String) {
-        let message = format!("unknown key {} {place}", quote(key));
+        let named = if self.quotes { format!(" {}", quote(key)) } else { String::new() };
+        let message = format!("unknown key{named} {place}");
         let fault = Fault { start: at.start, end: at.end, message, help: Some(help) };
         self.strays.borrow_mut().push((key.to_owned(), fault));
     }
@@ -168,6 +180,9 @@ impl<'t> Document<'t> {
             help: fault.help,
         };
         let mut shown: Vec<Diagnostic> = faults.into_iter().map(show).collect();
+        if !self.quotes {
+            shown.iter_mut().for_each(Diagnostic::hide_line);
+        }
         if more > 0 {
             shown.push(Diagnostic::whole(&self.file, format!("{more} more faults are not shown"), None));
         }

@@ -126,7 +126,11 @@ impl<'d> Table<'d> {
     }
 
     fn mismatch(&self, found: &toml::Spanned<DeValue<'_>>, expected: &str, hint: Option<&str>) {
-        let message = format!("expected {expected}, found {}", value::describe(found.get_ref()));
+        let found_instead = match self.document.quotes {
+            true => format!(", found {}", value::describe(found.get_ref())),
+            false => String::new(),
+        };
+        let message = format!("expected {expected}{found_instead}");
         let help = hint.map(|name| format!("did you mean \"{name}\"?"));
         self.document.fault(found.span(), message, help);
     }

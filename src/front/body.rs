@@ -77,7 +77,7 @@ async fn read(front: &Front, headers: &HeaderMap, body: &mut Body, room: &mut Ro
 ///
 /// A connection closed over unread bytes is reset, and a reset can overtake the refusal: the client
 /// would see a broken connection instead of a 503. A client that waits for `100 Continue` is spared.
-fn linger(headers: &HeaderMap, mut body: Body) {
+pub(super) fn linger(headers: &HeaderMap, mut body: Body) {
     if headers.contains_key(header::EXPECT) || body.is_end_stream() {
         return;
     }

@@ -3,22 +3,21 @@
 //! Decides which header values are valid. A header goes before the same word in a body's parameters;
 //! of two timeouts the shorter counts.
 
+use super::auth;
 use crate::error::Error;
+use crate::keys::Keys;
 use crate::model::Model;
 use crate::request::{InferRequest, Payload, Want};
 use crate::telemetry::Ran;
-use crate::types::{Priority, Time};
+use crate::types::{Priority, Time, is_name};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use uuid::Uuid;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TENANT: HeaderName = HeaderName::from_static("x-inferneo-tenant");
 const PRIORITY: HeaderName = HeaderName::from_static("x-inferneo-priority");
 const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout-ms");
-/// Longest request id or tenant name that is taken as given.
-const MAX_NAME: usize = 128;
 
 /// A request's id: the caller's own where it is usable.
 #[derive(Debug, Clone)]
@@ -59,17 +58,19 @@ impl Call {
     /// Reads the headers of a call that arrived now, for the model of its path if that names one.
     ///
     /// # Errors
-    /// `invalid_request` naming the header.
+    /// `unauthenticated` where there are keys and it has none of them; `invalid_request` naming the header.
     pub(super) fn read(
         id: &CallId,
         arrived: Time,
         model: Option<Arc<Model>>,
+        keys: Option<&Keys>,
         headers: &HeaderMap,
     ) -> Result<Self, Error> {
         Ok(Self {
+            // First: who is not known is not told what else is wrong.
+            tenant: auth::tenant(keys, headers)?,
             id: Arc::clone(&id.0),
             arrived,
-            tenant: tenant(headers)?,
             priority: priority(headers)?,
             timeout: timeout(headers)?,
             model: model.map(OnceLock::from).unwrap_or_default(),
@@ -110,14 +111,6 @@ impl Call {
     }
 }
 
-fn tenant(headers: &HeaderMap) -> Result<Arc<str>, Error> {
-    let Some(value) = headers.get(TENANT) else {
-        return Ok("".into());
-    };
-    let allowed = || Error::invalid(format!("header {TENANT} must be at most {MAX_NAME} visible ASCII characters"));
-    visible(value).map(Arc::from).ok_or_else(allowed)
-}
-
 fn priority(headers: &HeaderMap) -> Result<Option<Priority>, Error> {
     let Some(value) = headers.get(PRIORITY) else {
         return Ok(None);
@@ -145,9 +138,9 @@ fn digits(value: &HeaderValue) -> Option<u64> {
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-fn visible(value: &HeaderValue) -> Option<&str> {
-    let text = value.to_str().ok()?;
-    (text.len() <= MAX_NAME && text.bytes().all(|b| b.is_ascii_graphic())).then_some(text)
+/// A header that holds a name.
+pub(super) fn visible(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok().filter(|text| is_name(text))
 }
 
 #[cfg(test)]
@@ -157,7 +150,7 @@ mod tests {
     fn read(name: &'static str, value: &[u8]) -> Result<Call, Error> {
         let mut headers = HeaderMap::new();
         headers.insert(name, HeaderValue::from_bytes(value).unwrap());
-        Call::read(&CallId::of(&headers), Time(1_000), None, &headers)
+        Call::read(&CallId::of(&headers), Time(1_000), None, None, &headers)
     }
 
     #[test]

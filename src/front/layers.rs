@@ -4,7 +4,7 @@
 //! decoding of ours touches it.
 
 use super::call::{Call, CallId, REQUEST_ID};
-use super::{Front, body, respond};
+use super::{Front, auth, body, respond};
 use crate::clock;
 use crate::error::Error;
 use crate::metrics::{Outcome, Protocol, RequestObserved};
@@ -42,6 +42,11 @@ pub(super) fn inference(front: &Arc<Front>, protocol: Protocol, routes: Router<A
             // Innermost: room is reserved before a byte is read, and held until the answer is written.
             .layer(from_fn_with_state(Arc::clone(front), body::receive)),
     )
+}
+
+/// Wraps the routes that tell about the server and its models: where there are keys, it takes one to ask.
+pub(super) fn guarded(front: &Arc<Front>, routes: Router<Arc<Front>>) -> Router<Arc<Front>> {
+    routes.route_layer(from_fn_with_state(Arc::clone(front), auth::guard))
 }
 
 async fn identify(mut request: Request, next: Next) -> Response {
@@ -102,10 +107,12 @@ async fn observe(
             ended,
         });
     };
-    let call = match Call::read(&id, arrived, model.clone(), request.headers()) {
+    let call = match Call::read(&id, arrived, model.clone(), front.keys.as_deref(), request.headers()) {
         Ok(call) => Arc::new(call),
         Err(error) => {
             done(None, model.as_ref(), Outcome::Refused(error.reason));
+            let (parts, body) = request.into_parts();
+            body::linger(&parts.headers, body);
             return error.into_response();
         }
     };

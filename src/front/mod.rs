@@ -3,6 +3,7 @@
 //! Decides routes, decoding, limits on bytes and the shape of every answer. Does not know how batches
 //! are formed or run: that is behind [`Backend`].
 
+mod auth;
 mod backend;
 mod body;
 mod call;
@@ -31,6 +32,7 @@ pub use proxy::Upstream;
 
 use crate::clock;
 use crate::error::Error;
+use crate::keys::Keys;
 use crate::metrics::{Metrics, Protocol};
 use crate::model::Registry;
 use crate::readiness::Readiness;
@@ -73,6 +75,8 @@ pub struct Front {
     pub pool: Pool,
     /// Where every path goes that is not one of ours.
     pub upstream: Option<Upstream>,
+    /// The API keys that are asked for; `None` where none are.
+    pub keys: Option<Arc<Keys>>,
 }
 
 impl Front {
@@ -82,10 +86,11 @@ impl Front {
         let inference = Router::new()
             .merge(layers::inference(&front, Protocol::V2, oip::inference_routes()))
             .merge(layers::inference(&front, Protocol::OpenAi, openai::inference_routes()));
+        let telling = oip::plain_routes().merge(openai::plain_routes());
         let routes = Router::new()
             .merge(inference)
-            .merge(oip::plain_routes())
-            .merge(openai::plain_routes())
+            .merge(layers::guarded(&front, telling))
+            .merge(oip::health_routes())
             .method_not_allowed_fallback(respond::method_not_allowed)
             .fallback(proxy::fallback);
         layers::everything(routes).with_state(front)

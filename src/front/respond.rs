@@ -141,6 +141,10 @@ fn write(form: Form, error: &Error, response: Response) -> Response {
     parts.headers.insert(REASON, HeaderValue::from_static(reason));
     // The empty response that carried the refusal may have been given a length of its own.
     parts.headers.remove(header::CONTENT_LENGTH);
+    if error.reason == Reason::Unauthenticated {
+        // RFC 9110, section 11.6.1: a 401 names the scheme that is asked for.
+        parts.headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     if status.retryable {
         parts.headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_seconds(error.retry_after.unwrap_or(RETRY))));
     }

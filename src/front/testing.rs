@@ -5,6 +5,7 @@ mod models;
 
 use super::{Backend, Front, Limits, Pool, Upstream};
 use crate::error::{Error, Reason};
+use crate::keys::{KeySet, Keys};
 use crate::metrics::Metrics;
 use crate::model::Registry;
 use crate::readiness::Readiness;
@@ -28,6 +29,7 @@ pub(super) struct World {
     pub(super) registry: Arc<Registry>,
     pub(super) limits: Limits,
     pub(super) upstream: Option<Upstream>,
+    pub(super) keys: Option<Arc<Keys>>,
 }
 
 impl World {
@@ -45,7 +47,13 @@ impl World {
                 connections: 1024,
             },
             upstream: None,
+            keys: None,
         }
+    }
+
+    /// The same with the keys of a file's text.
+    pub(super) fn with_keys(self, text: &str) -> Self {
+        Self { keys: Some(Arc::new(Keys::new(KeySet::read("keys.toml", text).unwrap()))), ..self }
     }
 
     pub(super) fn front(&self) -> Front {
@@ -58,6 +66,7 @@ impl World {
             limits: self.limits.clone(),
             pool: Pool::new(2),
             upstream: self.upstream.clone(),
+            keys: self.keys.clone(),
         }
     }
 

@@ -40,6 +40,8 @@ pub(super) struct Families {
     pub(super) policy_info: IntGaugeVec,
     pub(super) policy_reloads: IntCounterVec,
     pub(super) policy_last_reload_ok: IntGauge,
+    pub(super) keys_reloads: IntCounterVec,
+    pub(super) keys_last_reload_ok: IntGaugeVec,
     pub(super) build_info: IntGaugeVec,
 }
 
@@ -74,6 +76,8 @@ impl Families {
             policy_info: r.gauges("policy_info", "The live policies.", &["policy", "strategy", "hash"])?,
             policy_reloads: r.counters("policy_reloads_total", "Times the policy folder was read again, by how that went.", &["outcome"])?,
             policy_last_reload_ok: r.gauge("policy_last_reload_ok", "Whether the policy folder compiled when it was last read; if not, the last good policies stay.")?,
+            keys_reloads: r.counters("keys_reloads_total", "Times the keys file was read again, by how that went.", &["outcome"])?,
+            keys_last_reload_ok: r.gauges("keys_last_reload_ok", "Whether the keys file was good when it was last read; if not, the last good keys stay.", &[])?,
             build_info: r.gauges("build_info", "The running build.", &["version"])?,
         })
     }

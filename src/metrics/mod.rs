@@ -41,11 +41,28 @@ pub struct Metrics {
     models: RwLock<HashMap<Arc<str>, Arc<ModelMetrics>>>,
     /// The tenants that have a label of their own now.
     tenants: ArcSwap<HashSet<Arc<str>>>,
-    /// Those that ever had.
-    labelled: Mutex<HashSet<Arc<str>>>,
+    named: Mutex<Named>,
     /// The policies that are shown as live.
     policies: Mutex<HashSet<[Box<str>; 3]>>,
     performance: bool,
+}
+
+/// Who names the tenants that get a label of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedBy {
+    /// The live policies.
+    Policies,
+    /// The API keys.
+    Keys,
+}
+
+/// The tenants that are named.
+#[derive(Debug, Default)]
+struct Named {
+    by_policies: Vec<Arc<str>>,
+    by_keys: Vec<Arc<str>>,
+    /// Those that ever had a label.
+    labelled: HashSet<Arc<str>>,
 }
 
 /// One request that was answered or refused.
@@ -93,7 +110,7 @@ impl Metrics {
             families,
             models: RwLock::default(),
             tenants: ArcSwap::default(),
-            labelled: Mutex::default(),
+            named: Mutex::default(),
             policies: Mutex::default(),
             performance,
         })
@@ -136,7 +153,7 @@ impl Metrics {
         }
     }
 
-    /// The bounded label of a tenant: its own name only where a policy names it.
+    /// The bounded label of a tenant: its own name only where a policy or a key names it.
     #[must_use]
     pub fn tenant_label(&self, tenant: &str) -> TenantLabel {
         if tenant.is_empty() {
@@ -145,16 +162,22 @@ impl Metrics {
         self.tenants.load().get(tenant).map_or(TenantLabel::Other, |known| TenantLabel::Named(Arc::clone(known)))
     }
 
-    /// Replaces the set of tenants that have a label of their own.
+    /// Replaces the tenants that have a label of their own because they are named there.
     ///
     /// What was counted under a label stays. So that renaming tenants for ever does not add series for
     /// ever, only the first thousand names get a label, those of one set in order; later ones are `other`.
-    pub fn set_tenants(&self, tenants: impl IntoIterator<Item = Arc<str>>) {
-        let mut labelled = locked(&self.labelled);
+    pub fn set_tenants(&self, by: NamedBy, tenants: impl IntoIterator<Item = Arc<str>>) {
+        let mut named = locked(&self.named);
+        let Named { by_policies, by_keys, labelled } = &mut *named;
+        let place = match by {
+            NamedBy::Policies => &mut *by_policies,
+            NamedBy::Keys => &mut *by_keys,
+        };
+        *place = tenants.into_iter().collect();
         let mut may = |tenant: &Arc<str>| {
             labelled.contains(tenant) || labelled.len() < MOST_TENANTS && labelled.insert(Arc::clone(tenant))
         };
-        let mut tenants: Vec<Arc<str>> = tenants.into_iter().collect();
+        let mut tenants = [&by_policies[..], &by_keys[..]].concat();
         tenants.sort_unstable();
         self.tenants.store(Arc::new(tenants.into_iter().filter(|tenant| may(tenant)).collect()));
     }
@@ -185,6 +208,20 @@ impl Metrics {
     pub fn policy_reloaded(&self, ok: bool) {
         self.families.policy_reloads.with_label_values(&[reload_outcome(ok)]).inc();
         self.families.policy_last_reload_ok.set(i64::from(ok));
+    }
+
+    /// Publishes that there are API keys, and that those of the file hold.
+    pub fn keys_read(&self) {
+        for ok in [true, false] {
+            self.families.keys_reloads.with_label_values(&[reload_outcome(ok)]).reset();
+        }
+        self.families.keys_last_reload_ok.with_label_values::<&str>(&[]).set(1);
+    }
+
+    /// Counts a reading of the keys file: `ok` when its keys hold from then on, else the last good ones stay.
+    pub fn keys_reloaded(&self, ok: bool) {
+        self.families.keys_reloads.with_label_values(&[reload_outcome(ok)]).inc();
+        self.families.keys_last_reload_ok.with_label_values::<&str>(&[]).set(i64::from(ok));
     }
 
     /// Publishes how a device is: each condition by its label, and whether it holds.

@@ -73,11 +73,14 @@ fn every_family_has_its_documented_name() {
 #[test]
 fn tenants_are_bounded() {
     let metrics = Metrics::new().unwrap();
-    metrics.set_tenants(["acme".into()]);
+    metrics.set_tenants(NamedBy::Policies, ["acme".into()]);
     assert_eq!(metrics.tenant_label("acme").as_str(), "acme");
     assert_eq!(metrics.tenant_label("whoever").as_str(), "other");
     assert_eq!(metrics.tenant_label("").as_str(), "default");
-    metrics.set_tenants([]);
+    metrics.set_tenants(NamedBy::Keys, ["acme".into(), "bulk".into()]);
+    metrics.set_tenants(NamedBy::Policies, []);
+    assert_eq!(["acme", "bulk"].map(|name| metrics.tenant_label(name).as_str().to_owned()), ["acme", "bulk"]);
+    metrics.set_tenants(NamedBy::Keys, []);
     assert_eq!(metrics.tenant_label("acme").as_str(), "other");
 }
 
@@ -87,7 +90,7 @@ fn thousands_of_names_do_not_become_thousands_of_series() {
     let model = metrics.model("m");
     for generation in 0..20 {
         let names: Vec<Arc<str>> = (0..500).map(|i| format!("tenant-{generation}-{i}").into()).collect();
-        metrics.set_tenants(names.clone());
+        metrics.set_tenants(NamedBy::Policies, names.clone());
         for name in &names {
             model.slo(&metrics.tenant_label(name), SloResult::Met);
         }
@@ -95,7 +98,7 @@ fn thousands_of_names_do_not_become_thousands_of_series() {
     let series = text(&metrics).lines().filter(|line| line.starts_with("inferneo_slo_total{")).count();
     assert_eq!(series, MOST_TENANTS + 1);
     // Whoever once had a label has it again.
-    metrics.set_tenants(["tenant-1-7".into(), "tenant-9-7".into()]);
+    metrics.set_tenants(NamedBy::Policies, ["tenant-1-7".into(), "tenant-9-7".into()]);
     assert_eq!(metrics.tenant_label("tenant-1-7").as_str(), "tenant-1-7");
     assert_eq!(metrics.tenant_label("tenant-9-7").as_str(), "other");
 }
@@ -104,7 +107,7 @@ fn thousands_of_names_do_not_become_thousands_of_series() {
 fn which_names_get_a_label_does_not_hang_on_chance() {
     let metrics = Metrics::new().unwrap();
     let names = (0..2 * MOST_TENANTS).rev().map(|i| format!("tenant-{i:04}").into());
-    metrics.set_tenants(names.collect::<HashSet<Arc<str>>>());
+    metrics.set_tenants(NamedBy::Policies, names.collect::<HashSet<Arc<str>>>());
     let last = MOST_TENANTS - 1;
     assert_eq!(metrics.tenant_label(&format!("tenant-{last:04}")).as_str(), format!("tenant-{last:04}"));
     assert_eq!(metrics.tenant_label(&format!("tenant-{MOST_TENANTS:04}")).as_str(), "other");

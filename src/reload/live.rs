@@ -6,9 +6,10 @@
 use super::overrides::{self, Standing};
 use super::read::{self, Content, QUIET};
 use super::status::{LastError, Status};
+use super::watch::Watched;
 use crate::clock;
 use crate::document::Diagnostic;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, NamedBy};
 use crate::policy::{self, Override, PolicySet, Source, Strategy};
 use crate::types::locked;
 use arc_swap::ArcSwap;
@@ -119,17 +120,13 @@ impl Live {
         self.override_with(&mut state, overrides)
     }
 
-    /// The folder, if there is one to watch.
-    pub(super) fn folder(&self) -> Option<&Path> {
-        self.folder.as_deref()
-    }
-
     /// Brings what is live up to the folder's state; answers whether that was at rest, its readings
     /// `gap` apart. Blocks.
     pub(super) fn refresh(&self, gap: Duration) -> bool {
         let Some(folder) = &self.folder else { return true };
         let _looking = locked(&self.looking);
-        let Some(content) = read::settled(folder, gap, |content| self.change().seen == *content) else {
+        let Some(content) = read::settled(|| read::content(folder), gap, |content| self.change().seen == *content)
+        else {
             return false;
         };
         let mut state = self.change();
@@ -203,8 +200,18 @@ impl Live {
     }
 }
 
+impl Watched for Live {
+    fn path(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    fn refresh(&self, gap: Duration) -> bool {
+        Live::refresh(self, gap)
+    }
+}
+
 /// What one line of the log can hold of a list.
-fn brief<T>(list: &[T], shown: impl Fn(&T) -> String) -> String {
+pub(super) fn brief<T>(list: &[T], shown: impl Fn(&T) -> String) -> String {
     let cut = |text: String| match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
@@ -217,7 +224,7 @@ fn brief<T>(list: &[T], shown: impl Fn(&T) -> String) -> String {
 }
 
 /// A fault in one line: its place, what is wrong and what is allowed.
-fn head(fault: &Diagnostic) -> String {
+pub(super) fn head(fault: &Diagnostic) -> String {
     let shown = fault.to_string();
     let place = shown.lines().next().unwrap_or_default();
     fault.help.as_ref().map_or_else(|| place.to_owned(), |help| format!("{place} ({help})"))
@@ -225,7 +232,7 @@ fn head(fault: &Diagnostic) -> String {
 
 /// Publishes which policies are in use.
 fn publish(metrics: &Metrics, policies: &PolicySet) {
-    metrics.set_tenants(policies.tenants().map(Into::into));
+    metrics.set_tenants(NamedBy::Policies, policies.tenants().map(Into::into));
     let in_use = policies.in_use().into_iter().map(|at| &policies.policies()[at]);
     let rows: Vec<_> = in_use.map(|p| (&*p.name, p.strategy.name(), format!("{:016x}", p.hash()))).collect();
     metrics.set_policies(policies.generation, rows.iter().map(|(name, strategy, hash)| [name, strategy, &**hash]));

@@ -1,9 +1,10 @@
-//! Live policies: the folder is watched, compiled whole, and swapped.
+//! Live policies and keys: the folder and the file are watched, taken whole, and swapped.
 //!
-//! Decides when a folder is looked at, and that a set of policies goes live as a whole or not at all.
-//! Does not know what a policy may say: that is `policy`. Nor who works under it: the one who starts
+//! Decides when they are looked at, and that a set goes live as a whole or not at all.
+//! Does not know what a policy or a keys file may say: that is `policy` and `keys`. Nor who works under it: the one who starts
 //! this room says who is told.
 
+mod keys;
 mod live;
 mod notices;
 mod overrides;
@@ -11,10 +12,11 @@ mod read;
 mod status;
 mod watch;
 
+pub use keys::LiveKeys;
 pub use live::Live;
 pub use read::{ReadError, read_file, read_folder};
 pub use status::{FileStatus, LastError, OverrideStatus, Status};
-pub use watch::watch;
+pub use watch::{Watched, watch};
 
 #[cfg(test)]
 mod tests;

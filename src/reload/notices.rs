@@ -1,4 +1,4 @@
-//! The operating system's notices that a policy folder may have changed.
+//! The operating system's notices that a policy folder, or another file, may have changed.
 //!
 //! Decides which folders are watched for it and which notices count. Does not know what changed: any
 //! notice is a reason to look.
@@ -20,7 +20,7 @@ const MOST_FOLDERS: usize = 32;
 const MOST_ENTRIES: usize = 1024;
 const DEEPEST: usize = 64;
 
-/// Watches a policy folder, and whatever decides which folder its path leads to.
+/// Watches a policy folder or another file, and whatever decides where its path leads to.
 #[derive(Debug)]
 pub(super) struct Notices {
     folder: PathBuf,
@@ -34,14 +34,14 @@ pub(super) struct Notices {
 /// What a notice must name to count.
 #[derive(Debug, Default)]
 struct Concern {
-    /// Everything in it counts, whatever its name.
+    /// It counts, and everything in it, whatever its name.
     folder: PathBuf,
     /// Elsewhere only these do: the folder's own name, and the names of links on the way.
     names: BTreeSet<OsString>,
 }
 
 impl Notices {
-    /// Prepares to watch `folder`; `wake` is told of each change. Nothing is watched before
+    /// Prepares to watch `folder`, which may be a file; `wake` is told of each change. Nothing is watched before
     /// [`renew`](Self::renew).
     pub(super) fn new(folder: &Path, wake: Arc<Notify>) -> Self {
         // Notices come with the path that was asked for, and a folder's parent is to be found.

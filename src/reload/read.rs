@@ -1,4 +1,4 @@
-//! A policy folder as it stands, and as it comes to rest.
+//! A policy folder or another file as it stands, and as it comes to rest.
 //!
 //! Decides which files of a folder are policies, and when what was read is whole. Does not know what
 //! a policy may say.
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// Silence after which a burst of changes counts as over.
 pub(super) const QUIET: Duration = Duration::from_millis(100);
-/// Most readings of a folder that does not come to rest.
+/// Most readings of what does not come to rest.
 const READINGS: usize = 6;
 
 /// Why a policy file or folder could not be read.
@@ -55,17 +55,17 @@ pub(super) fn content(folder: &Path) -> Content {
     read_folder(folder).map_err(ReadError::into_diagnostics)
 }
 
-/// Reads a folder until two readings, `gap` apart, agree: a file that is being written and a set that
-/// is being replaced are not taken for whole. What `known` recognises needs no second reading.
-/// Answers `None` when the folder does not come to rest. Blocks.
-pub(super) fn settled(folder: &Path, gap: Duration, known: impl Fn(&Content) -> bool) -> Option<Content> {
-    let mut last = content(folder);
+/// Reads until two readings, `gap` apart, agree: a file that is being written and a set that is being
+/// replaced are not taken for whole. What `known` recognises needs no second reading.
+/// Answers `None` when what is read does not come to rest. Blocks.
+pub(super) fn settled<T: PartialEq>(read: impl Fn() -> T, gap: Duration, known: impl Fn(&T) -> bool) -> Option<T> {
+    let mut last = read();
     for _ in 1..READINGS {
         if known(&last) {
             return Some(last);
         }
         thread::sleep(gap);
-        let next = content(folder);
+        let next = read();
         if next == last {
             return Some(next);
         }
@@ -126,7 +126,7 @@ pub fn read_file(path: &Path) -> Result<Source, ReadError> {
 }
 
 /// Reads a regular file: opening a pipe would wait for whoever writes to it.
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let kind = fs::metadata(path)?;
     if !kind.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));

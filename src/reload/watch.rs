@@ -1,11 +1,11 @@
-//! The task that keeps policies in step with their folder.
+//! The task that keeps what is live in step with its folder or file.
 //!
-//! Decides when the folder is looked at: soon after a notice, and every now and then without one.
+//! Decides when that is looked at: soon after a notice, and every now and then without one.
 
-use super::Live;
 use super::notices::Notices;
 use super::read::QUIET;
 use crate::types::locked;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -21,18 +21,27 @@ const UNNOTICED: Duration = Duration::from_millis(250);
 /// Between the two readings that must agree after a silence.
 const GAP: Duration = Duration::from_millis(10);
 
-/// Follows the folder of `live` for as long as the future is polled; without a folder it ends at once.
+/// What is live of a folder or file.
+pub trait Watched: Send + Sync + 'static {
+    /// The folder or file, if there is one to watch.
+    fn path(&self) -> Option<&Path>;
+
+    /// Brings what is live up to it; answers whether that was at rest, its readings `gap` apart. Blocks.
+    fn refresh(&self, gap: Duration) -> bool;
+}
+
+/// Keeps `live` in step for as long as the future is polled; where there is nothing to watch it ends at once.
 ///
 /// # Cancel safety
 /// Dropping the future stops the watch; a look that has begun ends by itself.
-pub async fn watch(live: Arc<Live>) {
-    let Some(folder) = live.folder() else { return };
+pub async fn watch(live: Arc<impl Watched>) {
+    let Some(path) = live.path() else { return };
     let wake = Arc::new(Notify::new());
-    let notices = Notices::new(folder, Arc::clone(&wake));
+    let notices = Notices::new(path, Arc::clone(&wake));
     follow(live, notices, &wake).await;
 }
 
-async fn follow(live: Arc<Live>, notices: Notices, wake: &Notify) {
+async fn follow(live: Arc<impl Watched>, notices: Notices, wake: &Notify) {
     let notices = Arc::new(Mutex::new(notices));
     loop {
         let pause = look(&live, &notices).await;
@@ -43,8 +52,8 @@ async fn follow(live: Arc<Live>, notices: Notices, wake: &Notify) {
     }
 }
 
-/// Looks at the folder off the runtime; answers when to look again if nothing is noticed.
-async fn look(live: &Arc<Live>, notices: &Arc<Mutex<Notices>>) -> Duration {
+/// Looks off the runtime; answers when to look again if nothing is noticed.
+async fn look(live: &Arc<impl Watched>, notices: &Arc<Mutex<Notices>>) -> Duration {
     let (live, notices) = (Arc::clone(live), Arc::clone(notices));
     let looked = spawn_blocking(move || {
         let noticed = locked(&notices).renew();
@@ -57,7 +66,7 @@ async fn look(live: &Arc<Live>, notices: &Arc<Mutex<Notices>>) -> Duration {
         }
     });
     looked.await.unwrap_or_else(|error| {
-        tracing::error!("the policy folder was not looked at: {error}");
+        tracing::error!("what is watched was not looked at: {error}");
         NOTICED
     })
 }

@@ -40,6 +40,15 @@ def with_gpu(binary, folder):
         return names(scraped(server, "inferneo_gpu_process_memory_bytes{"))
 
 
+def with_keys(binary, folder):
+    """Names where API keys are asked for."""
+    keys = folder / "keys.toml"
+    keys.write_text(f'[[key]]\nsha256 = "{"0" * 64}"\ntenant = "acme"\n')
+    model = f"tiny_text={program.MODELS / 'tiny_text'}"
+    with program.Program(binary, "--model", model, "--keys-file", keys) as server:
+        return names(scraped(server, "inferneo_keys_last_reload_ok 1"))
+
+
 def fails(server):
     """The status of an inference that the model refuses."""
     tensor = '{"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [-1]}]}'

@@ -35,7 +35,7 @@ def families(names):
 def live(binary, tmp_path_factory):
     """What the program exports, on a CPU and where a GPU is seen."""
     folder = tmp_path_factory.mktemp("exported")
-    seen = exported.on_cpu(binary, folder) | exported.with_gpu(binary, folder)
+    seen = exported.on_cpu(binary, folder) | exported.with_gpu(binary, folder) | exported.with_keys(binary, folder)
     assert not seen & exported.ON_A_GPU
     return seen | exported.ON_A_GPU
 

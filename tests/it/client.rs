@@ -40,6 +40,11 @@ impl Client {
         self.with("x-inferneo-tenant", name)
     }
 
+    /// Sends every request with this API key.
+    pub(crate) fn key(self, key: &str) -> Self {
+        self.with("authorization", &format!("Bearer {key}"))
+    }
+
     pub(crate) async fn send(&self, method: &str, path: &str, body: impl Into<Bytes>) -> Answer {
         self.try_send(method, path, body).await.unwrap_or_else(|e| panic!("{method} {path}: {e}"))
     }
@@ -164,7 +169,7 @@ impl Answer {
         assert_eq!((self.status.as_u16(), self.header("x-inferneo-reason")), (status, reason), "{text}");
         let json = self.json();
         let retry: Option<u64> = self.header("retry-after").parse().ok();
-        assert_eq!(retry.is_some(), status == 503, "retry-after {retry:?} with {status}");
+        assert_eq!(retry.is_some(), matches!(status, 429 | 503), "retry-after {retry:?} with {status}");
         let message = match &json["error"] {
             Value::String(message) => {
                 assert_eq!(json["reason"], reason, "{text}");

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod answers;
+mod auth;
 mod binding;
 mod client;
 mod commands;
@@ -37,6 +38,7 @@ mod simulate;
 mod startup;
 mod stats;
 mod strategies;
+mod tenancy;
 mod tensors;
 mod trace;
 mod upstream;

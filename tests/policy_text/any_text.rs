@@ -15,7 +15,8 @@ const ESCAPE: char = '\u{1b}';
 fn points_into(text: &str, faults: &[Diagnostic]) -> bool {
     faults.iter().filter_map(|fault| fault.place.as_ref()).all(|place| {
         let line = text.strip_prefix('\u{feff}').unwrap_or(text).split('\n').nth(place.line - 1);
-        line.is_some_and(|line| place.column <= line.chars().count() + 1 && place.indent <= place.shown.chars().count())
+        let shown = place.shown.as_ref().map_or(0, |shown| shown.chars().count());
+        line.is_some_and(|line| place.column <= line.chars().count() + 1 && place.indent <= shown)
     })
 }
 

@@ -7,9 +7,10 @@ mod machine;
 mod sample;
 mod server;
 
-use super::{duration, failed, ort_dylib_path, path};
+use super::{bearer, duration, failed, ort_dylib_path, path};
 use crate::config::{Overrides, name_and_folder};
 use crate::remote::Target;
+use http::HeaderValue;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -38,6 +39,9 @@ pub(super) struct Args {
     /// With --url: wait so long at most for the server to be ready
     #[arg(long, value_name = "DURATION", env = "INFERNEO_DOCTOR_WAIT", requires = "url", value_parser = duration)]
     wait: Option<Duration>,
+    /// With --url: the API key to send; other users of the machine see flags, but not the environment
+    #[arg(long, value_name = "KEY", env = "INFERNEO_API_KEY", hide_env_values = true, value_parser = bearer)]
+    api_key: Option<HeaderValue>,
 }
 
 /// Prints one line a fact. Exit code 1 when anything failed; warnings do not count.
@@ -49,7 +53,8 @@ pub(super) fn run(args: Args) -> ExitCode {
         Some(target) => {
             // A name is as good as a folder of that name, so that an environment made for `serve` fits.
             let models = models.iter().map(|model| name_and_folder(model).0.to_owned()).collect();
-            let question = server::Question { target, models, timeout: args.timeout, wait: args.wait };
+            let key = args.api_key.filter(|key| !key.is_empty());
+            let question = server::Question { target, models, timeout: args.timeout, wait: args.wait, key };
             server::examine(&question, &mut report);
         }
         None => {

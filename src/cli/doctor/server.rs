@@ -7,7 +7,7 @@ use super::{Report, sample};
 use crate::clock;
 use crate::remote::{Connection, Target};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use serde::Deserialize;
@@ -23,6 +23,7 @@ const SHOWN: usize = 200;
 const LOOK: Duration = Duration::from_millis(200);
 
 const NOT_LIVE: &str = "start `inferneo serve`, or give the URL of its data plane";
+const NO_KEY: &str = "the server asks for an API key, and what it serves was not looked at: --api-key gives one";
 const NOT_READY: &str = "GET /readyz of the admin plane names what stands in the way; --wait 1m waits for it";
 
 /// Whom to ask for what.
@@ -35,6 +36,8 @@ pub(super) struct Question {
     pub(super) timeout: Duration,
     /// The longest wait for readiness.
     pub(super) wait: Option<Duration>,
+    /// What to say in `authorization`.
+    pub(super) key: Option<HeaderValue>,
 }
 
 /// Asks the server, on a runtime of its own.
@@ -60,6 +63,9 @@ async fn ask_all(question: &Question, report: &mut Report) {
     }
     match server.metadata().await {
         Ok(about) => report.ok(about),
+        // Probes of a server that asks for keys have none.
+        Err(fault) if fault.asks_for_key() && question.key.is_none() => return report.warning(NO_KEY),
+        Err(fault) if fault.asks_for_key() => return report.failure(fault),
         Err(fault) => report.failure(fault),
     }
     let index = match server.index().await {
@@ -119,6 +125,10 @@ enum Fault {
 }
 
 impl Fault {
+    fn asks_for_key(&self) -> bool {
+        matches!(self, Self::Refused { status: 401, .. })
+    }
+
     /// Whether the server is too busy for one more, and may well be in order.
     fn is_busy(&self) -> bool {
         matches!(self, Self::Refused { reason: Some(reason), .. } if reason == "overloaded")
@@ -132,12 +142,18 @@ struct Server {
     target: Target,
     connection: Connection,
     timeout: Duration,
+    key: Option<HeaderValue>,
 }
 
 impl Server {
     fn new(question: &Question) -> Self {
         let target = question.target.clone();
-        Self { connection: Connection::new(target.clone()), target, timeout: question.timeout }
+        Self {
+            connection: Connection::new(target.clone()),
+            target,
+            timeout: question.timeout,
+            key: question.key.clone(),
+        }
     }
 
     /// Waits until the server says that it is ready, for `wait` at most.
@@ -205,6 +221,9 @@ impl Server {
         *request.uri_mut() = uri;
         request.headers_mut().insert(HOST, self.target.host().clone());
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(key) = &self.key {
+            request.headers_mut().insert(AUTHORIZATION, key.clone());
+        }
         let answer = tokio::time::timeout(self.timeout, self.whole(path, request)).await;
         let answer = answer.unwrap_or_else(|_| Err(Fault::Silent(path.to_owned(), self.timeout)));
         if answer.is_err() {

@@ -21,7 +21,7 @@ use crate::request::Payload;
 use bytes::Bytes;
 use http::HeaderMap;
 
-pub(super) use rest::{check_state, inference_routes, plain_routes, unknown};
+pub(super) use rest::{check_state, health_routes, inference_routes, plain_routes, unknown};
 
 /// The rows of a request, its answer's form left aside.
 pub(super) fn rows(model: &Model, headers: &HeaderMap, body: Bytes) -> Result<Vec<Payload>, Error> {

@@ -26,13 +26,16 @@ pub(in crate::front) fn inference_routes() -> Router<Arc<Front>> {
         .route("/v2/models/{model}/versions/{version}/infer", post(run))
 }
 
+/// Routes that say whether the server lives and is ready. They are everybody's: what probes a server has no key.
+pub(in crate::front) fn health_routes() -> Router<Arc<Front>> {
+    Router::new().route("/v2/health/live", get(live)).route("/v2/health/ready", get(ready))
+}
+
 /// Routes that tell about the server and its models.
 pub(in crate::front) fn plain_routes() -> Router<Arc<Front>> {
     Router::new()
         .route("/v2", get(server))
         .route("/v2/", get(server))
-        .route("/v2/health/live", get(live))
-        .route("/v2/health/ready", get(ready))
         .route("/v2/models/{model}", get(describe))
         .route("/v2/models/{model}/versions/{version}", get(describe))
         .route("/v2/models/{model}/ready", get(model_ready))

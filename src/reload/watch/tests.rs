@@ -1,5 +1,6 @@
 //! Folders that change while they are watched, in all the ways that people, editors and mounted volumes do it.
 
+use super::super::Live;
 use super::super::tests::World;
 use super::*;
 use crate::clock;
