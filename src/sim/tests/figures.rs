@@ -134,3 +134,9 @@ fn a_light_tenant_with_a_policy_of_its_own_does_not_notice_a_flood() {
         ("flood.toml", &text("flood")),
     ])));
 }
+
+#[test]
+fn a_light_tenant_does_not_notice_a_flood_under_the_same_policy() {
+    let slo = "[slo]\ntarget = '100ms'\ndeadline = '100ms'";
+    light_is_served_well(&flooded(policies(&format!("match.tenants = ['light', 'flood']\n{slo}"))));
+}
