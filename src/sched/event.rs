@@ -1,6 +1,6 @@
 //! What goes into the scheduler and what comes out.
 
-use super::lane::edge;
+use super::edge::edge;
 use crate::policy::{Policy, RowRate};
 use crate::types::{BatchId, Device, DeviceId, ModelId, Priority, RequestId, ShapeClass, Time, WorkerId};
 use std::sync::Arc;

@@ -3,7 +3,6 @@
 //! Keeps what was measured and what follows from it. Does not choose a device: that is `place`.
 
 use super::cost::CostModel;
-use super::edge::edge;
 use super::event::{DeviceCondition, Grid};
 use crate::types::DeviceId;
 use std::collections::HashSet;
