@@ -218,7 +218,7 @@ pub enum Reject {
 }
 
 /// Why an accepted request ends without an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FailReason {
     /// Its deadline passed.
     DeadlineExceeded,

@@ -1,12 +1,16 @@
 //! The scheduler in a world of virtual time.
 
+mod curves;
 mod devices;
 mod failure;
 mod fleet;
 mod golden;
 mod histories;
 mod invariants;
+mod overload;
 mod queueing;
+mod regret;
+mod rig;
 mod saturation;
 mod strategies;
 mod world;
