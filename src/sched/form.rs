@@ -9,7 +9,9 @@
 use super::cost::{CostModel, ROW_STEPS};
 use super::lane::{Best, Bucket, Class};
 use super::learned::Learned;
+use super::overload::Prospect;
 use super::urgency::Entry;
+use std::time::Duration;
 
 /// Non-empty buckets looked at on each side of the anchor.
 const REACH: usize = 32;
@@ -32,8 +34,8 @@ pub(super) struct Terms<'a> {
     pub(super) max_rows: u32,
     /// Most padded tokens a batch.
     pub(super) max_tokens: u32,
-    /// Where set, a batch runs at most this long, in ns, or twice as long as one row of its length.
-    pub(super) brief: Option<f64>,
+    /// Where set, a batch runs at most this long, or twice as long as one row of its length.
+    pub(super) brief: Option<Duration>,
     /// Distinguishes policies and limits in cached optima.
     pub(super) stamp: u64,
 }
@@ -88,7 +90,8 @@ impl<'a> Terms<'a> {
     pub(super) fn best(&self, len: u32) -> (u32, f64) {
         let (len, cost) = (self.learned.padded(len), self.cost());
         let cap = self.cap(len);
-        let longest = self.brief.map_or(f64::INFINITY, |t| t.max(2.0 * cost.predict(1, len, self.busy)));
+        let longest =
+            self.brief.map_or(f64::INFINITY, |t| (t.as_nanos() as f64).max(2.0 * cost.predict(1, len, self.busy)));
         let mut least = f64::INFINITY;
         let mut times = [(0_u32, 0.0_f64); ROW_STEPS.len() + 1];
         let mut count = 0;
@@ -134,8 +137,14 @@ pub(super) struct Former {
     cells: Vec<Cell>,
     least: Vec<f64>,
     from: Vec<u32>,
+    /// The segments of a plan, from the longest.
+    pub(super) segments: Vec<Segment>,
+    /// The same, as the forward pass of an overload sees them.
+    pub(super) prospects: Vec<Prospect>,
     /// The next item of each bucket, while a batch is taken.
     pub(super) fronts: Vec<Option<Entry>>,
+    /// Items of the batch wished for that cannot meet their deadlines any more.
+    pub(super) missed: Vec<u32>,
 }
 
 impl Former {
@@ -176,6 +185,25 @@ impl Former {
             high = low;
         }
         best.map(|(_, segment)| segment)
+    }
+
+    /// The cheapest plan for the shortest lengths that wait, into `segments`.
+    pub(super) fn lay_out(&mut self, buckets: &mut [Bucket], terms: &Terms<'_>) {
+        self.cells.clear();
+        let waiting = buckets.iter_mut().enumerate().filter(|(_, b)| b.items > 0);
+        self.cells.extend(waiting.take(2 * REACH).map(|(position, bucket)| {
+            let best = terms.refresh(bucket);
+            Cell { position, edge: bucket.edge, rows: bucket.rows, best }
+        }));
+        self.solve(terms);
+        self.segments.clear();
+        let mut high = self.cells.len();
+        while high > 0 {
+            let low = self.from[high] as usize;
+            let segment = self.segment(low, high, terms);
+            self.segments.push(segment);
+            high = low;
+        }
     }
 
     /// Fills the window and solves it; answers the anchor's place among the cells.

@@ -28,6 +28,8 @@ pub(super) struct Lane {
     pub(super) backlog: u64,
     /// Device time served so far, in ns; lanes take turns by it.
     pub(super) served: f64,
+    /// Device time that others were given before its anchor under overload, in ns.
+    pub(super) spared: f64,
     /// How fast rows arrive.
     pub(super) pace: Pace,
 }
@@ -79,6 +81,7 @@ impl Lane {
             rows: 0,
             backlog: 0,
             served: 0.0,
+            spared: 0.0,
             pace: Pace::default(),
         }
     }

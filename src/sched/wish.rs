@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// What a lane wants.
 pub(super) enum Wish {
-    /// Run these items now.
+    /// Run these items now. None are left where none can meet their deadlines any more.
     Run(Vec<u32>, Release),
     /// Wait until then for more.
     Hold(Time),
@@ -64,11 +64,17 @@ impl View<'_> {
         let Some(anchor) = lane.anchor(self.table) else {
             return Wish::Nothing;
         };
-        match self.rule.choice {
+        let mut wish = match self.rule.choice {
             Choice::Alone => Wish::Run(vec![anchor.slot], Release::Alone),
             Choice::Arrival => self.arrival(lane, anchor),
             Choice::Anchor | Choice::Richest => self.by_length(lane, anchor, former),
+        };
+        if let Wish::Run(items, why) = &mut wish
+            && self.keep_promises(lane, items, former)
+        {
+            *why = Release::Trimmed;
         }
+        wish
     }
 
     /// The first N rows in arrival order once there are N, or once the first waited long enough.
@@ -128,6 +134,9 @@ impl View<'_> {
             segment = former.richest(&mut lane.classes[class], at, false, &self.terms);
         }
         let segment = segment.unwrap_or_else(|| former.around(&mut lane.classes[class], at, &self.terms));
+        if let Some(other) = self.relief(lane, anchor, &segment, former) {
+            return Wish::Run(self.take(lane, class, &other, other.best_rows, former), Release::Overload);
+        }
         let mut target = self.target(lane, &segment);
         let (segment, why) = if segment.rows >= segment.best_rows && target >= segment.best_rows {
             (segment, segment.release())

@@ -1,6 +1,7 @@
 //! The scheduler in a world of virtual time.
 
 mod curves;
+mod deadlines;
 mod devices;
 mod failure;
 mod fleet;

@@ -9,17 +9,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A batch that ended, and how long it took.
+/// A batch that ended, when, and how long it took.
 #[derive(Debug, Clone)]
 pub(super) struct Ran {
     pub(super) batch: Dispatch,
     pub(super) took: Duration,
+    pub(super) ended: Time,
 }
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gone {
-    pub(super) at: Time,
     pub(super) len: u32,
     /// How long its answer took; `None` where it was refused or failed.
     pub(super) took: Option<Duration>,
@@ -40,7 +40,8 @@ pub(super) struct Rig {
     pub(super) deadline: Option<Duration>,
     pub(super) ran: Vec<Ran>,
     pub(super) gone: Vec<Gone>,
-    pub(super) failed: BTreeMap<FailReason, u32>,
+    /// Accepted, and given up before they ran.
+    pub(super) missed: u32,
     pub(super) refused: u32,
     running: Vec<(Time, Ran)>,
     waiting: BTreeMap<RequestId, (Time, u32)>,
@@ -68,7 +69,7 @@ impl Rig {
             deadline: None,
             ran: Vec::new(),
             gone: Vec::new(),
-            failed: BTreeMap::new(),
+            missed: 0,
             refused: 0,
             running: Vec::new(),
             waiting: BTreeMap::new(),
@@ -99,7 +100,7 @@ impl Rig {
             }
             Err(_) => {
                 self.refused += 1;
-                self.gone.push(Gone { at, len, took: None });
+                self.gone.push(Gone { len, took: None });
             }
         }
     }
@@ -111,12 +112,13 @@ impl Rig {
                     let noise = 1.0 + self.noise * (2.0 * self.draw.even() - 1.0);
                     let ns = (self.curve)(batch.rows, batch.padded_len) * self.slow * noise;
                     let took = Duration::from_nanos(ns as u64);
-                    self.running.push((self.now + took, Ran { batch, took }));
+                    let ended = self.now + took;
+                    self.running.push((ended, Ran { batch, took, ended }));
                 }
-                Output::Fail { request, reason, .. } => {
-                    *self.failed.entry(reason).or_default() += 1;
-                    let (at, len) = self.waiting.remove(&request).expect("failed once");
-                    self.gone.push(Gone { at, len, took: None });
+                Output::Fail { request, reason } => {
+                    self.missed += u32::from(matches!(reason, FailReason::PredictedMiss { .. }));
+                    let (_, len) = self.waiting.remove(&request).expect("failed once");
+                    self.gone.push(Gone { len, took: None });
                 }
                 Output::Suspect { .. } => unreachable!("no batch fails"),
             }
@@ -133,7 +135,7 @@ impl Rig {
         for (request, _) in &ran.batch.items {
             // One that expired meanwhile has failed.
             if let Some((at, len)) = self.waiting.remove(request) {
-                self.gone.push(Gone { at, len, took: Some(end.since(at)) });
+                self.gone.push(Gone { len, took: Some(end.since(at)) });
             }
         }
         let rows = ran.batch.rows;
@@ -193,16 +195,15 @@ impl Rig {
         assert!(self.waiting.is_empty() && self.sched.is_idle());
     }
 
-    /// The share of what arrived since then that was answered within so long.
-    pub(super) fn within(&self, since: Time, target: Duration) -> f64 {
-        let all = self.gone.iter().filter(|g| g.at >= since);
-        let good = all.clone().filter(|g| g.took.is_some_and(|t| t <= target)).count();
-        good as f64 / all.count().max(1) as f64
+    /// The share of all rows that was answered within so long.
+    pub(super) fn within(&self, target: Duration) -> f64 {
+        let good = self.gone.iter().filter(|g| g.took.is_some_and(|t| t <= target)).count();
+        good as f64 / self.gone.len().max(1) as f64
     }
 
-    /// A quantile of the answers' times, in ms, of rows of these lengths that arrived since then.
-    pub(super) fn quantile(&self, since: Time, lengths: std::ops::RangeInclusive<u32>, q: f64) -> f64 {
-        let counts = |g: &&Gone| g.at >= since && lengths.contains(&g.len);
+    /// A quantile of the answers' times, in ms, of rows of these lengths.
+    pub(super) fn quantile(&self, lengths: std::ops::RangeInclusive<u32>, q: f64) -> f64 {
+        let counts = |g: &&Gone| lengths.contains(&g.len);
         let mut took: Vec<Duration> = self.gone.iter().filter(counts).filter_map(|g| g.took).collect();
         took.sort_unstable();
         took[(took.len() as f64 * q) as usize].as_secs_f64() * 1e3
