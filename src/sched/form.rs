@@ -18,6 +18,9 @@ const REACH: usize = 32;
 /// Batch sizes within this share of the least time a row count as equally good; the smallest is taken,
 /// since it answers sooner and pads less.
 const KNEE: f64 = 0.01;
+/// The size that was best stays so while its time a row is within this share of the least: what is
+/// measured scatters, and a size that follows it would swing between its neighbours.
+const STAY: f64 = 0.03;
 /// No unmeasured shape is tried for its promise alone if it is predicted to run longer, in ns.
 const EXPLORE: f64 = 250e6;
 
@@ -86,8 +89,9 @@ impl<'a> Terms<'a> {
         self.learned.rows_while_scarce(len) < self.cap_in_order(len)
     }
 
-    /// The smallest batch size at this length whose time a row is within [`KNEE`] of the least.
-    pub(super) fn best(&self, len: u32) -> (u32, f64) {
+    /// The smallest batch size at this length whose time a row is within [`KNEE`] of the least, or `last`
+    /// while it is within [`STAY`].
+    pub(super) fn best(&self, len: u32, last: u32) -> (u32, f64) {
         let (len, cost) = (self.learned.padded(len), self.cost());
         let cap = self.cap(len);
         let longest =
@@ -105,8 +109,9 @@ impl<'a> Terms<'a> {
             count += 1;
             least = least.min(time / f64::from(rows));
         }
-        let good = |(rows, time): &&(u32, f64)| *time / f64::from(*rows) <= least * (1.0 + KNEE);
-        times[..count].iter().find(good).copied().unwrap_or((1, 0.0))
+        let within = |share: f64| move |(rows, time): &&(u32, f64)| *time / f64::from(*rows) <= least * (1.0 + share);
+        let stays = times[..count].iter().find(|t| t.0 == last).filter(within(STAY));
+        stays.or_else(|| times[..count].iter().find(within(KNEE))).copied().unwrap_or((1, 0.0))
     }
 
     /// The bucket's cached optimum, computed anew if the cost model or the limits have changed.
@@ -116,7 +121,7 @@ impl<'a> Terms<'a> {
             bucket.best.resize(self.slot + 1, Best::default());
         }
         if bucket.best[self.slot].stamp != stamp {
-            let (rows, time) = self.best(bucket.edge);
+            let (rows, time) = self.best(bucket.edge, bucket.best[self.slot].rows);
             bucket.best[self.slot] = Best { stamp, rows, time };
         }
         bucket.best[self.slot]

@@ -4,7 +4,7 @@
 
 use super::event::Grid;
 use super::form::Terms;
-use super::pace::Pace;
+use super::pace::Paces;
 use super::table::Table;
 use super::urgency::{Entry, UrgencyQueue};
 use crate::policy::Policy;
@@ -31,7 +31,7 @@ pub(super) struct Lane {
     /// Device time that others were given before its anchor under overload, in ns.
     pub(super) spared: f64,
     /// How fast rows arrive.
-    pub(super) pace: Pace,
+    pub(super) pace: Paces,
 }
 
 /// Waiting items of one class, by length.
@@ -82,7 +82,7 @@ impl Lane {
             backlog: 0,
             served: 0.0,
             spared: 0.0,
-            pace: Pace::default(),
+            pace: Paces::default(),
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Rule {
     pub(super) choice: Choice,
     /// Whether an unfull batch is held back, up to the policy's delay, though a worker is free.
     pub(super) waits: bool,
+    /// Whether that is so only while company is likely and saves time.
+    pub(super) weighs: bool,
     /// Whether rows are shared out among free workers.
     pub(super) spreads: bool,
     /// Whether an unfull batch may be put off while other workers run and rows come fast.
@@ -34,7 +36,14 @@ impl Rule {
     /// The settings of a policy, for a model that can batch or cannot.
     pub(super) fn of(policy: &Policy, batchable: bool) -> Self {
         if !policy.dynamic_batching {
-            return Self { choice: Choice::Alone, waits: false, spreads: false, defers: false, brief: None };
+            return Self {
+                choice: Choice::Alone,
+                waits: false,
+                weighs: false,
+                spreads: false,
+                defers: false,
+                brief: None,
+            };
         }
         let (choice, waits, spreads) = match policy.strategy {
             Strategy::Adaptive => (Choice::Anchor, false, true),
@@ -48,8 +57,9 @@ impl Rule {
             Strategy::LatencyOptimized => Some(policy.slo.target.unwrap_or_default() / 2),
             _ => None,
         };
+        let weighs = policy.strategy == Strategy::Coalescing;
         let defers = policy.strategy == Strategy::Adaptive;
-        let rule = Self { choice, waits, spreads, defers, brief };
+        let rule = Self { choice, waits, weighs, spreads, defers, brief };
         if batchable { rule } else { Self { choice: Choice::Alone, waits: false, ..rule } }
     }
 }

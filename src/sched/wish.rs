@@ -42,7 +42,8 @@ enum Deferral {
     Until(Time),
 }
 
-/// Rows are shared out among free workers where that leaves at most this share of the time.
+/// Rows are shared out among free workers, or wait for company, where that leaves at most this share of
+/// the time.
 const SHARED_PAYS: f64 = 0.9;
 /// A next row is cheap that takes less than this share of the time of those before it.
 const CHEAP: f64 = 0.5;
@@ -160,7 +161,10 @@ impl View<'_> {
                 target = full.best_rows;
                 (full, full.release())
             } else {
-                return Wish::Hold(due);
+                match self.company(lane, class, &segment, due) {
+                    Some(until) => return Wish::Hold(until),
+                    None => (segment, Release::Idle),
+                }
             }
         };
         Wish::Run(self.take(lane, class, &segment, target, former), why)
@@ -195,6 +199,22 @@ impl View<'_> {
         }
         let (due, cause) = self.due(anchor, next, lane.policy.batch.max_queue_delay);
         if self.now >= due { Deferral::Over(cause) } else { Deferral::Until(due) }
+    }
+
+    /// Until when a segment that may wait until `due` does: with a strategy that weighs it, for as long as
+    /// another row of its lengths is more likely to come by then than not, and would take less time in the
+    /// batch than alone. `None` where it does not wait at all.
+    fn company(&self, lane: &mut Lane, class: usize, segment: &Segment, due: Time) -> Option<Time> {
+        let shortest = lane.classes[class].buckets[segment.low].edge;
+        let rate = if self.rule.weighs { lane.pace.rate_of(shortest, segment.edge, self.now) } else { None };
+        let Some(rate) = rate else { return Some(due) };
+        let time = |rows| self.terms.time(rows, segment.edge);
+        if time(segment.rows + 1) - time(segment.rows) > SHARED_PAYS * time(1) {
+            return None;
+        }
+        // Of a Poisson stream, one comes within this time as often as not.
+        let likely = Duration::from_nanos((std::f64::consts::LN_2 / rate.max(1e-12)) as u64);
+        Some(due - likely).filter(|until| *until > self.now)
     }
 
     /// When a held-back segment must go, and why then.

@@ -1,5 +1,7 @@
 //! The scheduler in a world of virtual time.
 
+mod company;
+mod converge;
 mod curves;
 mod deadlines;
 mod devices;
