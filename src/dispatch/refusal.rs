@@ -78,8 +78,7 @@ pub(super) fn failed(reason: FailReason, model: &str, detail: Option<&str>) -> E
         FailReason::DeadlineExceeded => {
             Error::new(Reason::DeadlineExceeded, "the deadline passed before the answer was ready")
         }
-        // It waited for nothing: by now what is ahead of a next try is about what is ahead of this one.
-        FailReason::PredictedMiss => predicted_miss(Duration::ZERO),
+        FailReason::PredictedMiss { drain } => predicted_miss(drain),
         FailReason::ExecutionFailed => Error::new(
             Reason::ExecutionFailed,
             format_args!("model `{model}` failed on this request: {}", detail.unwrap_or("no detail")),

@@ -30,6 +30,8 @@ pub(super) struct Account {
     pub(super) backlog: u64,
     /// Device time had so far ÷ weight, in ns, and as much as it was lifted by.
     pub(super) served: f64,
+    /// Device time that others of its items were given before the most urgent under overload, in ns.
+    pub(super) spared: f64,
     /// When it was last served, or began to wait.
     since: Time,
     /// Waiting items by their level, the first being 1.
@@ -115,6 +117,15 @@ impl Accounts {
 
     pub(super) fn get(&self, index: u32) -> &Account {
         &self.list[index as usize]
+    }
+
+    pub(super) fn get_mut(&mut self, index: u32) -> &mut Account {
+        &mut self.list[index as usize]
+    }
+
+    /// Device time, in ns, that all active accounts get while this one gets its whole backlog.
+    pub(super) fn due(&self, index: u32) -> u64 {
+        self.get(index).backlog.saturating_mul(self.active.len() as u64)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Account> {
@@ -229,7 +240,7 @@ impl Account {
     fn new(tenant: Option<Arc<str>>) -> Self {
         let (items, rows, backlog, served, since) = (0, 0, 0, 0.0, Time::default());
         let (levels, queue) = Default::default();
-        Self { tenant, items, rows, backlog, served, since, levels, best: 1, queue, place: NONE }
+        Self { tenant, items, rows, backlog, served, spared: 0.0, since, levels, best: 1, queue, place: NONE }
     }
 
     /// The highest level of its waiting items, raised by one for each time that it was passed over as long.

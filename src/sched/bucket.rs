@@ -115,6 +115,19 @@ impl Bucket {
         pool.queue(self.shares[at].queue).push(entry);
     }
 
+    /// Puts back an entry that was taken off its queue alone.
+    pub(super) fn put_back(&self, account: u32, entry: Entry, pool: &mut Pool) {
+        if let Some(share) = self.share(account) {
+            pool.queue(share.queue).push(entry);
+        }
+    }
+
+    /// What an account has waiting here.
+    pub(super) fn share(&self, account: u32) -> Option<&Share> {
+        let at = self.shares.binary_search_by_key(&account, |s| s.account).ok()?;
+        self.shares.get(at)
+    }
+
     /// Takes an item that waits no longer off the counts; its queue entry goes stale.
     pub(super) fn remove(&mut self, account: u32, rows: u32, pool: &mut Pool, table: &Table) {
         self.items -= 1;

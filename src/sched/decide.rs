@@ -1,6 +1,6 @@
 //! Decisions: while a worker is free, which lane goes, or until when all wait.
 
-use super::event::{Dispatch, Output, Release};
+use super::event::{Dispatch, FailReason, Output, Release};
 use super::lane::Lane;
 use super::model::{Group, ModelState, Running, Worker};
 use super::place::{self, Crew, Offer, Site, Spot};
@@ -37,6 +37,10 @@ impl Scheduler {
             None => self.choose(id),
         };
         let Some((worker, group, why)) = next else { return false };
+        if group.items.is_empty() {
+            // All of them were given up, and the next may run.
+            return true;
+        }
         self.dispatch(id, worker, group, why);
         true
     }
@@ -84,6 +88,7 @@ impl Scheduler {
             let index = self.turns[turn].1;
             match self.ask(id, index)? {
                 (site, Wish::Run(items, why)) => {
+                    self.give_up(id);
                     let group = Group { lane: index as u32, items, trial: None, losses: 0 };
                     return Some((self.worker_at(site)?, group, why));
                 }
@@ -93,6 +98,17 @@ impl Scheduler {
         }
         self.rest(id, wake);
         None
+    }
+
+    /// Fails those that would have been in the batch, but cannot meet their deadlines any more.
+    fn give_up(&mut self, id: ModelId) {
+        let drain = self.queue(id).drain;
+        while let Some(slot) = self.former.missed.pop() {
+            let request = self.table.items.get(slot as usize).map(|item| item.request);
+            if let Some(request) = request {
+                self.fail(request, FailReason::PredictedMiss { drain });
+            }
+        }
     }
 
     /// Lines up the lanes where something waits by the item that each would run next.

@@ -230,7 +230,10 @@ pub enum FailReason {
     /// Its deadline passed.
     DeadlineExceeded,
     /// It would finish past its deadline, though it was not predicted to when it arrived.
-    PredictedMiss,
+    PredictedMiss {
+        /// When the queue is predicted to be empty.
+        drain: Duration,
+    },
     /// The model failed on it alone.
     ExecutionFailed,
     /// No worker of its model is left.
@@ -254,6 +257,10 @@ pub enum Release {
     Delay,
     /// Its earliest deadline leaves no more time to wait.
     Deadline,
+    /// It is smaller than it might be, so that a deadline in it is met.
+    Trimmed,
+    /// More waits than can be served in time: it went before more urgent ones, to serve most of them.
+    Overload,
     /// A worker was free and waiting would not have paid.
     Idle,
     /// Batching is off for it, or its model cannot batch.
@@ -273,6 +280,8 @@ impl Release {
         Self::Preferred,
         Self::Delay,
         Self::Deadline,
+        Self::Trimmed,
+        Self::Overload,
         Self::Idle,
         Self::Alone,
         Self::Retry,
@@ -289,6 +298,8 @@ impl Release {
             Self::Preferred => "preferred",
             Self::Delay => "delay",
             Self::Deadline => "deadline",
+            Self::Trimmed => "trimmed",
+            Self::Overload => "overload",
             Self::Idle => "idle",
             Self::Alone => "alone",
             Self::Retry => "retry",

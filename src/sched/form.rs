@@ -10,12 +10,17 @@ use super::bucket::{Best, Bucket, Class};
 use super::cost::{CostModel, ROW_STEPS};
 use super::fill::Filler;
 use super::learned::Learned;
+use super::overload::Prospect;
+use std::time::Duration;
 
 /// Non-empty buckets looked at on each side of the anchor.
 const REACH: usize = 32;
 /// Batch sizes within this share of the least time a row count as equally good; the smallest is taken,
 /// since it answers sooner and pads less.
 const KNEE: f64 = 0.01;
+/// The size that was best stays so while its time a row is within this share of the least: what is
+/// measured scatters, and a size that follows it would swing between its neighbours.
+const STAY: f64 = 0.03;
 /// No unmeasured shape is tried for its promise alone if it is predicted to run longer, in ns.
 const EXPLORE: f64 = 250e6;
 
@@ -32,8 +37,8 @@ pub(super) struct Terms<'a> {
     pub(super) max_rows: u32,
     /// Most padded tokens a batch.
     pub(super) max_tokens: u32,
-    /// Where set, a batch runs at most this long, in ns, or twice as long as one row of its length.
-    pub(super) brief: Option<f64>,
+    /// Where set, a batch runs at most this long, or twice as long as one row of its length.
+    pub(super) brief: Option<Duration>,
     /// Distinguishes policies and limits in cached optima.
     pub(super) stamp: u64,
 }
@@ -84,11 +89,13 @@ impl<'a> Terms<'a> {
         self.learned.rows_while_scarce(len) < self.cap_in_order(len)
     }
 
-    /// The smallest batch size at this length whose time a row is within [`KNEE`] of the least.
-    pub(super) fn best(&self, len: u32) -> (u32, f64) {
+    /// The smallest batch size at this length whose time a row is within [`KNEE`] of the least, or `last`
+    /// while it is within [`STAY`].
+    pub(super) fn best(&self, len: u32, last: u32) -> (u32, f64) {
         let (len, cost) = (self.learned.padded(len), self.cost());
         let cap = self.cap(len);
-        let longest = self.brief.map_or(f64::INFINITY, |t| t.max(2.0 * cost.predict(1, len, self.busy)));
+        let longest =
+            self.brief.map_or(f64::INFINITY, |t| (t.as_nanos() as f64).max(2.0 * cost.predict(1, len, self.busy)));
         let mut least = f64::INFINITY;
         let mut times = [(0_u32, 0.0_f64); ROW_STEPS.len() + 1];
         let mut count = 0;
@@ -102,8 +109,9 @@ impl<'a> Terms<'a> {
             count += 1;
             least = least.min(time / f64::from(rows));
         }
-        let good = |(rows, time): &&(u32, f64)| *time / f64::from(*rows) <= least * (1.0 + KNEE);
-        times[..count].iter().find(good).copied().unwrap_or((1, 0.0))
+        let within = |share: f64| move |(rows, time): &&(u32, f64)| *time / f64::from(*rows) <= least * (1.0 + share);
+        let stays = times[..count].iter().find(|t| t.0 == last).filter(within(STAY));
+        stays.or_else(|| times[..count].iter().find(within(KNEE))).copied().unwrap_or((1, 0.0))
     }
 
     /// The bucket's cached optimum, computed anew if the cost model or the limits have changed.
@@ -113,7 +121,7 @@ impl<'a> Terms<'a> {
             bucket.best.resize(self.slot + 1, Best::default());
         }
         if bucket.best[self.slot].stamp != stamp {
-            let (rows, time) = self.best(bucket.edge);
+            let (rows, time) = self.best(bucket.edge, bucket.best[self.slot].rows);
             bucket.best[self.slot] = Best { stamp, rows, time };
         }
         bucket.best[self.slot]
@@ -136,6 +144,12 @@ pub(super) struct Former {
     from: Vec<u32>,
     /// What fills the batch.
     pub(super) filler: Filler,
+    /// The segments of a plan, from the longest.
+    pub(super) segments: Vec<Segment>,
+    /// The same, as the forward pass of an overload sees them.
+    pub(super) prospects: Vec<Prospect>,
+    /// Items of the batch wished for that cannot meet their deadlines any more.
+    pub(super) missed: Vec<u32>,
 }
 
 impl Former {
@@ -176,6 +190,25 @@ impl Former {
             high = low;
         }
         best.map(|(_, segment)| segment)
+    }
+
+    /// The cheapest plan for the shortest lengths that wait, into `segments`.
+    pub(super) fn lay_out(&mut self, buckets: &mut [Bucket], terms: &Terms<'_>) {
+        self.cells.clear();
+        let waiting = buckets.iter_mut().enumerate().filter(|(_, b)| b.items > 0);
+        self.cells.extend(waiting.take(2 * REACH).map(|(position, bucket)| {
+            let best = terms.refresh(bucket);
+            Cell { position, edge: bucket.edge, rows: bucket.rows, best }
+        }));
+        self.solve(terms);
+        self.segments.clear();
+        let mut high = self.cells.len();
+        while high > 0 {
+            let low = self.from[high] as usize;
+            let segment = self.segment(low, high, terms);
+            self.segments.push(segment);
+            high = low;
+        }
     }
 
     /// Fills the window and solves it; answers the anchor's place among the cells.

@@ -7,7 +7,7 @@ use super::bucket::{Class, Pool};
 use super::edge::edge;
 use super::event::Grid;
 use super::form::Terms;
-use super::pace::Pace;
+use super::pace::Paces;
 use super::table::Table;
 use super::urgency::Entry;
 use crate::policy::Policy;
@@ -32,7 +32,7 @@ pub(super) struct Lane {
     /// Predicted device time of what waits, in ns.
     pub(super) backlog: u64,
     /// How fast rows arrive.
-    pub(super) pace: Pace,
+    pub(super) pace: Paces,
     /// The item that goes next, if that was found out since anything changed.
     elected: Option<Rank>,
 }
@@ -48,7 +48,7 @@ impl Lane {
             items: 0,
             rows: 0,
             backlog: 0,
-            pace: Pace::default(),
+            pace: Paces::default(),
             elected: None,
         }
     }

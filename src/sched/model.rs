@@ -8,6 +8,7 @@ use crate::policy::Policy;
 use crate::types::{BatchId, DeviceId, ModelId, Time, WorkerId};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A model's scheduling state.
 #[derive(Debug)]
@@ -160,14 +161,21 @@ impl ModelState {
 
 impl Learned {
     /// The limits and knowledge for a decision of a policy here; `slot` is this device's place.
-    pub(super) fn terms(&self, slot: usize, policy: &Policy, brief: bool, busy: u32, generation: u64) -> Terms<'_> {
+    pub(super) fn terms(
+        &self,
+        slot: usize,
+        policy: &Policy,
+        brief: Option<Duration>,
+        busy: u32,
+        generation: u64,
+    ) -> Terms<'_> {
         Terms {
             learned: self,
             slot,
             busy,
             max_rows: policy.batch.max_batch_size,
             max_tokens: policy.batch.max_batch_tokens,
-            brief: brief.then(|| policy.slo.target.map_or(0.0, |t| t.as_nanos() as f64 / 2.0)),
+            brief,
             stamp: generation << 32 ^ u64::from(self.version),
         }
     }

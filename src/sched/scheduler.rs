@@ -139,7 +139,7 @@ impl Scheduler {
             self.enqueue(a.model, slot);
         }
         if let Some(lane) = self.models.get_mut(&a.model).and_then(|m| m.lanes.get_mut(lane)) {
-            lane.pace.add(a.items.iter().map(|i| i.rows).sum(), self.now);
+            a.items.iter().for_each(|item| lane.pace.add(item.rows, item.len, self.now));
         }
     }
 

@@ -23,33 +23,50 @@ pub(super) struct Rule {
     pub(super) choice: Choice,
     /// Whether an unfull batch is held back, up to the policy's delay, though a worker is free.
     pub(super) waits: bool,
+    /// Whether that is so only while company is likely and saves time.
+    pub(super) weighs: bool,
     /// Whether rows are shared out among free workers.
     pub(super) spreads: bool,
     /// Whether an unfull batch may be put off while other workers run and rows come fast.
     pub(super) defers: bool,
-    /// Whether a batch may run at most twice as long as its most urgent row alone, or half the SLO.
-    pub(super) brief: bool,
+    /// Where set, how long a batch may run, or twice as long as one row of its length if that is more.
+    pub(super) brief: Option<Duration>,
 }
 
 impl Rule {
     /// The settings of a policy, for a model that can batch or cannot.
     pub(super) fn of(policy: &Policy, batchable: bool) -> Self {
         if !policy.dynamic_batching {
-            return Self { choice: Choice::Alone, waits: false, spreads: false, defers: false, brief: false };
+            return Self {
+                choice: Choice::Alone,
+                waits: false,
+                weighs: false,
+                spreads: false,
+                defers: false,
+                brief: None,
+            };
         }
-        let (choice, waits, spreads, brief) = match policy.strategy {
-            Strategy::Adaptive => (Choice::Anchor, false, true, false),
-            Strategy::Coalescing => (Choice::Anchor, true, false, false),
-            Strategy::LatencyOptimized => (Choice::Anchor, false, true, true),
-            Strategy::ThroughputOptimized => (Choice::Richest, true, false, false),
-            Strategy::FixedSize => (Choice::Arrival, true, false, false),
+        let (choice, waits, spreads) = match policy.strategy {
+            Strategy::Adaptive => (Choice::Anchor, false, true),
+            Strategy::Coalescing => (Choice::Anchor, true, false),
+            Strategy::LatencyOptimized => (Choice::Anchor, false, true),
+            Strategy::ThroughputOptimized => (Choice::Richest, true, false),
+            Strategy::FixedSize => (Choice::Arrival, true, false),
         };
+        let brief = match policy.strategy {
+            Strategy::Adaptive => policy.slo.target.map(|t| t / BESIDE),
+            Strategy::LatencyOptimized => Some(policy.slo.target.unwrap_or_default() / 2),
+            _ => None,
+        };
+        let weighs = policy.strategy == Strategy::Coalescing;
         let defers = policy.strategy == Strategy::Adaptive;
-        let rule = Self { choice, waits, spreads, defers, brief };
+        let rule = Self { choice, waits, weighs, spreads, defers, brief };
         if batchable { rule } else { Self { choice: Choice::Alone, waits: false, ..rule } }
     }
 }
 
+/// A batch of `adaptive` takes at most this part of the SLO: whoever arrives while it runs waits for it.
+const BESIDE: u32 = 4;
 /// How many delays the most urgent item may wait before `Richest` must take its segment.
 pub(super) const GUARD: u32 = 8;
 /// The least time the guard gives, for policies with next to no delay.

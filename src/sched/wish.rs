@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// What a lane wants.
 pub(super) enum Wish {
-    /// Run these items now.
+    /// Run these items now. None are left where none can meet their deadlines any more.
     Run(Vec<u32>, Release),
     /// Wait until then for more.
     Hold(Time),
@@ -44,7 +44,8 @@ enum Deferral {
     Until(Time),
 }
 
-/// Rows are shared out among free workers where that leaves at most this share of the time.
+/// Rows are shared out among free workers, or wait for company, where that leaves at most this share of
+/// the time.
 const SHARED_PAYS: f64 = 0.9;
 /// A next row is cheap that takes less than this share of the time of those before it.
 const CHEAP: f64 = 0.5;
@@ -66,7 +67,7 @@ impl View<'_> {
         let Some(anchor) = lane.anchor(self.now, self.table) else {
             return Wish::Nothing;
         };
-        match self.rule.choice {
+        let mut wish = match self.rule.choice {
             Choice::Alone => {
                 let mut items = former.filler.list();
                 items.push(anchor.slot);
@@ -74,7 +75,13 @@ impl View<'_> {
             }
             Choice::Arrival => self.arrival(lane, former),
             Choice::Anchor | Choice::Richest => self.by_length(lane, anchor, former),
+        };
+        if let Wish::Run(items, why) = &mut wish
+            && self.keep_promises(lane, items, former)
+        {
+            *why = Release::Trimmed;
         }
+        wish
     }
 
     /// The first N rows in arrival order once there are N, or once the first waited long enough.
@@ -141,6 +148,9 @@ impl View<'_> {
             segment = former.richest(&mut lane.classes[class], at, false, &self.terms);
         }
         let segment = segment.unwrap_or_else(|| former.around(&mut lane.classes[class], at, &self.terms));
+        if let Some(other) = self.relief(lane, anchor, &segment, former) {
+            return Wish::Run(self.take(lane, class, &other, other.best_rows, former), Release::Overload);
+        }
         let mut target = self.target(lane, &segment);
         let (segment, why) = if segment.rows >= segment.best_rows && target >= segment.best_rows {
             (segment, segment.release())
@@ -164,7 +174,10 @@ impl View<'_> {
                 target = full.best_rows;
                 (full, full.release())
             } else {
-                return Wish::Hold(due);
+                match self.company(lane, class, &segment, due) {
+                    Some(until) => return Wish::Hold(until),
+                    None => (segment, Release::Idle),
+                }
             }
         };
         Wish::Run(self.take(lane, class, &segment, target, former), why)
@@ -199,6 +212,22 @@ impl View<'_> {
         }
         let (due, cause) = self.due(anchor, next, lane.policy.batch.max_queue_delay);
         if self.now >= due { Deferral::Over(cause) } else { Deferral::Until(due) }
+    }
+
+    /// Until when a segment that may wait until `due` does: with a strategy that weighs it, for as long as
+    /// another row of its lengths is more likely to come by then than not, and would take less time in the
+    /// batch than alone. `None` where it does not wait at all.
+    fn company(&self, lane: &mut Lane, class: usize, segment: &Segment, due: Time) -> Option<Time> {
+        let shortest = lane.classes[class].buckets[segment.low].edge;
+        let rate = if self.rule.weighs { lane.pace.rate_of(shortest, segment.edge, self.now) } else { None };
+        let Some(rate) = rate else { return Some(due) };
+        let time = |rows| self.terms.time(rows, segment.edge);
+        if time(segment.rows + 1) - time(segment.rows) > SHARED_PAYS * time(1) {
+            return None;
+        }
+        // Of a Poisson stream, one comes within this time as often as not.
+        let likely = Duration::from_nanos((std::f64::consts::LN_2 / rate.max(1e-12)) as u64);
+        Some(due - likely).filter(|until| *until > self.now)
     }
 
     /// When a held-back segment must go, and why then.

@@ -111,7 +111,7 @@ pub(super) fn refusal(reject: &Reject) -> &'static str {
 pub(super) fn failure(reason: FailReason) -> &'static str {
     match reason {
         FailReason::DeadlineExceeded => "deadline_exceeded",
-        FailReason::PredictedMiss => "overloaded",
+        FailReason::PredictedMiss { .. } => "overloaded",
         FailReason::ExecutionFailed => "execution_failed",
         FailReason::NotReady => "not_ready",
         FailReason::UnknownModel => "unknown_model",

@@ -110,6 +110,8 @@ const RELEASES = {
   preferred: "because it had reached a preferred size",
   delay: "because it had waited as long as it may",
   deadline: "because a deadline was near",
+  trimmed: "small, so that a deadline in it is met",
+  overload: "before more urgent ones, because not all can be served in time",
   idle: "because a worker was free",
   alone: "alone, because it is not batched",
   retry: "again, because a batch it was in had failed",

@@ -59,7 +59,8 @@ fn shown(set: &PolicySet, args: &Args) -> String {
         text.push_str(&format!("# Other policies, for the --model and --tenant they match: {others}.\n"));
     }
     text.push('\n');
-    text + &toml(&set.settings(index), origin, policy.strategy)
+    text.push_str(&toml(&set.settings(index), origin, policy.strategy));
+    text
 }
 
 /// A name as a comment can hold it.

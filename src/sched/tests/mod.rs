@@ -1,12 +1,19 @@
 //! The scheduler in a world of virtual time.
 
+mod company;
+mod converge;
+mod curves;
+mod deadlines;
 mod devices;
 mod failure;
 mod fleet;
 mod golden;
 mod histories;
 mod invariants;
+mod overload;
 mod queueing;
+mod regret;
+mod rig;
 mod saturation;
 mod strategies;
 mod tenants;

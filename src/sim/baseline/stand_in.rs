@@ -121,7 +121,9 @@ impl StandIn {
                     if late.part {
                         lines.iter_mut().for_each(|line| line.forget(late.request));
                     }
-                    actions.push_back(Action::Fail { request: late.request, reason: FailReason::PredictedMiss });
+                    // Nobody is told when to come back: the stand-ins do not look that far.
+                    let reason = FailReason::PredictedMiss { drain: Duration::ZERO };
+                    actions.push_back(Action::Fail { request: late.request, reason });
                 }
             }
         }

@@ -1,0 +1,98 @@
+//! Deadlines, looked at once more when a batch is about to run: who cannot make it any more, and who
+//! could in a smaller batch.
+//!
+//! Knows what was taken for the batch. Does not decide what is taken, nor who is told.
+
+use super::edge::edge;
+use super::form::Former;
+use super::lane::Lane;
+use super::strategy::Choice;
+use super::table::ItemSlot;
+use super::urgency::Entry;
+use super::wish::View;
+use crate::policy::OnPredictedMiss;
+use crate::types::Time;
+use std::time::Duration;
+
+impl View<'_> {
+    /// Takes out of a batch whoever cannot meet its deadline though it ran alone and now (into
+    /// `former.missed`, where the policy refuses such), and puts back what keeps others from theirs.
+    /// Answers whether anything was put back.
+    ///
+    /// A batch must be predicted to end in time with the cost model's margin; but nobody is given up who
+    /// could make it without.
+    pub(super) fn keep_promises(&self, lane: &mut Lane, items: &mut Vec<u32>, former: &mut Former) -> bool {
+        former.missed.clear();
+        let deadline = |slot: u32| self.table.request(self.table.item(slot).request).deadline;
+        let tightest = items.iter().map(|&slot| deadline(slot)).min().unwrap_or(Time::NEVER);
+        let mut shape = Shape::default();
+        items.iter().for_each(|&slot| shape = shape.with(self.table.item(slot)));
+        if tightest == Time::NEVER || self.ends(shape, self.terms.cost().margin()) <= tightest {
+            return false;
+        }
+        let hopeless = |slot: u32| self.ends(Shape::default().with(self.table.item(slot)), 1.0) > deadline(slot);
+        if lane.policy.slo.on_predicted_miss == OnPredictedMiss::Reject {
+            former.missed.extend(items.iter().copied().filter(|&slot| hopeless(slot)));
+            let of = |slot: u32| self.table.item(slot).request;
+            // The rest of their requests goes with them.
+            items.retain(|&slot| former.missed.iter().all(|&missed| of(missed) != of(slot)));
+        }
+        let by_length = matches!(self.rule.choice, Choice::Anchor | Choice::Richest);
+        by_length && self.shrink(lane, items, |slot| if hopeless(slot) { Time::NEVER } else { deadline(slot) })
+    }
+
+    /// Keeps the most urgent item, and of the others, the tightest first, whatever leaves those before it
+    /// in time. Answers whether any had to go back.
+    fn shrink(&self, lane: &mut Lane, items: &mut Vec<u32>, deadline: impl Fn(u32) -> Time) -> bool {
+        let Some((first, others)) = items.split_first_mut() else { return false };
+        others.sort_by_key(|&slot| deadline(slot));
+        let margin = self.terms.cost().margin();
+        let (mut shape, mut tightest) = (Shape::default().with(self.table.item(*first)), deadline(*first));
+        let (mut kept, mut closed) = (1, false);
+        for at in 1..items.len() {
+            let slot = items[at];
+            let (larger, own) = (shape.with(self.table.item(slot)), deadline(slot));
+            // Those without a deadline keep their order: where one stays behind, all after it do.
+            if !closed && self.ends(larger, margin) <= tightest.min(own) {
+                (shape, tightest) = (larger, tightest.min(own));
+                items.swap(kept, at);
+                kept += 1;
+            } else {
+                closed |= own == Time::NEVER;
+            }
+        }
+        let shrunk = kept < items.len();
+        for slot in items.drain(kept..) {
+            self.put_back(lane, slot);
+        }
+        shrunk
+    }
+
+    /// When a batch that starts now is predicted to end, times a margin.
+    fn ends(&self, shape: Shape, margin: f64) -> Time {
+        self.now + Duration::from_nanos((self.terms.time(shape.rows, shape.len) * margin) as u64)
+    }
+
+    /// Undoes the taking of an item.
+    fn put_back(&self, lane: &mut Lane, slot: u32) {
+        let item = self.table.item(slot);
+        let class = &mut lane.classes[item.class as usize];
+        if let Some(at) = class.position(edge(self.grid, item.item.len)) {
+            let entry = Entry { key: item.key, seq: item.seq, slot };
+            class.buckets[at].put_back(item.account, entry, &mut lane.pool);
+        }
+    }
+}
+
+/// Rows, and tokens of the longest.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shape {
+    rows: u32,
+    len: u32,
+}
+
+impl Shape {
+    fn with(self, slot: &ItemSlot) -> Self {
+        Self { rows: self.rows + slot.item.rows, len: self.len.max(slot.item.len) }
+    }
+}
