@@ -7,6 +7,6 @@ mod golden;
 mod histories;
 mod invariants;
 mod queueing;
-mod saturation;
+pub(super) mod saturation;
 mod strategies;
-mod world;
+pub(super) mod world;
