@@ -6,6 +6,7 @@
 
 mod descriptors;
 mod gpus;
+mod learned;
 mod load;
 mod nodes;
 mod placement;
@@ -25,6 +26,7 @@ use crate::readiness::Readiness;
 use crate::reload::{self, Live};
 use crate::shutdown::Signals;
 use crate::telemetry::{StartError, Tracer};
+use learned::Keeper;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -118,12 +120,13 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     remove_ready(&config);
     let started = clock::now();
     let metrics = Arc::new(Metrics::with_performance(config.monitoring.performance).map_err(AppError::metrics)?);
-    let Some((live, (models, plans), found)) = load(&config, &metrics, &mut signals).await? else { return Ok(()) };
+    let Some((live, loaded, found)) = load(&config, &metrics, &mut signals).await? else { return Ok(()) };
+    let (models, plans, mut keeper) = loaded;
     let registry = Arc::new(Registry::new(models));
     let readiness = Arc::new(Readiness::new(Arc::clone(&registry)));
     let ([listener, admin_listener], taken) = listen(&config).await?;
     let sites = gpus::sites(&plans);
-    let (driver, handle, live) = drive(&config, live, plans, Arc::clone(&metrics))?;
+    let (driver, handle, live) = drive(&config, live, (plans, &mut keeper), Arc::clone(&metrics))?;
     let (monitor, gpus) = gpus::watch(found, config.nvml.period, sites, &handle, &metrics)?;
     let (stop, stopped) = watch::channel(false);
     let admin = Admin {
@@ -142,17 +145,15 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         tracer: front.tracer.clone(),
         driver: tokio::spawn(driver.run()),
         front: tokio::spawn(front.serve(listener, until(stopped.clone()))),
-        admin: admin.spawn(admin_listener, until(stopped)),
+        admin: admin.spawn(admin_listener, until(stopped.clone())),
+        keeper: tokio::spawn(keeper.run(handle.clone(), until(stopped))),
         policies: tokio::spawn(reload::watch(live)),
         monitor,
     };
     tracing::info!(listen = %taken[0], admin_listen = %taken[1], "listening");
 
     let ready = tokio::spawn(announce(Arc::clone(&readiness), config.ready_file.clone(), taken));
-    let ended = tokio::select! {
-        signal = signals.next() => Ok(signal),
-        what = tasks.any_end() => Err(AppError::Ended(what)),
-    };
+    let ended = end(&mut signals, &mut tasks).await;
     ready.abort();
     readiness.drain();
     tracing::info!(signal = ended.as_ref().ok(), "draining");
@@ -164,6 +165,14 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     drained
 }
 
+/// Waits for the signal that ends the program, or for the end of a part it cannot do without.
+async fn end(signals: &mut Signals, tasks: &mut Tasks) -> Result<&'static str, AppError> {
+    tokio::select! {
+        signal = signals.next() => Ok(signal),
+        what = tasks.any_end() => Err(AppError::Ended(what)),
+    }
+}
+
 /// What is there before anything runs.
 type Loaded = (Live, load::Models, Option<Gpus>);
 
@@ -173,8 +182,7 @@ async fn load(config: &Config, metrics: &Arc<Metrics>, signals: &mut Signals) ->
     let loading = tokio::task::spawn_blocking(move || {
         let live = Live::open(config.policies.as_deref(), Arc::clone(&metrics)).map_err(AppError::Policies)?;
         let gpus = gpus::find(&config)?;
-        let count = gpus.as_ref().and_then(Gpus::count);
-        Ok((live, load::models(&config, count, &metrics)?, gpus))
+        Ok((live, load::models(&config, gpus.as_ref(), &metrics)?, gpus))
     });
     tokio::select! {
         loaded = loading => {
@@ -188,16 +196,17 @@ async fn load(config: &Config, metrics: &Arc<Metrics>, signals: &mut Signals) ->
     }
 }
 
-/// Starts the driver under the live policies, and has it told of those to come.
+/// Starts the driver under the live policies with what earlier lives learned, and has it told of policies to come.
 fn drive(
     config: &Config,
     live: Live,
-    plans: Vec<WorkerPlan>,
+    (plans, keeper): (Vec<WorkerPlan>, &mut Keeper),
     metrics: Arc<Metrics>,
 ) -> Result<(Driver, Handle, Arc<Live>), AppError> {
     let policies = Arc::clone(&live.status().policies);
     let (mut driver, handle) =
         Driver::start(policies, plans, metrics).map_err(AppError::system("starting a worker"))?;
+    keeper.restore(&mut driver);
     if config.monitoring.health_checks {
         driver.check_health();
     }

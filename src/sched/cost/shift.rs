@@ -13,9 +13,9 @@ const MOST: (usize, usize) = (3, 4);
 /// A run is off, as a logarithm, from here on; more where runs are uneven.
 pub(super) const BAND: f64 = 0.15;
 /// Runs before what was learned in an earlier life is believed or not.
-const FIRST: usize = 2;
-/// How far these may be apart, as a logarithm, for one factor to explain them.
-const ALIKE: f64 = 0.223;
+const FIRST: usize = 3;
+/// How far these are apart, as a logarithm, where it does not hold at all.
+const APART: f64 = 0.5;
 
 /// What to make of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,14 +79,11 @@ impl Shift {
         }
         self.untried = false;
         let (least, most) = known.iter().fold((f64::MAX, f64::MIN), |(a, b), off| (a.min(*off), b.max(*off)));
-        if most - least <= ALIKE {
-            return Some(self.shift(|_| true));
-        }
-        // One of many is an outlier; of a few, a machine that is another.
-        (self.runs <= 2 * FIRST).then(|| {
+        if most - least > APART && self.runs <= 2 * FIRST {
             self.runs = 0;
-            Verdict::Forget
-        })
+            return Some(Verdict::Forget);
+        }
+        (least > band || most < -band).then(|| self.shift(|_| true))
     }
 
     /// How many of the last `runs` are off on the same side as `off`.
