@@ -31,6 +31,9 @@ const CHANGED: f64 = 0.3;
 /// A second run so much faster than the first, as a logarithm, shows that the first paid for the shape.
 const WARM: f64 = 0.4;
 
+/// Something of the grid, with its place.
+pub(super) type Placed<T> = (usize, T);
+
 /// What was measured of the shapes of one cell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,14 +142,14 @@ impl Cells {
     }
 
     /// Every cell with evidence and every departure, with their places.
-    pub(super) fn kept(&self) -> (Vec<(usize, Cell)>, Vec<(usize, f32)>) {
+    pub(super) fn kept(&self) -> (Vec<Placed<Cell>>, Vec<Placed<f32>>) {
         let departs = |(_, factor): &(usize, f32)| *factor != 1.0;
         let cells = self.known.iter().map(|&at| (at, self.cells[at])).collect();
         (cells, self.smooth.iter().copied().enumerate().filter(departs).collect())
     }
 
     /// The cells as they were [`kept`](Self::kept); `None` where these could not have come from runs.
-    pub(super) fn resumed(cells: &[(usize, Cell)], departures: &[(usize, f32)]) -> Option<Self> {
+    pub(super) fn resumed(cells: &[Placed<Cell>], departures: &[Placed<f32>]) -> Option<Self> {
         let mut resumed = Self::default();
         for &(at, cell) in cells {
             let slot = resumed.cells.get_mut(at).filter(|slot| slot.count == 0.0 && cell.is_sound(at))?;

@@ -3,7 +3,7 @@
 //! Decides what of a cost model is worth keeping and what read back is believed: all of it or nothing. Knows
 //! no file and no format.
 
-use super::cells::{Cell, Cells};
+use super::cells::{Cell, Cells, Placed};
 use super::curve::Curve;
 use super::fit::Fit;
 use super::margin::Margin;
@@ -35,8 +35,8 @@ struct CurveState {
     /// Its place: busy workers − 1.
     at: usize,
     fit: Fit,
-    cells: Vec<(usize, Cell)>,
-    departures: Vec<(usize, f32)>,
+    cells: Vec<Placed<Cell>>,
+    departures: Vec<Placed<f32>>,
 }
 
 /// Why what was read back is not believed.
