@@ -89,7 +89,10 @@ struct BucketStats {
 #[derive(Serialize)]
 struct CostStats<'a> {
     error_ratio: Option<f64>,
+    median_error: Option<f64>,
     coverage_ratio: Option<f64>,
+    margin: Option<f64>,
+    restored: bool,
     observations: u64,
     devices: Vec<DeviceCost<'a>>,
 }
@@ -226,7 +229,10 @@ fn cost_model<'a>(model: &'a ModelReport, recorded: Option<&BatchesSeen>) -> Opt
     recorded?;
     Some(CostStats {
         error_ratio: model.error_ratio(),
+        median_error: model.median_error(),
         coverage_ratio: model.coverage_ratio(),
+        margin: model.margin(),
+        restored: model.costs.iter().any(|c| c.restored),
         observations: model.costs.iter().map(|c| c.observations).sum(),
         devices: model.costs.iter().map(DeviceCost::of).collect(),
     })

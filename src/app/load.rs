@@ -1,16 +1,20 @@
 //! Loads what the configuration names: the runtime, the models and their workers.
 
+use super::learned::{self, Keeper};
 use super::placement::{Gpus, Site};
 use super::{AppError, nodes};
 use crate::clock;
 use crate::config::{Config, ModelConfig};
 use crate::dispatch::{Start, WorkerPlan};
 use crate::exec::{self, Nodes, OnnxBackend, Runtime, SessionSettings, WarmUp, WorkerConfig};
+use crate::gpu;
 use crate::metrics::{Metrics, ModelMetrics};
 use crate::model::{Folder, Model, ModelSpec, Placed};
+use crate::state::{self, Fingerprint};
 use crate::types::{Device, DeviceId, ModelId, WorkerId, locked};
 use std::error::Error;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Most sessions a model gets by default: each costs memory of its own.
 const MAX_INSTANCES: usize = 4;
@@ -18,24 +22,24 @@ const MAX_INSTANCES: usize = 4;
 /// Sessions a model gets on each GPU by default.
 const GPU_INSTANCES: usize = 2;
 
-/// The models, and the workers that run them.
-pub(super) type Models = (Vec<Arc<Model>>, Vec<WorkerPlan>);
+/// The models, the workers that run them, and who keeps what is learned of them.
+pub(super) type Models = (Vec<Arc<Model>>, Vec<WorkerPlan>, Keeper);
 
 /// Cores this process may use.
 pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Opens every model and plans its workers; `gpus` is how many this process may see, where that is known.
-/// Blocks.
-pub(super) fn models(config: &Config, gpus: Option<u32>, metrics: &Metrics) -> Result<Models, AppError> {
+/// Opens every model and plans its workers. Blocks.
+pub(super) fn models(config: &Config, found: Option<&gpu::Gpus>, metrics: &Metrics) -> Result<Models, AppError> {
+    let mut keeper = Keeper::default();
     if config.models.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok((Vec::new(), Vec::new(), keeper));
     }
     let runtime = Runtime::load(config.onnxruntime_library.as_ref())?;
     let version = runtime.version().unwrap_or("unknown");
     tracing::info!(path = %runtime.path().display(), version, "ONNX Runtime");
-    let mut gpus = Gpus::new(gpus, |gpu| exec::look_for_cuda(&runtime, gpu));
+    let mut gpus = Gpus::new(found.and_then(gpu::Gpus::count), |gpu| exec::look_for_cuda(&runtime, gpu));
     let (mut models, mut plans, mut known) = (Vec::new(), Vec::new(), Vec::new());
     for (index, settings) in config.models.iter().enumerate() {
         let id = ModelId(u32::try_from(index).unwrap_or(u32::MAX));
@@ -44,18 +48,22 @@ pub(super) fn models(config: &Config, gpus: Option<u32>, metrics: &Metrics) -> R
         tell_of_fallback(&site, settings, metrics);
         let team = Team { model: &model, folder: &folder, runtime: &runtime, metrics: metrics.model(&model.name) };
         let parts = site.devices.iter().filter(|device| matches!(device, Device::Cpu(_))).count();
-        for device in &site.devices {
+        let berth = |device: &Device| {
             let (instances, threads) = sizes(settings, *device, cores() / parts.max(1));
-            let (path, device) = (settings.path.display(), *device);
-            tracing::info!(model = %model.name, %path, %device, instances, threads, "loading");
-            let number = numbered(&mut known, device);
-            let session = SessionSettings { device, threads, cuda: settings.cuda.clone() };
-            plans.extend(team.plan(number, &session, instances, plans.len()));
+            let session = SessionSettings { device: *device, threads, cuda: settings.cuda.clone() };
+            Berth { number: numbered(&mut known, *device), session, instances }
+        };
+        let berths: Vec<Berth> = site.devices.iter().map(berth).collect();
+        team.open_kept(&mut keeper, config, settings, &berths, found);
+        for berth in &berths {
+            let (device, instances, threads) = (berth.session.device, berth.instances, berth.session.threads);
+            tracing::info!(model = %model.name, path = %settings.path.display(), %device, instances, threads, "loading");
+            plans.extend(team.plan(berth, &keeper, plans.len()));
         }
         model.set_placed(Placed { devices: site.devices, fallback: site.fallback, providers: None });
         models.push(model);
     }
-    Ok((models, plans))
+    Ok((models, plans, keeper))
 }
 
 fn fault(settings: &ModelConfig, message: String) -> AppError {
@@ -120,6 +128,25 @@ fn sizes(settings: &ModelConfig, device: Device, cores: usize) -> (usize, usize)
     }
 }
 
+/// What computes on a device: the processor, or the GPU's id where that is known.
+fn processor(device: Device, gpus: Option<&gpu::Gpus>) -> String {
+    let Device::Cuda(number) = device else { return state::processor(cores()) };
+    let known = gpus.and_then(|gpus| {
+        let seen = *gpus.visible().seen.get(number as usize)?;
+        let gpu = gpus.list().get(seen.gpu)?;
+        let instance = seen.instance.and_then(|at| gpu.instances.get(at));
+        Some(instance.map_or(&gpu.uuid, |instance| &instance.uuid).clone())
+    });
+    known.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The sessions of a model on one device.
+struct Berth {
+    number: DeviceId,
+    session: SessionSettings,
+    instances: usize,
+}
+
 /// What the workers of one model share.
 struct Team<'a> {
     model: &'a Arc<Model>,
@@ -129,9 +156,47 @@ struct Team<'a> {
 }
 
 impl Team<'_> {
+    /// Takes note of what an earlier life of the program learned of the model here.
+    fn open_kept(
+        &self,
+        keeper: &mut Keeper,
+        config: &Config,
+        settings: &ModelConfig,
+        berths: &[Berth],
+        gpus: Option<&gpu::Gpus>,
+    ) {
+        let model = match state::model_print(self.folder.onnx()) {
+            Ok(print) => print,
+            Err(error) => return tracing::warn!(model = %self.model.name, "learned costs are not kept: {error}"),
+        };
+        let runtime = self.runtime.version().unwrap_or("unknown");
+        let on = |berth: &Berth| {
+            let device = berth.session.device;
+            let on = Fingerprint {
+                model: model.clone(),
+                runtime: runtime.to_owned(),
+                device: device.to_string(),
+                processor: processor(device, gpus),
+                instances: berth.instances,
+                threads: berth.session.threads,
+            };
+            (berth.number, on)
+        };
+        let devices = berths.iter().map(on).collect();
+        let site = learned::Site { id: self.model.id, model: &self.model.name, folder: &settings.path, devices };
+        keeper.open(&config.state, site);
+    }
+
     /// Plans the workers of one device, numbered from `first` on.
-    fn plan(&self, device: DeviceId, session: &SessionSettings, instances: usize, first: usize) -> Vec<WorkerPlan> {
-        let parts = exec::warm_up(&self.model.spec, session.device, instances);
+    fn plan(&self, berth: &Berth, keeper: &Keeper, first: usize) -> Vec<WorkerPlan> {
+        let Berth { number: device, ref session, instances } = *berth;
+        let parts = match keeper.cost(self.model.id, device) {
+            None => exec::warm_up(&self.model.spec, session.device, instances),
+            Some(cost) => exec::resume(&self.model.spec, session.device, instances, |rows, len, busy| {
+                let known = cost.measured(rows, len, busy);
+                known.then(|| Duration::from_nanos(cost.predict(rows, len, busy) as u64))
+            }),
+        };
         let plan = |(index, part)| {
             let id = WorkerId(u32::try_from(first + index).unwrap_or(u32::MAX));
             // What a GPU runs of the graph is the same for all: the first session tells.

@@ -7,6 +7,7 @@
 mod descriptors;
 mod followed;
 mod gpus;
+mod learned;
 mod load;
 mod nodes;
 mod placement;
@@ -27,6 +28,7 @@ use crate::readiness::Readiness;
 use crate::shutdown::Signals;
 use crate::telemetry::{StartError, Tracer};
 use followed::{Followed, Opened};
+use learned::Keeper;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -124,12 +126,13 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     remove_ready(&config);
     let started = clock::now();
     let metrics = Arc::new(Metrics::with_performance(config.monitoring.performance).map_err(AppError::metrics)?);
-    let Some((opened, (models, plans), found)) = load(&config, &metrics, &mut signals).await? else { return Ok(()) };
+    let Some((opened, loaded, found)) = load(&config, &metrics, &mut signals).await? else { return Ok(()) };
+    let (models, plans, mut keeper) = loaded;
     let registry = Arc::new(Registry::new(models));
     let readiness = Arc::new(Readiness::new(Arc::clone(&registry)));
     let ([listener, admin_listener], taken) = listen(&config).await?;
     let sites = gpus::sites(&plans);
-    let (driver, handle, followed) = drive(&config, opened, plans, Arc::clone(&metrics))?;
+    let (driver, handle, followed) = drive(&config, opened, (plans, &mut keeper), Arc::clone(&metrics))?;
     let (monitor, gpus) = gpus::watch(found, config.nvml.period, sites, &handle, &metrics)?;
     let (stop, stopped) = watch::channel(false);
     let admin = Admin {
@@ -148,17 +151,15 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         tracer: front.tracer.clone(),
         driver: tokio::spawn(driver.run()),
         front: tokio::spawn(front.serve(listener, until(stopped.clone()))),
-        admin: admin.spawn(admin_listener, until(stopped)),
+        admin: admin.spawn(admin_listener, until(stopped.clone())),
+        keeper: tokio::spawn(keeper.run(handle.clone(), until(stopped))),
         watches: tokio::spawn(followed.watch()),
         monitor,
     };
     tracing::info!(listen = %taken[0], admin_listen = %taken[1], "listening");
 
     let ready = tokio::spawn(announce(Arc::clone(&readiness), config.ready_file.clone(), taken));
-    let ended = tokio::select! {
-        signal = signals.next() => Ok(signal),
-        what = tasks.any_end() => Err(AppError::Ended(what)),
-    };
+    let ended = end(&mut signals, &mut tasks).await;
     ready.abort();
     readiness.drain();
     tracing::info!(signal = ended.as_ref().ok(), "draining");
@@ -170,6 +171,14 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     drained
 }
 
+/// Waits for the signal that ends the program, or for the end of a part it cannot do without.
+async fn end(signals: &mut Signals, tasks: &mut Tasks) -> Result<&'static str, AppError> {
+    tokio::select! {
+        signal = signals.next() => Ok(signal),
+        what = tasks.any_end() => Err(AppError::Ended(what)),
+    }
+}
+
 /// What is there before anything runs.
 type Loaded = (Opened, load::Models, Option<Gpus>);
 
@@ -179,8 +188,7 @@ async fn load(config: &Config, metrics: &Arc<Metrics>, signals: &mut Signals) ->
     let loading = tokio::task::spawn_blocking(move || {
         let opened = Opened::read(&config, &metrics)?;
         let gpus = gpus::find(&config)?;
-        let count = gpus.as_ref().and_then(Gpus::count);
-        Ok((opened, load::models(&config, count, &metrics)?, gpus))
+        Ok((opened, load::models(&config, gpus.as_ref(), &metrics)?, gpus))
     });
     tokio::select! {
         loaded = loading => {
@@ -194,16 +202,18 @@ async fn load(config: &Config, metrics: &Arc<Metrics>, signals: &mut Signals) ->
     }
 }
 
-/// Starts the driver under the live policies, and has it told of those to come and of the tenants of keys.
+/// Starts the driver under the live policies with what earlier lives learned, and has it told of policies to come and of
+/// the tenants of keys.
 fn drive(
     config: &Config,
     opened: Opened,
-    plans: Vec<WorkerPlan>,
+    (plans, keeper): (Vec<WorkerPlan>, &mut Keeper),
     metrics: Arc<Metrics>,
 ) -> Result<(Driver, Handle, Followed), AppError> {
     let policies = Arc::clone(&opened.live.status().policies);
     let (mut driver, handle) =
         Driver::start(policies, plans, metrics).map_err(AppError::system("starting a worker"))?;
+    keeper.restore(&mut driver);
     if config.monitoring.health_checks {
         driver.check_health();
     }

@@ -13,6 +13,8 @@ use tokio::time::{sleep, timeout_at};
 
 /// Longest that a call of NVML is waited for: one takes milliseconds, unless the driver hangs.
 const ASKING: Duration = Duration::from_secs(1);
+/// Least time there is to write what was learned, even where the drain took all it had.
+const WRITING: Duration = Duration::from_secs(1);
 /// Longest that the readers of traces are waited for, once all else is done.
 const READING: Duration = Duration::from_secs(2);
 
@@ -24,6 +26,8 @@ pub(super) struct Tasks {
     pub(super) admin: JoinHandle<std::io::Result<()>>,
     /// Of policies and keys. The program can do without: it may end where there is nothing to watch.
     pub(super) watches: JoinHandle<()>,
+    /// Ends by itself once all is stopped.
+    pub(super) keeper: JoinHandle<()>,
     /// Of GPUs: a thread of its own.
     pub(super) monitor: Option<Monitor>,
     pub(super) tracer: Tracer,
@@ -59,6 +63,9 @@ impl Tasks {
             },
         };
         stop.send_replace(true);
+        if timeout_at(deadline.max(clock::deadline(clock::now() + WRITING)), &mut self.keeper).await.is_err() {
+            tracing::warn!("learned costs could not be written in time");
+        }
         if !self.front.is_finished() && timeout_at(deadline, &mut self.front).await.is_err() {
             tracing::warn!("drain_timeout passed with connections still open");
         }

@@ -49,6 +49,8 @@ pub struct Overrides {
     pub health_checks: Option<String>,
     /// `--otlp-endpoint`.
     pub otlp_endpoint: Option<String>,
+    /// `--state DIR`, or `none`.
+    pub state: Option<String>,
     /// `--ready-file`.
     pub ready_file: Option<PathBuf>,
     /// `--log-format`.
@@ -88,6 +90,8 @@ pub struct Config {
     pub monitoring: Monitoring,
     /// Which requests' spans go where.
     pub tracing: Tracing,
+    /// Where what was learned survives a restart.
+    pub state: State,
     /// Where to write the addresses taken, once ready.
     pub ready_file: Option<PathBuf>,
     /// How log lines look.
@@ -96,6 +100,18 @@ pub struct Config {
     pub log_level: String,
     /// The models, names unique.
     pub models: Vec<ModelConfig>,
+}
+
+/// Where what was learned survives a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum State {
+    /// In each model's own folder, where that can be written.
+    #[default]
+    Beside,
+    /// In one folder, a file a model.
+    Folder(PathBuf),
+    /// Nowhere.
+    None,
 }
 
 /// What the program watches of itself besides serving; each costs a little and can be turned off.

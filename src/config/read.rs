@@ -1,7 +1,7 @@
 //! Reads the file and puts the flags over it, key by key.
 
 use super::kind::{self, Kind};
-use super::{Config, LogFormat, ModelConfig, Monitoring, Nvml, Overrides, Placement, Tracing};
+use super::{Config, LogFormat, ModelConfig, Monitoring, Nvml, Overrides, Placement, State, Tracing};
 use crate::document::{Diagnostic, Document, Table};
 use crate::telemetry;
 use crate::types::{ArenaExtend, ConvSearch, CudaSettings, NamedFile};
@@ -83,6 +83,7 @@ impl Reader<'_, '_> {
             nvml: self.nvml(flags),
             monitoring: self.monitoring(flags),
             tracing: self.tracing(flags),
+            state: self.state(flags.state.as_deref()),
             ready_file: self.path("ready_file", flags.ready_file.as_deref()),
             log_format: self
                 .text("log_format", &kind::LOG_FORMAT, flags.log_format.as_deref())
@@ -121,6 +122,19 @@ impl Reader<'_, '_> {
     fn keys_file(&mut self, flags: &Overrides) -> Option<PathBuf> {
         let written = path(&mut self.root.table("auth"), "keys_file", self.folder);
         given(flags.keys_file.as_deref()).or(written)
+    }
+
+    /// `none`, or a folder; without the key, beside each model.
+    fn state(&mut self, flag: Option<&str>) -> State {
+        let written = self.root.string("state");
+        let flag = flag.filter(|text| !text.is_empty());
+        match (flag, written.as_deref()) {
+            (Some("none"), _) => State::None,
+            (Some(folder), _) => State::Folder(PathBuf::from(folder)),
+            (None, Some("none")) => State::None,
+            (None, Some(folder)) => State::Folder(self.folder.join(folder)),
+            (None, None) => State::Beside,
+        }
     }
 
     fn nvml(&mut self, flags: &Overrides) -> Nvml {

@@ -47,6 +47,7 @@ fn everything_but_the_model_has_a_default() {
         nvml: Nvml { library: None, period: Duration::from_secs(1) },
         monitoring: Monitoring { performance: true, health_checks: true },
         tracing: Tracing { otlp_endpoint: None, sample_ratio: 0.01 },
+        state: State::Beside,
         ready_file: None,
         log_format: LogFormat::Text,
         log_level: "info".into(),
@@ -235,6 +236,19 @@ fn nvml_is_the_flags_then_the_files() {
     assert_eq!(library(text, ""), Some(file));
     assert_eq!(library("", ""), None);
     assert!(faults("[nvml]\nperiod = \"1ms\"")[0].starts_with("etc/inferneo.toml:2:10: "));
+}
+
+#[test]
+fn what_was_learned_lies_beside_the_model_in_a_folder_or_nowhere() {
+    let state = |text: &str, flag: &str| {
+        let flags = Overrides { state: Some(flag.into()), ..flags() };
+        of(text, &flags).unwrap().state
+    };
+    assert_eq!(state("", ""), State::Beside);
+    assert_eq!(state("state = 'costs'", ""), State::Folder("etc/costs".into()));
+    assert_eq!(state("state = 'none'", ""), State::None);
+    assert_eq!(state("state = 'costs'", "none"), State::None);
+    assert_eq!(state("state = 'none'", "costs"), State::Folder("costs".into()));
 }
 
 #[test]

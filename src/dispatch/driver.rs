@@ -5,7 +5,7 @@ use super::health::{self, Checks};
 use super::loading::Changes;
 use super::pending::{Pending, item};
 use super::workers::{WorkerPlan, WorkerSlot};
-use super::{ARRIVALS, Arriving, Control, Gate, Handle, record, refusal, report};
+use super::{ARRIVALS, Arriving, Control, Gate, Handle, LearnedCost, record, refusal, report};
 use crate::clock;
 use crate::exec::{Job, JobDone, JobItem, WorkerHandle};
 use crate::metrics::{Metrics, ModelMetrics};
@@ -15,8 +15,8 @@ use crate::trace::Recorder;
 use crate::types::{BatchId, ModelId, RequestId, Time, WorkerId};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -41,6 +41,7 @@ pub struct Driver {
     gate: Arc<Gate>,
     pub(super) decisions: Arc<Decisions>,
     recorder: Arc<Recorder>,
+    last_learned: Arc<OnceLock<Vec<LearnedCost>>>,
     pub(super) metrics: Arc<Metrics>,
     policies: Arc<PolicySet>,
     pub(super) models: HashMap<ModelId, Arc<ModelMetrics>>,
@@ -70,12 +71,14 @@ impl Driver {
         set_gate(&gate, &policies);
         let decisions = Arc::new(Decisions::default());
         let recorder = Arc::new(Recorder::default());
+        let last_learned = Arc::default();
         let handle = Handle {
             arrivals: arrivals_in,
             control: tell.clone(),
             gate: Arc::clone(&gate),
             decisions: Arc::clone(&decisions),
             recorder: Arc::clone(&recorder),
+            last_learned: Arc::clone(&last_learned),
             next: Arc::new(AtomicU64::new(1)),
         };
         let mut driver = Self {
@@ -86,6 +89,7 @@ impl Driver {
             gate,
             decisions,
             recorder,
+            last_learned,
             metrics,
             policies,
             models: HashMap::new(),
@@ -141,6 +145,8 @@ impl Driver {
             self.publish();
         }
         self.refuse_the_rest();
+        // It is set once, here.
+        drop(self.last_learned.set(self.learned()));
         self.workers.into_values().filter_map(|w| w.handle).collect()
     }
 
@@ -171,6 +177,7 @@ impl Driver {
             Control::Unload(model, reply) => self.unload(&model, reply),
             // Who asked may have gone.
             Control::Report(reply) => drop(reply.send(self.report())),
+            Control::Learned(reply) => drop(reply.send(self.learned())),
             Control::Drain => self.drain(),
         }
     }
@@ -279,7 +286,8 @@ impl Driver {
             let costs = || self.sched.costs(*id).map(|(_, cost)| cost);
             if let Some(error) = report::mean(costs().map(|c| (Some(c.error_ratio()), c.observations()))) {
                 let coverage = report::mean(costs().map(|c| (c.coverage_ratio(), c.observations())));
-                metrics.cost_model(error, coverage);
+                let margin = report::mean(costs().map(|c| (Some(c.margin()), c.observations())));
+                metrics.cost_model(error, coverage, margin);
             }
         }
         self.gate.set_full(all_full, longest);

@@ -8,6 +8,7 @@ mod deliver;
 mod driver;
 mod gate;
 mod health;
+mod learned;
 mod loading;
 mod pending;
 mod record;
@@ -18,6 +19,7 @@ mod workers;
 pub use decisions::{Decision, Decisions, MOST as MOST_DECISIONS, Member, Outcome};
 pub use driver::Driver;
 pub use gate::{Gate, Permit};
+pub use learned::{CostState, LearnedCost};
 pub use report::{
     CostReport, CurveReport, DeviceCondition, ModelReport, Point, Queue, Report, WorkerDoes, WorkerReport,
 };
@@ -31,8 +33,8 @@ use crate::request::{InferReply, InferRequest};
 use crate::trace::Recorder;
 use crate::types::{DeviceId, RequestId, WorkerId};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot};
 
 /// Arrivals that may wait for the driver itself; it takes microseconds to empty.
@@ -60,6 +62,7 @@ enum Control {
     Load(Arc<Model>, loading::Reply),
     Unload(Arc<Model>, loading::Reply),
     Report(oneshot::Sender<Report>),
+    Learned(oneshot::Sender<Vec<LearnedCost>>),
     Drain,
 }
 
@@ -71,6 +74,8 @@ pub struct Handle {
     gate: Arc<Gate>,
     decisions: Arc<Decisions>,
     recorder: Arc<Recorder>,
+    /// Set when the driver ends.
+    last_learned: Arc<OnceLock<Vec<LearnedCost>>>,
     next: Arc<AtomicU64>,
 }
 

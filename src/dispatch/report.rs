@@ -81,10 +81,16 @@ pub struct CostReport {
     pub observations: u64,
     /// Recent mean of |predicted − real| ÷ real; `None` before there was anything to predict from.
     pub error_ratio: Option<f64>,
+    /// Median of |predicted − real| ÷ real over the last 128 runs; `None` before there are 32.
+    pub median_error: Option<f64>,
     /// Share of recent runs that took no longer than predicted × `margin`.
     pub coverage_ratio: Option<f64>,
     /// The factor that 95 of 100 runs are expected to stay under.
     pub margin: f64,
+    /// Quantiles 0 %, 5 % … 100 % of real ÷ predicted over these runs; empty before.
+    pub spread: Vec<f64>,
+    /// Whether part of it was learned in an earlier life of the program.
+    pub restored: bool,
     /// Busy workers that the coefficients and points are for: the usual number.
     pub busy: u32,
     /// Nanoseconds a run, a token, a squared token.
@@ -179,6 +185,18 @@ impl ModelReport {
         mean(self.costs.iter().map(|c| (c.error_ratio, c.observations)))
     }
 
+    /// Median of |predicted − real| ÷ real over recent runs, the mean of all devices; `None` before there is one.
+    #[must_use]
+    pub fn median_error(&self) -> Option<f64> {
+        mean(self.costs.iter().map(|c| (c.median_error, c.observations)))
+    }
+
+    /// The margin, the mean of all devices.
+    #[must_use]
+    pub fn margin(&self) -> Option<f64> {
+        mean(self.costs.iter().map(|c| (Some(c.margin), c.observations)))
+    }
+
     /// Share of recent runs that took no longer than predicted × margin, over all devices.
     #[must_use]
     pub fn coverage_ratio(&self) -> Option<f64> {
@@ -194,8 +212,11 @@ impl CostReport {
             observations: cost.observations(),
             // The first run of all was not predicted.
             error_ratio: (cost.observations() > 1).then(|| cost.error_ratio()),
+            median_error: cost.median_error(),
             coverage_ratio: cost.coverage_ratio(),
             margin: cost.margin(),
+            spread: cost.spread(),
+            restored: cost.restored(),
             busy,
             coefficients: cost.coefficients(busy),
             points: cost.points(busy, POINTS),

@@ -36,7 +36,7 @@ pub use runtime::{Runtime, RuntimeError};
 pub use session::SessionSettings;
 pub use synthetic::is_sound;
 pub use telemetry::disable_telemetry;
-pub use warmup::{WarmUp, first_run, warm_up};
+pub use warmup::{WarmUp, first_run, resume, warm_up};
 pub use worker::{WorkerConfig, WorkerHandle, spawn};
 
 /// One batch to run.

@@ -16,6 +16,8 @@ const BUDGET: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_millis(250);
 /// Timed runs of a cell, after one that is discarded.
 pub(super) const TIMED_RUNS: u32 = 3;
+/// How far apart, as a factor, shapes may be off what is known of them for it to hold: a quarter to either side.
+const ALIKE: f64 = 1.6;
 /// The longest row tried where the model sets no limit.
 const DEFAULT_LENGTH: u32 = 256;
 /// The same on a GPU, where a new shape may cost a search for the best algorithm.
@@ -75,6 +77,25 @@ struct State {
 #[must_use]
 pub fn warm_up(spec: &ModelSpec, device: Device, instances: usize) -> Vec<WarmUp> {
     parts(Plan::new(spec, device, instances > 1), instances)
+}
+
+/// Plans the warm-up of a model that was measured in an earlier life of the program: `usual` tells what a run
+/// of rows and length takes while so many instances run, where that is known.
+///
+/// Three shapes are measured; where they are as they were, or all off by the same factor, that is all. On a GPU
+/// every shape is run, because a new one costs its first caller.
+#[must_use]
+pub fn resume(
+    spec: &ModelSpec,
+    device: Device,
+    instances: usize,
+    usual: impl Fn(u32, u32, u32) -> Option<Duration>,
+) -> Vec<WarmUp> {
+    let mut plan = Plan::new(spec, device, instances > 1);
+    if !plan.on_gpu {
+        plan.check(|cell| usual(cell.rows, cell.len, instances as u32));
+    }
+    parts(plan, instances)
 }
 
 fn parts(plan: Plan, instances: usize) -> Vec<WarmUp> {
@@ -168,6 +189,12 @@ impl State {
 #[derive(Debug)]
 struct Plan {
     steps: VecDeque<Step>,
+    /// Shapes to measure first, with what they took in an earlier life.
+    checks: Vec<(Cell, Duration)>,
+    /// How many of them were given out.
+    checked: usize,
+    /// How far off they were; for every instance.
+    off: Vec<f64>,
     /// The largest cell measured and its time, from which larger ones are predicted.
     largest: Option<(u64, Duration)>,
     on_gpu: bool,
@@ -190,11 +217,39 @@ impl Plan {
         let alone = cells.iter().filter(|cell| several && (on_gpu || cell.work() <= 256));
         let steps = cells.iter().map(|cell| Step { cell: *cell, alone: false });
         let steps = steps.chain(alone.map(|cell| Step { cell: *cell, alone: true })).collect();
-        Self { steps, largest: None, on_gpu, end: None }
+        Self { steps, checks: Vec::new(), checked: 0, off: Vec::new(), largest: None, on_gpu, end: None }
+    }
+
+    /// Has three shapes measured first of which it is known what they took: a small, a middling and a large one.
+    fn check(&mut self, usual: impl Fn(Cell) -> Option<Duration>) {
+        let cells = self.steps.iter().filter(|step| !step.alone).map(|step| step.cell);
+        let known = cells.filter_map(|cell| Some((cell, usual(cell).filter(|took| *took <= LONGEST)?)));
+        let known: Vec<(Cell, Duration)> = known.collect();
+        if let [first, .., last] = known[..] {
+            self.checks = vec![first, known[known.len() / 2], last];
+            self.checks.dedup();
+        }
+    }
+
+    /// Ends the sweep where the shapes checked were as far off as one another.
+    fn conclude(&mut self) {
+        self.checks.clear();
+        self.checked = 0;
+        let off = std::mem::take(&mut self.off);
+        let (least, most) =
+            off.iter().fold((f64::MAX, 0.0_f64), |(least, most), off| (least.min(*off), most.max(*off)));
+        if !off.is_empty() && most <= least * ALIKE {
+            self.steps.clear();
+        }
     }
 
     fn next(&mut self, now: Time) -> Option<Step> {
         let end = *self.end.get_or_insert(now + if self.on_gpu { GPU_BUDGET } else { BUDGET });
+        if let Some((cell, _)) = self.checks.get(self.checked) {
+            self.checked += 1;
+            return Some(Step { cell: *cell, alone: false });
+        }
+        self.conclude();
         while let Some(step) = self.steps.pop_front() {
             let predicted = self.predict(step.cell);
             let bearable = predicted <= LONGEST || self.on_gpu;
@@ -206,6 +261,9 @@ impl Plan {
     }
 
     fn record(&mut self, cell: Cell, took: Duration) {
+        if let Some((_, usual)) = self.checks[..self.checked].iter().find(|(checked, _)| *checked == cell) {
+            self.off.push(took.as_secs_f64() / usual.as_secs_f64().max(1e-9));
+        }
         if self.largest.is_none_or(|(work, longest)| (work, longest) < (cell.work(), took)) {
             self.largest = Some((cell.work(), took));
         }

@@ -25,6 +25,8 @@ pub struct ModelMetrics {
     cost_error: Gauge,
     /// Absent until there is something to say.
     cost_coverage: OnceLock<Gauge>,
+    /// Likewise.
+    cost_margin: OnceLock<Gauge>,
     devices: Mutex<HashMap<Box<str>, DeviceMetrics>>,
     lengths: Lengths,
     requests: Mutex<Requests>,
@@ -75,6 +77,7 @@ impl ModelMetrics {
             queue_bytes: families.queue_bytes.with_label_values(&model),
             cost_error: families.cost_error.with_label_values(&model),
             cost_coverage: OnceLock::new(),
+            cost_margin: OnceLock::new(),
             devices: Mutex::default(),
             lengths: Lengths::default(),
             requests: Mutex::default(),
@@ -215,10 +218,14 @@ impl ModelMetrics {
         &self.queue_bytes
     }
 
-    /// Publishes how good the cost model is: the recent mean of |predicted − real| / real, and the share of
-    /// recent runs within its margin.
-    pub fn cost_model(&self, error: f64, coverage: Option<f64>) {
+    /// Publishes how good the cost model is: the recent mean of |predicted − real| / real, the share of
+    /// recent runs within its margin, and the margin.
+    pub fn cost_model(&self, error: f64, coverage: Option<f64>, margin: Option<f64>) {
         self.cost_error.set(error);
+        if let Some(margin) = margin {
+            let gauge = || self.families.cost_margin.with_label_values(&[&*self.name]);
+            self.cost_margin.get_or_init(gauge).set(margin);
+        }
         if let Some(coverage) = coverage {
             let gauge = || self.families.cost_coverage.with_label_values(&[&*self.name]);
             self.cost_coverage.get_or_init(gauge).set(coverage);

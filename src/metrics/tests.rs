@@ -27,7 +27,7 @@ fn everything(metrics: &Metrics) {
     for shape in [(2, 8), (1, 8), (2, 8)] {
         model.device("cpu").shape_ran(shape.0, shape.1);
     }
-    model.cost_model(0.25, Some(0.95));
+    model.cost_model(0.25, Some(0.95), Some(1.2));
     metrics.set_policies(3, [["default", "adaptive", "abc"]]);
     metrics.policy_reloaded(true);
 }
@@ -55,6 +55,7 @@ fn every_family_has_its_documented_name() {
         r#"inferneo_shapes{device="cpu",model="m"} 2"#,
         r#"inferneo_cost_model_error_ratio{model="m"} 0.25"#,
         r#"inferneo_cost_model_coverage_ratio{model="m"} 0.95"#,
+        r#"inferneo_cost_model_margin_ratio{model="m"} 1.2"#,
         "inferneo_policy_generation 3",
         r#"inferneo_policy_info{hash="abc",policy="default",strategy="adaptive"} 1"#,
         r#"inferneo_policy_reloads_total{outcome="ok"} 1"#,
@@ -145,7 +146,7 @@ fn without_performance_nothing_about_batches_is_kept() {
     model.batch_released("full");
     model.device("cpu").batch_started();
     model.device("cpu").shape_ran(1, 5);
-    model.cost_model(0.25, Some(0.95));
+    model.cost_model(0.25, Some(0.95), Some(1.2));
     model.queue_bytes().set(3);
     let text = text(&metrics);
     for family in [

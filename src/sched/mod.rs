@@ -31,7 +31,7 @@ mod table;
 mod urgency;
 mod wish;
 
-pub use cost::{CostModel, Point};
+pub use cost::{CostModel, CostState, Point, Unsound};
 pub use event::{
     Arrival, BatchOutcome, BatchReport, DeviceCondition, Dispatch, FailReason, Grid, Item, Measured, ModelLimits,
     Output, Reject, Release, WorkerState,

@@ -2,6 +2,7 @@
 
 use super::account::Rank;
 use super::admit::Admitted;
+use super::cost::{CostState, Unsound};
 use super::event::{
     Arrival, BatchReport, DeviceCondition, FailReason, Measured, ModelLimits, Output, Reject, WorkerState,
 };
@@ -209,6 +210,25 @@ impl Scheduler {
         };
         let (model, device) = (known.model, known.device);
         self.learn(model, device, run);
+    }
+
+    /// Goes on from what was learned of a model on a device in an earlier life of the program.
+    ///
+    /// # Errors
+    /// When no cost model could have learned it; nothing changes then.
+    pub fn handle_learned(
+        &mut self,
+        model: ModelId,
+        device: DeviceId,
+        state: &CostState,
+        now: Time,
+    ) -> Result<(), Unsound> {
+        self.advance(now);
+        let Some(known) = self.models.get_mut(&model) else { return Ok(()) };
+        known.on(device).cost.restore(state)?;
+        known.dirty = true;
+        self.appraise_all();
+        Ok(())
     }
 
     /// Takes note of a shape that a worker's device had no memory for, outside the schedule.

@@ -58,7 +58,7 @@ pub struct Coefficients {
     pub least: f64,
 }
 
-/// One measured shape; of several near ones their mean.
+/// One measured shape; of several near ones the first.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Point {

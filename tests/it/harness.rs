@@ -39,6 +39,8 @@ pub(crate) fn program() -> Command {
         }
     }
     command.env("INFERNEO_ONNXRUNTIME_LIBRARY", cached("onnxruntime/libonnxruntime.so"));
+    // No test starts from what another one learned.
+    command.env("INFERNEO_STATE", "none");
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
     command
 }

@@ -21,6 +21,7 @@ mod flags;
 mod gpus;
 mod harness;
 mod inject;
+mod learned;
 mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;

@@ -14,7 +14,7 @@ const ACME: &str = "strategy = 'fixed_size'\n[match]\ntenants = ['acme']\n[batch
 const BETA: &str = "dynamic_batching = false\n[match]\ntenants = ['beta', 'free-*']\n[slo]\ntarget = '1us'";
 
 /// What is about batches: absent without performance monitoring.
-const PERFORMANCE: [(&str, &str); 10] = [
+const PERFORMANCE: [(&str, &str); 11] = [
     ("inferneo_queue_duration_seconds", "histogram"),
     ("inferneo_compute_duration_seconds", "histogram"),
     ("inferneo_batch_rows", "histogram"),
@@ -25,6 +25,7 @@ const PERFORMANCE: [(&str, &str); 10] = [
     ("inferneo_shapes", "gauge"),
     ("inferneo_cost_model_error_ratio", "gauge"),
     ("inferneo_cost_model_coverage_ratio", "gauge"),
+    ("inferneo_cost_model_margin_ratio", "gauge"),
 ];
 /// The rest.
 const ALWAYS: [(&str, &str); 12] = [

@@ -16,7 +16,7 @@ export async function start(models, policies) {
   for (const [name, text] of Object.entries(policies)) policy(name, text);
   const ready = join(folder, "ready.json");
   const flags = Object.entries(models).flatMap(([name, path]) => ["--model", `${name}=${path}`]);
-  const args = ["serve", ...flags, "--policies", folder, "--ready-file", ready, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+  const args = ["serve", ...flags, "--state", "none", "--policies", folder, "--ready-file", ready, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
   const clean = Object.entries(process.env).filter(([name]) => !name.startsWith("INFERNEO_"));
   const env = { ...Object.fromEntries(clean), INFERNEO_ONNXRUNTIME_LIBRARY: join(root, ".cache/onnxruntime/libonnxruntime.so") };
   const child = spawn(process.env.INFERNEO_BINARY, args, { cwd: root, env, stdio: ["ignore", "ignore", "pipe"] });

@@ -89,6 +89,31 @@ fn an_instance_that_dies_holds_nobody_up() {
     assert!(rest.join().unwrap() > 1);
 }
 
+/// Runs a resumed sweep of one instance, whose runs take what was usual times a factor of their own.
+fn resumed(device: Device, off: impl Fn(Cell) -> f64) -> usize {
+    let usual = |cell: Cell| Duration::from_micros(100 + 5 * cell.work());
+    let part = resume(&text_spec(), device, 1, |rows, len, _| Some(usual(Cell { rows, len }))).remove(0);
+    let mut steps = 0;
+    while let Some((step, _)) = part.next() {
+        part.record(step.cell, usual(step.cell).mul_f64(off(step.cell)));
+        steps += 1;
+    }
+    steps
+}
+
+#[test]
+fn what_is_known_is_checked_by_three_shapes_and_measured_anew_where_it_does_not_hold() {
+    let all = cells(&text_spec()).len();
+    assert!(all > 3);
+    assert_eq!(resumed(Device::Cpu(0), |_| 1.1), 3);
+    assert_eq!(resumed(Device::Cpu(0), |_| 2.0), 3, "all off by one factor");
+    assert_eq!(resumed(Device::Cpu(0), |cell| if cell.rows == 1 { 1.0 } else { 2.0 }), 3 + all);
+    let usual = |rows, len, _| (rows == 1 && len == 8).then_some(Duration::from_micros(1));
+    let part = resume(&text_spec(), Device::Cpu(0), 1, usual).remove(0);
+    assert!(part.shared.lock().plan.checks.is_empty(), "one shape alone shows nothing");
+    assert_eq!(resumed(GPU, |_| 1.0), gpu_cells(&text_spec()).len(), "every shape of a GPU is run");
+}
+
 const GPU: Device = Device::Cuda(0);
 
 #[test]

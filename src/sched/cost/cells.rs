@@ -1,34 +1,52 @@
 //! The rough part of the cost: how much a measured shape departs from the smooth fit.
 //!
-//! A grid of (rows, length) cells; each keeps the running time a padded token and the shape it was
-//! measured at. Departures are taken from the fit of the day, so that a fit that moves does not carry the
-//! cells along. A cell without evidence borrows from its neighbours, and with none of those follows
+//! A grid of (rows, length) cells; each keeps the running time a padded token of the shape it was first
+//! measured at. Runs of other shapes of the cell are carried over to that one along the fit. Departures are
+//! taken from the fit of the day, so that a fit that moves does not carry the cells along. A cell without evidence borrows from its neighbours, and with none of those follows
 //! the trend: unknown shapes get tried, measured, and then known.
 
 use super::fit::Fit;
+use serde::{Deserialize, Serialize};
 
 /// The batch sizes told apart; optima are searched among these.
 pub(in crate::sched) const ROW_STEPS: [u32; 17] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512];
 const LEN_STEPS: usize = 28;
 /// How much the newest time counts once a cell has evidence.
-const GAIN: f64 = 0.2;
+const GAIN: f64 = 0.05;
 /// Evidence, in observations, that the trend is worth.
 const SHRINK: f64 = 0.5;
 /// What a neighbour's evidence is worth beside the cell's own.
 const NEIGHBOUR: f64 = 0.15;
-/// One observation moves a known cell by at most this factor, so that one hiccup does not.
-const CLIP: f64 = 1.5;
+/// Observations after which a cell is known: what is far off it may be an outlier.
+pub(super) const KNOWN: f64 = 3.0;
+/// The most observations a cell's evidence counts as.
+const MOST: f64 = 64.0;
+/// One observation of a known cell counts as at most so far off, as a logarithm.
+const CLIP: f64 = 0.25;
+/// How much the newest counts in which way a cell's runs lean.
+const LEANING: f64 = 0.3;
+/// From here on they lean one way: the cell's time has changed, and is followed with [`CHANGED`].
+const LEAN: f64 = 0.7;
+const CHANGED: f64 = 0.3;
+/// A second run so much faster than the first, as a logarithm, shows that the first paid for the shape.
+const WARM: f64 = 0.4;
+
+/// Something of the grid, with its place.
+pub(super) type Placed<T> = (usize, T);
 
 /// What was measured of the shapes of one cell.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Cell {
     /// Observations, up to a bound.
     count: f64,
     /// Nanoseconds a padded token.
     pub(super) token: f64,
-    /// The mean shape it was measured at.
+    /// The shape it was first measured at.
     pub(super) rows: f64,
     pub(super) len: f64,
+    /// Which way the last runs were off, -1 to 1.
+    lean: f64,
 }
 
 /// Departures from the fit over the grid.
@@ -56,8 +74,9 @@ impl Cells {
         f64::from(self.smooth[index(row_step(rows), len_step(len))])
     }
 
-    pub(super) fn measured(&self, rows: u32, len: u32) -> bool {
-        self.cells[index(row_step(rows), len_step(len))].count > 0.0
+    /// How many runs of about this shape were measured, up to a bound.
+    pub(super) fn evidence(&self, rows: u32, len: u32) -> f64 {
+        self.cells[index(row_step(rows), len_step(len))].count
     }
 
     /// At most `limit` cells with evidence, those with the most, by length and rows.
@@ -69,22 +88,29 @@ impl Cells {
         known
     }
 
-    pub(super) fn observe(&mut self, rows: u32, len: u32, took: f64) {
+    /// Takes a run in, of which `fit` tells how the shapes of a cell differ.
+    pub(super) fn observe(&mut self, rows: u32, len: u32, took: f64, fit: &Fit) {
         let at = index(row_step(rows), len_step(len));
         let cell = &mut self.cells[at];
         if cell.count == 0.0 {
             self.known.push(at);
         }
         let (rows, len) = (f64::from(rows), f64::from(len));
-        let mut token = took / (rows * len);
-        if cell.count >= 3.0 {
-            token = token.clamp(cell.token / CLIP, cell.token * CLIP);
+        if cell.count > 0.0 {
+            let here = fit.time(rows, len);
+            let there = if here > 0.0 { took * fit.time(cell.rows, cell.len) / here } else { took };
+            if cell.observe(there / (cell.rows * cell.len)) {
+                return;
+            }
         }
-        let gain = GAIN.max(1.0 / (cell.count + 1.0));
-        cell.token += (token - cell.token) * gain;
-        cell.rows += (rows - cell.rows) * gain;
-        cell.len += (len - cell.len) * gain;
-        cell.count = (cell.count + 1.0).min(64.0);
+        *cell = Cell { count: 1.0, token: took / (rows * len), rows, len, lean: 0.0 };
+    }
+
+    /// The same cells of runs that all took `factor` times as long.
+    pub(super) fn rescale(&mut self, factor: f64) {
+        for &at in &self.known {
+            self.cells[at].token *= factor;
+        }
     }
 
     /// Takes all departures anew from `fit`.
@@ -113,6 +139,53 @@ impl Cells {
     pub(super) fn faded(&self) -> Self {
         let fade = |cell: &Cell| Cell { count: cell.count.min(1.0), ..*cell };
         Self { cells: self.cells.iter().map(fade).collect(), ..self.clone() }
+    }
+
+    /// Every cell with evidence and every departure, with their places.
+    pub(super) fn kept(&self) -> (Vec<Placed<Cell>>, Vec<Placed<f32>>) {
+        let departs = |(_, factor): &(usize, f32)| *factor != 1.0;
+        let cells = self.known.iter().map(|&at| (at, self.cells[at])).collect();
+        (cells, self.smooth.iter().copied().enumerate().filter(departs).collect())
+    }
+
+    /// The cells as they were [`kept`](Self::kept); `None` where these could not have come from runs.
+    pub(super) fn resumed(cells: &[Placed<Cell>], departures: &[Placed<f32>]) -> Option<Self> {
+        let mut resumed = Self::default();
+        for &(at, cell) in cells {
+            let slot = resumed.cells.get_mut(at).filter(|slot| slot.count == 0.0 && cell.is_sound(at))?;
+            *slot = cell;
+            resumed.known.push(at);
+        }
+        for &(at, factor) in departures {
+            *resumed.smooth.get_mut(at).filter(|_| (1e-4..1e4).contains(&factor))? = factor;
+        }
+        Some(resumed)
+    }
+}
+
+impl Cell {
+    /// Takes in the time a token of one more run at its shape, unless that shows that the first run was none
+    /// of the usual; answers which.
+    fn observe(&mut self, token: f64) -> bool {
+        let off = (token / self.token).ln();
+        if self.count <= 1.0 && off < -WARM {
+            return false;
+        }
+        self.lean += ((off / CLIP).clamp(-1.0, 1.0) - self.lean) * LEANING;
+        let changed = self.lean.abs() > LEAN;
+        let gain = (1.0 / (self.count + 1.0)).max(if changed { CHANGED } else { GAIN });
+        let most = if self.count < KNOWN || changed { f64::INFINITY } else { CLIP };
+        self.token *= (gain * off.clamp(-most, most)).exp();
+        self.count = (self.count + 1.0).min(MOST);
+        true
+    }
+
+    /// Whether it could have come from runs of the cell at this place.
+    fn is_sound(&self, at: usize) -> bool {
+        let sizes = (1.0..1e9).contains(&self.rows) && (1.0..1e9).contains(&self.len);
+        let counts = self.count > 0.0 && self.count <= MOST && self.lean.abs() <= 1.0;
+        let there = sizes && index(row_step(self.rows.round() as u32), len_step(self.len.round() as u32)) == at;
+        there && counts && (1e-6..1e15).contains(&self.token)
     }
 }
 

@@ -1,14 +1,16 @@
 //! The smooth part of the cost: t = a₀ + a₁·B·S + a₂·B·S², coefficients ≥ 0.
 //!
 //! Exponentially weighted normal equations, each observation weighted by 1/t² so that relative errors
-//! count, less where it is far off (Huber's weights), with a ridge towards the first estimate. The 3×3 system is solved over all active sets and
-//! the best non-negative solution kept: plain recursive least squares goes negative, and winds up
-//! when one shape dominates.
+//! count, less where it is far off (Huber's weights), with a ridge towards the solution before. The 3×3
+//! system is solved over all active sets and the best non-negative solution kept: plain recursive least
+//! squares goes negative. While one shape dominates, the ridge keeps what it says nothing about.
+
+use serde::{Deserialize, Serialize};
 
 /// Units that bring the three terms to like size: one run, 100 tokens, 10 000 squared tokens.
 const SCALE: [f64; 3] = [1.0, 1.0 / 100.0, 1.0 / 10_000.0];
 /// How much of the past one observation fades.
-const FADE: f64 = 0.985;
+const FADE: f64 = 0.99;
 /// Weight of the ridge, in observations.
 const RIDGE: f64 = 0.05;
 
@@ -17,15 +19,18 @@ const TRUST: u32 = 16;
 /// How far, relatively, an observation may be off the trend and count in full.
 const OFF: f64 = 0.25;
 
+/// No coefficient read back is larger: a run of days.
+const MOST: f64 = 1e15;
+
 type Vec3 = [f64; 3];
 type Mat3 = [Vec3; 3];
 
 /// The fit of one device under one load.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Fit {
     normal: Mat3,
     target: Vec3,
-    prior: Vec3,
     theta: Vec3,
     seen: u32,
 }
@@ -43,13 +48,15 @@ impl Fit {
     /// Takes an observation in; [`solve`](Self::solve) makes it count.
     pub(super) fn observe(&mut self, rows: u32, len: u32, took: f64) {
         let x = terms(f64::from(rows), f64::from(len));
-        if self.seen == 0 && self.prior == [0.0; 3] {
+        if self.seen == 0 && self.theta == [0.0; 3] {
             // The first run alone: as if half were fixed and half went with the tokens.
-            self.prior = [took / 2.0, took / 2.0 / x[1], 0.0];
+            self.theta = [took / 2.0, took / 2.0 / x[1], 0.0];
         }
         // Relative errors count, and those far off the trend count less: they are the cells' affair.
-        let off = if self.seen < TRUST { 0.0 } else { (dot(&self.theta, &x) / took - 1.0).abs() };
-        let weight = (OFF / off.max(OFF)) / (took * took);
+        let fitted = if self.seen < TRUST { took } else { dot(&self.theta, &x) };
+        // A run far faster than the trend would else weigh as much as it is faster.
+        let (off, scale) = ((fitted / took - 1.0).abs(), took.max(fitted / (1.0 + OFF)));
+        let weight = (OFF / off.max(OFF)) / (scale * scale);
         for i in 0..3 {
             for j in 0..3 {
                 self.normal[i][j] = self.normal[i][j] * FADE + weight * x[i] * x[j];
@@ -69,7 +76,27 @@ impl Fit {
 
     /// A fit that knows nothing yet but leans towards this one.
     pub(super) fn as_prior(&self) -> Self {
-        Self { prior: self.theta, theta: self.theta, ..Self::default() }
+        Self { theta: self.theta, ..Self::default() }
+    }
+
+    /// The same fit of runs that all took `factor` times as long.
+    pub(super) fn rescale(&mut self, factor: f64) {
+        for i in 0..3 {
+            // Each run weighs about 1/t²: A = Σ xxᵀ/t² and b = Σ x/t.
+            self.normal[i] = self.normal[i].map(|a| a / (factor * factor));
+            self.target[i] /= factor;
+            self.theta[i] *= factor;
+        }
+    }
+
+    /// Whether it could have come from runs: finite, non-negative, symmetric.
+    pub(super) fn is_sound(&self) -> bool {
+        let sound = |x: &f64| x.is_finite() && *x >= 0.0;
+        let a = &self.normal;
+        let symmetric = (0..3).all(|i| (0..3).all(|j| a[i][j] == a[j][i]));
+        let positive = self.theta.iter().any(|t| *t > 0.0) && self.seen > 0;
+        let all = a.iter().flatten().chain(&self.target).chain(&self.theta).all(sound);
+        all && symmetric && positive && self.theta.iter().all(|t| *t < MOST)
     }
 
     pub(super) fn solve(&mut self) {
@@ -79,7 +106,7 @@ impl Fit {
             // A ridge in proportion to the evidence, so that it neither vanishes nor dominates.
             let ridge = RIDGE * self.normal[i][i].max(f64::MIN_POSITIVE) / f64::from(self.seen.min(64));
             a[i][i] += ridge;
-            b[i] += ridge * self.prior[i];
+            b[i] += ridge * self.theta[i];
         }
         let mut best: Option<(f64, Vec3)> = None;
         for set in 1..8_u8 {

@@ -1,24 +1,34 @@
 //! How much longer than predicted a run may take: the factor that 95 of 100 runs stay under.
 //!
-//! The factor follows the runs: one that takes longer raises it by [`STEP`] × 95 %, one that does not
-//! lowers it by [`STEP`] × 5 % (the quantile as a stochastic approximation: Robbins and Monro 1951), so
-//! that it stands still where one run of twenty is above it. Each run is held against the factor as it
-//! was before the run was known. No decision is taken by it.
+//! The factor follows the runs: one that takes longer raises it by 95 % of a step, one that does not
+//! lowers it by 5 % (the quantile as a stochastic approximation: Robbins and Monro 1951), so
+//! that it stands still where one run of twenty is above it. The step goes with how far runs are off
+//! their prediction. Each run is held against the factor as it was before the run was known.
+
+use serde::{Deserialize, Serialize};
 
 /// Share of the runs that are to stay under.
 const SHARE: f64 = 0.95;
-/// How far one run moves the factor, as a logarithm.
-const STEP: f64 = 0.05;
+/// How far one run moves the factor, as a logarithm, for each of the mean by which runs are off.
+const STEP: f64 = 0.2;
+/// The mean by which runs are off before any, and the least and most it counts as.
+const NOISE: f64 = 0.1;
+const NOISES: (f64, f64) = (0.05, 0.5);
+/// How much the newest run counts in that mean.
+const GAIN: f64 = 0.02;
 /// The factor before any run.
 const FIRST: f64 = 1.2;
 /// Runs over which the share that stayed under is averaged.
 const MEMORY: f64 = 256.0;
 
 /// The running factor, and how often it held.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Margin {
     /// Logarithm of the factor.
     log: f64,
+    /// Running mean of the logarithms by which runs are off.
+    noise: f64,
     /// Running share of runs that stayed under.
     held: f64,
     runs: u64,
@@ -26,18 +36,25 @@ pub(super) struct Margin {
 
 impl Default for Margin {
     fn default() -> Self {
-        Self { log: FIRST.ln(), held: 0.0, runs: 0 }
+        Self { log: FIRST.ln(), noise: NOISE, held: 0.0, runs: 0 }
     }
 }
 
 impl Margin {
     /// Takes in a run that took `ratio` times as long as predicted.
     pub(super) fn observe(&mut self, ratio: f64) {
-        let held = ratio.ln() <= self.log;
-        self.log += STEP * if held { SHARE - 1.0 } else { SHARE };
+        let off = ratio.ln();
+        let held = off <= self.log;
+        self.noise += (off.abs().clamp(NOISES.0, NOISES.1) - self.noise) * GAIN;
+        self.log += STEP * self.noise * if held { SHARE - 1.0 } else { SHARE };
         self.runs += 1;
         let gain = (1.0 / self.runs as f64).max(1.0 / MEMORY);
         self.held += (f64::from(u8::from(held)) - self.held) * gain;
+    }
+
+    /// Whether it could have come from runs.
+    pub(super) fn is_sound(&self) -> bool {
+        self.log.abs() < 10.0 && (0.0..=1.0).contains(&self.held) && (NOISES.0..=NOISES.1).contains(&self.noise)
     }
 
     /// The factor as of now.

@@ -3,19 +3,28 @@
 //! t̂(B, S) = (a₀ + a₁·B·S + a₂·B·S²) × correction(B, S): a non-negative fit ([`fit`]) for the trend and
 //! a table of measured cells ([`cells`]) for what no smooth curve shows, such as the cache effects that make a large
 //! batch of long rows slower than the same rows one by one. One such model for each number of busy
-//! workers, because workers that share a device slow each other. While the device is throttled, all of it
-//! is scaled by how much slower it is of late ([`drift`]). Knows nothing of queues or policies.
+//! workers, because workers that share a device slow each other. A change that all runs share is a factor over
+//! everything learned ([`shift`]); one that the device gives notice of passes without a trace
+//! ([`throttle`]). Knows nothing of queues or policies.
 
 mod cells;
-mod drift;
+mod curve;
 mod fit;
 mod margin;
+mod recent;
+mod shift;
+mod state;
+mod throttle;
 
-use cells::{Cell, Cells};
-use drift::Drift;
-use fit::Fit;
+use cells::Cell;
+use curve::Curve;
 use margin::Margin;
+use recent::Recent;
+use shift::{Shift, Verdict};
 use std::time::Duration;
+use throttle::Throttle;
+
+pub use state::{CostState, Unsound};
 
 pub(super) use cells::ROW_STEPS;
 
@@ -38,15 +47,21 @@ pub struct CostModel {
     since_refresh: u32,
     error: f64,
     margin: Margin,
+    recent: Recent,
+    shift: Shift,
+    /// How far off a run may be without a reason, as a logarithm.
+    band: f64,
     observations: u64,
     /// Set while the device is throttled.
-    drift: Option<Drift>,
+    throttle: Option<Throttle>,
+    /// Whether part of it was learned in an earlier life.
+    restored: bool,
 }
 
 /// One measured shape beside what is predicted of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
-    /// Rows; of several near shapes their mean.
+    /// Rows; of several near shapes, those of the first measured.
     pub rows: f64,
     /// Padded length; likewise.
     pub len: f64,
@@ -54,12 +69,6 @@ pub struct Point {
     pub predicted: f64,
     /// Nanoseconds that such runs took of late.
     pub measured: f64,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Curve {
-    fit: Fit,
-    cells: Cells,
 }
 
 impl Default for CostModel {
@@ -71,8 +80,12 @@ impl Default for CostModel {
             since_refresh: 0,
             error: 0.0,
             margin: Margin::default(),
+            recent: Recent::default(),
+            shift: Shift::default(),
+            band: shift::BAND,
             observations: 0,
-            drift: None,
+            throttle: None,
+            restored: false,
         }
     }
 }
@@ -93,47 +106,91 @@ impl CostModel {
     /// Takes note of whether the device runs slower than it could. While it does, its latest runs scale
     /// every prediction; what was learned before holds again once it does not.
     pub fn set_throttled(&mut self, throttled: bool) {
-        if throttled == self.drift.is_some() {
+        if throttled == self.throttle.is_some() {
             return;
         }
-        self.drift = throttled.then(Drift::default);
+        self.throttle = throttled.then(Throttle::default);
+        self.shift = Shift::default();
         self.version = self.version.wrapping_add(1);
     }
 
     fn scale(&self) -> f64 {
-        self.drift.as_ref().map_or(1.0, Drift::scale)
+        self.throttle.as_ref().map_or(1.0, Throttle::scale)
     }
 
     /// Whether a run of about this shape was ever measured under about this load.
     #[must_use]
     pub fn measured(&self, rows: u32, len: u32, busy: u32) -> bool {
-        self.by_busy[self.nearest(busy)].cells.measured(rows, len)
+        self.by_busy[self.nearest(busy)].cells.evidence(rows, len) > 0.0
     }
 
     /// Learns from one measured run.
     pub fn observe(&mut self, rows: u32, len: u32, busy: u32, took: Duration) {
-        let mut took = (took.as_nanos() as f64).max(1.0);
-        if self.known() {
-            let predicted = self.predict(rows, len, busy);
-            let error = (predicted - took).abs() / took;
-            self.error += (error.min(4.0) - self.error) * 0.05;
-            self.margin.observe(took / predicted);
+        let took = (took.as_nanos() as f64).max(1.0);
+        let known = self.known();
+        let predicted = self.predict(rows, len, busy);
+        if known {
+            self.note(predicted, took);
         }
         self.observations += 1;
-        let nearest = self.nearest(busy);
-        let curve = &self.by_busy[nearest];
-        if let Some(drift) = self.drift.as_mut().filter(|_| curve.fit.seen() >= EARLY) {
-            let usual = curve.predict(rows, len);
-            self.version = self.version.wrapping_add(u32::from(drift.observe(took / usual)));
-            // How much slower it is now is no news about the shape.
-            let Some(unscaled) = drift.explain(took, usual) else { return };
-            took = unscaled;
+        let sure = known && self.by_busy[self.nearest(busy)].is_sure_of(rows, len);
+        let took = match sure.then(|| self.judge(took / predicted)) {
+            _ if self.throttle.is_some() => self.unthrottled(rows, len, busy, took),
+            None | Some(Verdict::Learn) => Some(took),
+            Some(Verdict::Hold) => None,
+            Some(Verdict::Shift(factor)) => {
+                self.rescale(factor);
+                Some(took)
+            }
+            Some(Verdict::Forget) => {
+                self.by_busy.iter_mut().for_each(Curve::forget);
+                Some(took)
+            }
+        };
+        if let Some(took) = took {
+            self.learn(rows, len, busy, took);
         }
+    }
+
+    /// Holds a run against its prediction.
+    fn note(&mut self, predicted: f64, took: f64) {
+        let error = (predicted - took).abs() / took;
+        self.error += (error.min(4.0) - self.error) * 0.05;
+        self.margin.observe(took / predicted);
+        self.recent.push(took / predicted);
+        if self.observations.is_multiple_of(u64::from(EARLY)) {
+            self.band = self.recent.noise().max(shift::BAND);
+        }
+    }
+
+    /// What to make of a run of a well-known shape that took `ratio` times as long as predicted.
+    fn judge(&mut self, ratio: f64) -> Verdict {
+        if self.throttle.is_some() { Verdict::Learn } else { self.shift.observe(ratio, self.band) }
+    }
+
+    /// What a run would have taken were the device not throttled, where that is known: how much slower it is
+    /// now is no news about the shape.
+    fn unthrottled(&mut self, rows: u32, len: u32, busy: u32, took: f64) -> Option<f64> {
+        let curve = &self.by_busy[self.nearest(busy)];
+        let Some(throttle) = self.throttle.as_mut().filter(|_| curve.fit.seen() >= EARLY) else { return Some(took) };
+        let usual = curve.predict(rows, len);
+        self.version = self.version.wrapping_add(u32::from(throttle.observe(took / usual)));
+        throttle.explain(took, usual)
+    }
+
+    /// Takes everything learned as if all runs had taken `factor` times as long.
+    fn rescale(&mut self, factor: f64) {
+        self.by_busy.iter_mut().for_each(|curve| curve.rescale(factor));
+        self.version = self.version.wrapping_add(1);
+    }
+
+    /// Lets a run count for its shape.
+    fn learn(&mut self, rows: u32, len: u32, busy: u32, took: f64) {
         let index = slot(busy);
         let first = !self.by_busy[index].fit.known();
         if first {
             // A first look at this load starts from what the nearest known one says.
-            self.by_busy[index] = self.by_busy[nearest].as_prior();
+            self.by_busy[index] = self.by_busy[self.nearest(busy)].as_prior();
         }
         let surprise = self.by_busy[index].observe(rows, len, took);
         if first {
@@ -163,6 +220,24 @@ impl CostModel {
     #[must_use]
     pub fn error_ratio(&self) -> f64 {
         self.error
+    }
+
+    /// The median of |predicted − measured| ÷ measured over the last 128 runs; `None` before 32.
+    #[must_use]
+    pub fn median_error(&self) -> Option<f64> {
+        self.recent.median_error()
+    }
+
+    /// Measured ÷ predicted of the last 128 runs: the quantiles 0 %, 5 % … 100 %; empty before 32 runs.
+    #[must_use]
+    pub fn spread(&self) -> Vec<f64> {
+        self.recent.spread()
+    }
+
+    /// Whether part of it was learned in an earlier life of the program.
+    #[must_use]
+    pub fn restored(&self) -> bool {
+        self.restored
     }
 
     /// How many runs it has learned from.
@@ -208,7 +283,7 @@ impl CostModel {
             predicted: curve.predict(rows.round() as u32, len.round() as u32) * self.scale(),
             measured: token * rows * len * self.scale(),
         };
-        curve.cells.most_measured(limit).into_iter().map(point).collect()
+        curve.most_measured(limit).into_iter().map(point).collect()
     }
 
     /// The coefficients (a₀ in ns, a₁ in ns a token, a₂ in ns a squared token) while `busy` workers run.
@@ -232,30 +307,6 @@ impl CostModel {
 
 fn slot(busy: u32) -> usize {
     (busy.max(1) as usize).min(MAX_BUSY) - 1
-}
-
-impl Curve {
-    fn predict(&self, rows: u32, len: u32) -> f64 {
-        self.fit.time(f64::from(rows), f64::from(len)) * self.cells.correction(rows, len)
-    }
-
-    /// Takes a run in; answers by what share the prediction was off.
-    fn observe(&mut self, rows: u32, len: u32, took: f64) -> f64 {
-        let off = (self.predict(rows, len) / took - 1.0).abs();
-        self.fit.observe(rows, len, took);
-        self.cells.observe(rows, len, took);
-        off
-    }
-
-    /// Makes what was taken in count.
-    fn refresh(&mut self) {
-        self.fit.solve();
-        self.cells.refresh(&self.fit);
-    }
-
-    fn as_prior(&self) -> Self {
-        Self { fit: self.fit.as_prior(), cells: self.cells.faded() }
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,10 @@
 
 use super::*;
 
+mod accuracy;
+mod changes;
+mod keeping;
+
 fn ms(x: f64) -> Duration {
     Duration::from_nanos((x * 1e6) as u64)
 }

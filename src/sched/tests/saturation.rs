@@ -29,7 +29,7 @@ const CLIENTS: usize = 64;
 const WORKERS: u32 = 2;
 
 /// Nanoseconds of a run on one of the two sessions, between the measured points by tokens a second.
-pub(super) fn curve(rows: u32, len: u32) -> f64 {
+pub(in crate::sched) fn curve(rows: u32, len: u32) -> f64 {
     let at = f64::from(len).clamp(8., 256.);
     let l = LENGTHS.iter().rposition(|x| *x <= at).unwrap_or(0).min(LENGTHS.len() - 2);
     let along = ((at / LENGTHS[l]).ln() / (LENGTHS[l + 1] / LENGTHS[l]).ln()).clamp(0., 1.);

@@ -108,7 +108,7 @@ fn a_full_batch_is_told_from_one_that_would_gain_nothing_by_more() {
 
 #[test]
 fn rows_that_are_shared_out_are_no_full_batch() {
-    let curve = |rows, len| 5.0 + 0.01 * f64::from(rows * len);
+    let curve = |rows, len| 5.0 + 0.02 * f64::from(rows * len);
     let mut world = World::new(policies(&[("a.toml", "[batch]\nmax_batch_size = 12")], 1), 2, curve);
     for _ in 0..16 {
         world.arrive(12);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) const MODEL: ModelId = ModelId(0);
+pub(in crate::sched) const MODEL: ModelId = ModelId(0);
 pub(super) const DEVICE: DeviceId = DeviceId(0);
 
 /// What became of an accepted request.
@@ -66,7 +66,7 @@ pub(super) fn ms(x: u64) -> Duration {
     Duration::from_millis(x)
 }
 
-pub(super) fn preset(strategy: Strategy) -> Arc<PolicySet> {
+pub(in crate::sched) fn preset(strategy: Strategy) -> Arc<PolicySet> {
     Arc::new(PolicySet::single(Policy::preset("test", strategy), 1))
 }
 

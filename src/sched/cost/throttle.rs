@@ -15,14 +15,14 @@ const MOST: f64 = 16.0;
 
 /// The factor.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Drift {
+pub(super) struct Throttle {
     /// Logarithm of the running factor.
     log: f64,
     /// Logarithm of the factor in use.
     used: f64,
 }
 
-impl Drift {
+impl Throttle {
     /// The factor in use.
     pub(super) fn scale(&self) -> f64 {
         self.used.exp()

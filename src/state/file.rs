@@ -1,0 +1,97 @@
+//! A file of JSON that is there as a whole or not at all.
+//!
+//! Decides how large it may be. Does not know what is in it.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// The largest file that is read. A device's cost under eight loads takes a few hundred KiB.
+const MOST: u64 = 16 << 20;
+
+/// Why a file is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is there and cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// No file that this program wrote is so large.
+    #[error("it is larger than {MOST} bytes")]
+    TooLarge,
+    /// It is not what was expected.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+/// Reads a file; `None` where there is none. Blocks.
+///
+/// # Errors
+/// When it cannot be read, is too large or something else.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ReadError> {
+    // Anything but a regular file, such as a pipe, might never end.
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return Err(io::Error::other("not a regular file").into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST {
+        return Err(ReadError::TooLarge);
+    }
+    Ok(Some(serde_json::from_slice(&bytes)?))
+}
+
+/// Writes a file whole: a reader, and a machine that loses power, has the old one or the new one. Makes its
+/// folder where that is missing. Blocks.
+///
+/// # Errors
+/// The operating system's.
+pub fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    let bytes = serde_json::to_vec(value)?;
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut draft = path.as_os_str().to_owned();
+    // Two programs may share the folder.
+    draft.push(format!(".{}.draft", std::process::id()));
+    let written = File::create(&draft).and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
+    let moved = written.and_then(|()| fs::rename(&draft, path));
+    if moved.is_err() {
+        // It may never have been made.
+        drop(fs::remove_file(&draft));
+    }
+    moved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a").join("x.json");
+        assert!(read::<Vec<f64>>(&path).unwrap().is_none());
+        for value in [vec![0.1, 1e300], vec![2.0]] {
+            write(&path, &value).unwrap();
+            assert_eq!(read::<Vec<f64>>(&path).unwrap(), Some(value));
+        }
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_such_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        assert!(matches!(read::<u32>(folder.path()), Err(ReadError::Io(_))));
+        fs::write(&path, "{").unwrap();
+        assert!(matches!(read::<u32>(&path), Err(ReadError::Json(_))));
+        File::create(&path).unwrap().set_len(MOST + 1).unwrap();
+        assert!(matches!(read::<u32>(&path), Err(ReadError::TooLarge)));
+        assert!(write(Path::new("/proc/nowhere/x.json"), &1).is_err());
+    }
+}
