@@ -177,7 +177,7 @@ fn the_list_of_faults_is_bounded() {
 
 #[test]
 fn deep_nesting_is_a_fault_and_not_a_crash() {
-    for text in ["a.".repeat(200_000), "a = ".to_owned() + &"[".repeat(500_000), "a={".repeat(300_000)] {
+    for text in ["a.".repeat(200_000), format!("a = {}", "[".repeat(500_000)), "a={".repeat(300_000)] {
         assert!(!faults(&text, |_| ()).is_empty());
     }
 }

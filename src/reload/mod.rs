@@ -12,7 +12,7 @@ mod status;
 mod watch;
 
 pub use live::Live;
-pub use read::{ReadError, read_file, read_folder};
+pub use read::{ReadError, read_folder, read_policy};
 pub use status::{FileStatus, LastError, OverrideStatus, Status};
 pub use watch::watch;
 

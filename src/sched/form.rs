@@ -178,6 +178,19 @@ impl Former {
         best.map(|(_, segment)| segment)
     }
 
+    /// The segments of the cheapest plan within the window, ascending by length.
+    pub(super) fn segments(&mut self, class: &mut Class, anchor: usize, terms: &Terms<'_>) -> Vec<Segment> {
+        self.plan(class, anchor, terms);
+        let (mut segments, mut high) = (Vec::new(), self.cells.len());
+        while high > 0 {
+            let low = self.from[high] as usize;
+            segments.push(self.segment(low, high, terms));
+            high = low;
+        }
+        segments.reverse();
+        segments
+    }
+
     /// Fills the window and solves it; answers the anchor's place among the cells.
     fn plan(&mut self, class: &mut Class, anchor: usize, terms: &Terms<'_>) -> usize {
         self.cells.clear();

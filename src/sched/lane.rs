@@ -8,6 +8,7 @@ use super::pace::Pace;
 use super::table::Table;
 use super::urgency::{Entry, UrgencyQueue};
 use crate::policy::Policy;
+use crate::script::Fault;
 use crate::types::ShapeClass;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub(super) struct Lane {
     pub(super) served: f64,
     /// How fast rows arrive.
     pub(super) pace: Pace,
+    /// What went wrong in the policy's script at the decision that is being made.
+    pub(super) fault: Option<Fault>,
 }
 
 /// Waiting items of one class, by length.
@@ -80,6 +83,7 @@ impl Lane {
             backlog: 0,
             served: 0.0,
             pace: Pace::default(),
+            fault: None,
         }
     }
 

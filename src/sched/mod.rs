@@ -7,6 +7,7 @@
 mod admit;
 mod books;
 mod cost;
+mod custom;
 mod decide;
 mod event;
 mod fill;

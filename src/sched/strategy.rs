@@ -10,6 +10,8 @@ pub(super) enum Choice {
     Anchor,
     /// The segment with the most useful tokens a second, unless the most urgent item waited too long.
     Richest,
+    /// The segment that a script scores highest.
+    Scored,
     /// Arrival order, lengths ignored.
     Arrival,
     /// The most urgent item alone.
@@ -31,6 +33,10 @@ pub(super) struct Rule {
 }
 
 impl Rule {
+    /// That of `adaptive`.
+    pub(super) const ADAPTIVE: Self =
+        Self { choice: Choice::Anchor, waits: false, spreads: true, defers: true, brief: false };
+
     /// The settings of a policy, for a model that can batch or cannot.
     pub(super) fn of(policy: &Policy, batchable: bool) -> Self {
         if !policy.dynamic_batching {
@@ -42,6 +48,7 @@ impl Rule {
             Strategy::LatencyOptimized => (Choice::Anchor, false, true, true),
             Strategy::ThroughputOptimized => (Choice::Richest, true, false, false),
             Strategy::FixedSize => (Choice::Arrival, true, false, false),
+            Strategy::Custom => (Choice::Scored, false, true, false),
         };
         let defers = policy.strategy == Strategy::Adaptive;
         let rule = Self { choice, waits, spreads, defers, brief };

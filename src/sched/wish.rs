@@ -68,6 +68,11 @@ impl View<'_> {
             Choice::Alone => Wish::Run(vec![anchor.slot], Release::Alone),
             Choice::Arrival => self.arrival(lane, anchor),
             Choice::Anchor | Choice::Richest => self.by_length(lane, anchor, former),
+            Choice::Scored => {
+                let (wish, fault) = self.scripted(lane, anchor, former);
+                lane.fault = fault;
+                wish
+            }
         }
     }
 
@@ -115,7 +120,7 @@ impl View<'_> {
     }
 
     /// A segment of like lengths, at once or once it is worth it.
-    fn by_length(&self, lane: &mut Lane, anchor: Entry, former: &mut Former) -> Wish {
+    pub(super) fn by_length(&self, lane: &mut Lane, anchor: Entry, former: &mut Former) -> Wish {
         let item = self.table.item(anchor.slot);
         let class = item.class as usize;
         let Some(at) = lane.classes[class].position(edge(self.grid, item.item.len)) else {
@@ -158,7 +163,7 @@ impl View<'_> {
     }
 
     /// How many rows of a segment are to run here: the best batch, or less where the rows are shared out.
-    fn target(&self, lane: &Lane, segment: &Segment) -> u32 {
+    pub(super) fn target(&self, lane: &Lane, segment: &Segment) -> u32 {
         let best = segment.best_rows;
         if !self.rule.spreads || self.crew.free <= 1.0 {
             return best;
@@ -189,7 +194,7 @@ impl View<'_> {
     }
 
     /// When a held-back segment must go, and why then.
-    fn due(&self, anchor: Entry, time: f64, delay: Duration) -> (Time, Release) {
+    pub(super) fn due(&self, anchor: Entry, time: f64, delay: Duration) -> (Time, Release) {
         let item = self.table.item(anchor.slot);
         let by_delay = item.arrival + delay;
         let deadline = self.table.request(item.request).deadline;

@@ -151,7 +151,7 @@ impl<'p> World<'p> {
                 Output::Dispatch(batch) => self.start(batch),
                 Output::Fail { request, reason } => self.fail(request, reason),
                 // No batch fails here, so no worker comes under suspicion.
-                Output::Suspect { .. } => {}
+                Output::Suspect { .. } | Output::Fallback { .. } => {}
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The scheduler in a world of virtual time.
 
+mod custom;
 mod devices;
 mod failure;
 mod fleet;
