@@ -12,8 +12,8 @@ pub(super) const SEGMENT: &str = "segment";
 pub(super) const LOAD: &str = "load";
 
 /// Most operations of one run, which is about one segment. An operation is a statement, an expression or
-/// a call; a line has about five.
-pub const OPERATIONS: u64 = 1_000;
+/// a call; a line has about five. All segments of a decision together stay near a millisecond.
+pub const OPERATIONS: u64 = 400;
 const CALL_LEVELS: usize = 8;
 const DEPTH: usize = 32;
 const VARIABLES: usize = 64;

@@ -43,9 +43,12 @@ impl Fault {
             }
             _ => None,
         };
+        // What follows tells of the engine's insides.
+        let told = error.to_string();
+        let message = told.split(" - a getter").next().unwrap_or_default().to_owned();
         match place.is_none() {
-            true => Self { help, ..Self::at_end(error.to_string(), text) },
-            false => Self::at(place, error.to_string(), help),
+            true => Self { help, ..Self::at_end(message, text) },
+            false => Self::at(place, message, help),
         }
     }
 

@@ -10,6 +10,7 @@ mod client;
 mod commands;
 mod context;
 mod cuda;
+mod custom;
 mod decisions;
 mod devices;
 mod doctor;

@@ -53,7 +53,9 @@ fn a_wait_is_asked_again_and_bounded_by_the_delay() {
 fn to_decline_everything_is_to_wait_and_a_full_batch_ends_it() {
     let script = "if segment.rows >= 8 { 1 }";
     let mut world = world(script, "[batch]\nmax_batch_size = 8\nmax_queue_delay = '50ms'");
-    (0..7).for_each(|_| drop(world.arrive(10)));
+    (0..7).for_each(|_| {
+        world.arrive(10);
+    });
     assert!(world.poll().is_empty());
     assert_eq!(world.sched.poll_timeout(), Some(world.now + ms(50)));
     world.arrive(10);
@@ -81,7 +83,9 @@ fn nothing_starves_whatever_the_script_says() {
     let mut world = world("segment.length", "[batch]\nmax_batch_size = 2\nmax_queue_delay = '5ms'");
     let short = world.arrive(10);
     for _ in 0..100 {
-        (0..2).for_each(|_| drop(world.arrive(200)));
+        (0..2).for_each(|_| {
+            world.arrive(200);
+        });
         world.poll();
         world.step();
     }
@@ -115,7 +119,9 @@ fn where_the_script_fails_the_decision_is_adaptive_s_and_told_once() {
 #[test]
 fn rows_are_shared_out_among_free_workers_and_the_script_sees_it() {
     let mut world = World::new(custom("if segment.rows < 9 { segment.rows }", ""), 2, cpu);
-    (0..16).for_each(|_| drop(world.arrive(12)));
+    (0..16).for_each(|_| {
+        world.arrive(12);
+    });
     assert_eq!(world.poll().iter().map(|batch| batch.rows).collect::<Vec<_>>(), [8, 8]);
     assert!(world.fallbacks.is_empty());
 }
@@ -150,6 +156,44 @@ fn what_a_script_is_shown_is_what_is_there() {
         let ran = world.poll();
         assert_eq!((ran.len(), ran.first().map(|b| b.why)), (1, Some(Release::Script)), "{fact}");
     }
+}
+
+/// The script that the page on policies shows.
+fn documented() -> String {
+    let page = include_str!("../../../docs/policies.md");
+    let block = page.split("```rhai\n").find(|block| block.starts_with("// fill/fill.rhai")).expect("it is shown");
+    block.split("```").next().unwrap_or_default().to_owned()
+}
+
+/// A GPU's milliseconds: nothing is saved by fewer than 32 rows of ten tokens.
+fn gpu(rows: u32, len: u32) -> f64 {
+    2.5_f64.max(0.8 + 0.004 * f64::from(rows * len))
+}
+
+#[test]
+fn the_documented_script_fills_batches_while_rows_come_and_else_never_waits() {
+    let fill = |gap_us: u64| {
+        let mut world = World::new(custom(&documented(), "[batch]\nmax_queue_delay = '20ms'"), 1, gpu);
+        for _ in 0..2_000 {
+            world.arrive(10);
+            world.poll();
+            let next = world.now + std::time::Duration::from_micros(gap_us);
+            while world.next_event().is_some_and(|at| at <= next) {
+                world.step();
+            }
+            world.now = next;
+        }
+        world.settle();
+        for d in world.history.iter().skip(60).take(6) {
+            println!("{} {} {:?} {:?}", d.rows, d.padded_len, d.why, d.predicted);
+        }
+        assert!(world.fallbacks.is_empty());
+        let waited = world.callers.values().filter(|c| c.left.unwrap().since(c.arrived) > ms(9)).count();
+        (2_000.0 / world.history.len() as f64, waited)
+    };
+    let (busy, quiet) = (fill(250), fill(60_000));
+    assert!(busy.0 > 20.0, "{busy:?} rows a batch");
+    assert_eq!(quiet, (1.0, 0), "one row a batch, and none waits");
 }
 
 #[test]

@@ -135,12 +135,7 @@ fn samples(kind: &Kind) -> Vec<String> {
             let numbers = [0, 1, MOST_BYTES, MOST_BYTES + 1].map(|number| number.to_string());
             [units.concat(), numbers.to_vec()].concat()
         }
-        Kind::File(_) => {
-            let names =
-                ["a.rhai", "a b.é.rhai", ".rhai", "a/b.rhai", ".a.rhai", "a.rhai.bak", "a\\\\b.rhai", "a\\tb.rhai"];
-            let long = [LONGEST_NAME, LONGEST_NAME + 1].map(|most| format!("{}.rhai", "n".repeat(most - 5)));
-            names.map(str::to_owned).into_iter().chain(long).map(|name| format!("\"{name}\"")).collect()
-        }
+        Kind::File(_) => file_names(),
         Kind::Names => {
             let of_length = |length: usize| format!("[\"{}\"]", "n".repeat(length));
             let some =
@@ -148,6 +143,13 @@ fn samples(kind: &Kind) -> Vec<String> {
             [some.to_vec(), [0, 1, LONGEST_NAME, LONGEST_NAME + 1].map(of_length).to_vec()].concat()
         }
     }
+}
+
+/// Names of files, and what is none.
+fn file_names() -> Vec<String> {
+    let names = ["a.rhai", "a b.é.rhai", ".rhai", "a/b.rhai", ".a.rhai", "a.rhai.bak", "a\\\\b.rhai", "a\\tb.rhai"];
+    let long = [LONGEST_NAME, LONGEST_NAME + 1].map(|most| format!("{}.rhai", "n".repeat(most - 5)));
+    names.map(str::to_owned).into_iter().chain(long).map(|name| format!("\"{name}\"")).collect()
 }
 
 #[test]
