@@ -79,7 +79,7 @@ impl View<'_> {
             gpu: self.terms.learned.grid == super::event::Grid::Stepped,
             memory_scarce: self.terms.learned.is_scarce(),
             max_wait_ms: lane.policy.batch.max_queue_delay.as_secs_f64() * 1e3,
-            slo_ms: lane.policy.slo.target.map_or(f64::INFINITY, |target| target.as_secs_f64() * 1e3),
+            slo_ms: lane.policy.slo.target.map_or(script::FAR, |target| target.as_secs_f64() * 1e3),
         }
     }
 
@@ -97,7 +97,10 @@ impl View<'_> {
         let (batch, padded) = (f64::from(rows), f64::from(rows) * f64::from(length));
         let tokens = segment.tokens as f64 * batch / f64::from(segment.rows.max(1));
         let predicted = self.terms.time(rows, segment.edge);
-        let left = if deadline < Time::NEVER { deadline.0 as f64 - self.now.0 as f64 } else { f64::INFINITY };
+        let slack_ms = match deadline {
+            Time::NEVER => script::FAR,
+            deadline => (deadline.0 as f64 - self.now.0 as f64 - predicted) / 1e6,
+        };
         script::Segment {
             rows: batch,
             waiting: f64::from(segment.rows),
@@ -107,7 +110,7 @@ impl View<'_> {
             padding: padded - tokens,
             predicted_ms: predicted / 1e6,
             waited_ms: self.now.since(oldest).as_secs_f64() * 1e3,
-            slack_ms: (left - predicted) / 1e6,
+            slack_ms,
             is_anchor,
             full: segment.rows >= segment.best_rows,
         }

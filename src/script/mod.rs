@@ -15,7 +15,7 @@ mod tests;
 
 pub use engine::OPERATIONS;
 pub use fault::Fault;
-pub use scene::{Load, Scene, Segment, Verdict};
+pub use scene::{FAR, Load, Scene, Segment, Verdict};
 
 use crate::types::Fnv;
 use engine::{Answer, ENGINE};

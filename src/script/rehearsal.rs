@@ -1,9 +1,9 @@
 //! Made-up scenes that a script must answer before it goes live.
 //!
 //! They hold what is rare and breaks scripts: a single row, extremes of every number, no deadline and one
-//! that has passed, no arrivals, infinite goals, more segments than are ever asked about.
+//! that has passed, no arrivals, no goals, more segments than are ever asked about.
 
-use super::scene::{Load, Scene, Segment};
+use super::scene::{FAR, Load, Scene, Segment};
 
 /// A quiet CPU: one worker, nothing else waits, no goal.
 const QUIET: Load = Load {
@@ -14,7 +14,7 @@ const QUIET: Load = Load {
     gpu: false,
     memory_scarce: false,
     max_wait_ms: 0.0,
-    slo_ms: f64::INFINITY,
+    slo_ms: FAR,
 };
 
 /// Everything at once.
@@ -40,9 +40,9 @@ const ROW: Segment = Segment {
     length: 1.0,
     tokens: 1.0,
     padding: 0.0,
-    predicted_ms: 0.0,
+    predicted_ms: 0.001,
     waited_ms: 0.0,
-    slack_ms: f64::INFINITY,
+    slack_ms: FAR,
     is_anchor: true,
     full: true,
 };
@@ -60,7 +60,7 @@ pub(super) fn scenes() -> [Scene; 4] {
 fn segment(n: u32, rows: u32) -> Segment {
     let (n, rows) = (f64::from(n), f64::from(rows));
     let (length, waiting) = (8.0 * n, rows * (n % 3.0 + 0.5).ceil());
-    let slack_ms = if n % 2.0 > 0.0 { f64::INFINITY } else { 100.0 - 10.0 * n };
+    let slack_ms = if n % 2.0 > 0.0 { FAR } else { 100.0 - 10.0 * n };
     Segment {
         rows,
         waiting,

@@ -1,9 +1,13 @@
 //! What a script is shown, and what may come of it.
 //!
 //! Every number is a fraction-bearing one, so that a division in a script is never cut to a whole
-//! number; what does not exist (a deadline, a goal) is infinitely far away.
+//! number; what does not exist (a deadline, a goal) is [`FAR`] away.
 
 use std::time::Duration;
+
+/// How far away is what does not exist, in ms: some eleven days. Not infinite, for the language compares
+/// numbers by their difference, and that of infinite ones is none.
+pub const FAR: f64 = 1e9;
 
 /// What could run next on one free worker.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +37,7 @@ pub struct Segment {
     pub predicted_ms: f64,
     /// How long rows of the group have waited: the longest among the most urgent row of each length.
     pub waited_ms: f64,
-    /// What a batch that starts now leaves until the earliest deadline among those rows; infinite without one.
+    /// What a batch that starts now leaves until the earliest deadline among those rows; [`FAR`] without one.
     pub slack_ms: f64,
     /// Whether it holds the most urgent row of all.
     pub is_anchor: bool,
@@ -58,7 +62,7 @@ pub struct Load {
     pub memory_scarce: bool,
     /// `batch.max_queue_delay`.
     pub max_wait_ms: f64,
-    /// `slo.target`; infinite without one.
+    /// `slo.target`; [`FAR`] without one.
     pub slo_ms: f64,
 }
 

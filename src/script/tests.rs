@@ -44,6 +44,14 @@ fn where_nothing_is_scored_all_wait_for_the_shortest_time_named() {
 }
 
 #[test]
+fn what_does_not_exist_compares_as_far_away() {
+    let none = Scene { segments: vec![rehearsal::scenes()[0].segments[0]], load: rehearsal::scenes()[0].load };
+    let far = "segment.slack_ms > 86400000 && load.slo_ms > segment.predicted_ms && !(segment.slack_ms < 0.0)";
+    let script = Script::compile("mine.rhai", &format!("if {far} {{ 1 }}")).unwrap();
+    assert_eq!(script.decide(&none), Ok(Verdict::Run(0)));
+}
+
+#[test]
 fn functions_loops_and_constants_are_there() {
     let text = "const HALF = 0.5;\nfn part(a, b) { if b == 0 { 0.0 } else { a / b } }\n\
                 let sum = 0.0;\nfor n in 0..3 { sum += n; }\nmax(part(segment.tokens, segment.length), sum * HALF).sqrt()";
@@ -85,7 +93,7 @@ fn what_only_some_scenes_bring_about_is_found_before_a_script_is_live() {
     assert!(place("let top = 9223372036854775807;\ntop + 1").2.contains("verflow"));
     assert!(place("0.0 / 0.0").2.contains("NaN"));
     assert!(place("if segment.slack_ms < 0.0 { true } else { 1 }").2.contains("boolean"));
-    assert!(place("segment.predicted_ms / (load.arrivals_per_s * segment.predicted_ms)").2.contains("NaN"));
+    assert!(place("load.arrivals_per_s / (load.arrivals_per_s * segment.rows)").2.contains("NaN"));
     assert!(place("wait(-1)").2.contains("not negative"));
     assert!(place("throw \"no\"").2.contains("no"));
 }

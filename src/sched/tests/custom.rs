@@ -184,9 +184,6 @@ fn the_documented_script_fills_batches_while_rows_come_and_else_never_waits() {
             world.now = next;
         }
         world.settle();
-        for d in world.history.iter().skip(60).take(6) {
-            println!("{} {} {:?} {:?}", d.rows, d.padded_len, d.why, d.predicted);
-        }
         assert!(world.fallbacks.is_empty());
         let waited = world.callers.values().filter(|c| c.left.unwrap().since(c.arrived) > ms(9)).count();
         (2_000.0 / world.history.len() as f64, waited)
