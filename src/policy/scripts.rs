@@ -17,8 +17,11 @@ pub(super) const ENDING: &str = ".rhai";
 /// The scripts, by [`Source::name`].
 #[derive(Default)]
 pub(super) struct Scripts<'s> {
-    files: BTreeMap<&'s str, (&'s Source, OnceCell<Result<Arc<Script>, Diagnostic>>)>,
+    files: BTreeMap<&'s str, (&'s Source, Compiled)>,
 }
+
+/// What came of a script, once a policy named it.
+type Compiled = OnceCell<Result<Arc<Script>, Box<Diagnostic>>>;
 
 impl<'s> Scripts<'s> {
     pub(super) fn of(sources: impl Iterator<Item = &'s Source>) -> Self {
@@ -46,7 +49,7 @@ impl<'s> Scripts<'s> {
 
     /// The faults of the scripts that were named.
     pub(super) fn faults(self) -> impl Iterator<Item = Diagnostic> {
-        self.files.into_values().filter_map(|(_, compiled)| compiled.into_inner()?.err())
+        self.files.into_values().filter_map(|(_, compiled)| compiled.into_inner()?.err()).map(|fault| *fault)
     }
 }
 
@@ -68,10 +71,10 @@ impl Source {
 ///
 /// # Errors
 /// Its first fault.
-pub fn compile_script(source: &Source) -> Result<Script, Diagnostic> {
+pub fn compile_script(source: &Source) -> Result<Script, Box<Diagnostic>> {
     Script::compile(source.file_name(), &source.text).map_err(|fault| {
         let at = byte(&source.text, fault.line, fault.column);
-        Diagnostic::at(&source.name, &source.text, at..at + 1, fault.message, fault.help)
+        Box::new(Diagnostic::at(&source.name, &source.text, at..at + 1, fault.message, fault.help))
     })
 }
 

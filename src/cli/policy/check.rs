@@ -44,7 +44,7 @@ pub(super) fn run(paths: &[PathBuf]) -> Said {
 fn checked(path: &Path) -> Result<(usize, Result<(), Vec<Diagnostic>>), ReadError> {
     let sources = if path.is_dir() { reload::read_folder(path) } else { reload::read_policy(path) }?;
     if let Some(script) = sources.first().filter(|first| first.is_script() && !path.is_dir()) {
-        return Ok((1, policy::compile_script(script).map(drop).map_err(|fault| vec![fault])));
+        return Ok((1, policy::compile_script(script).map(drop).map_err(|fault| vec![*fault])));
     }
     let policies = sources.iter().filter(|source| !source.is_script()).count();
     Ok((policies, policy::compile(&sources, &[], 1).map(drop)))

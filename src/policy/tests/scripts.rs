@@ -82,7 +82,8 @@ fn an_override_makes_a_file_custom_that_has_a_script_and_ends_with_its_text() {
     let script = compile(&sources("1"), &[], 1).unwrap().policies()[0].script.clone();
     let files = [("a.toml".to_owned(), Version { text: policy.to_owned(), script })].into();
     let over = Override { model: None, strategy: Strategy::Custom, files, builtin: false };
-    let strategy = |script: &str| compile(&sources(script), &[over.clone()], 1).unwrap().policies()[0].strategy;
+    let strategy =
+        |script: &str| compile(&sources(script), std::slice::from_ref(&over), 1).unwrap().policies()[0].strategy;
     assert_eq!([strategy("1"), strategy("2")], [Strategy::Custom, Strategy::Adaptive]);
 }
 
