@@ -1,12 +1,13 @@
 //! inferneo: a batching sidecar for ML inference.
 //!
-//! The crate is a library with a thin binary on top. `types`, `document`, `policy`, `sched` and
-//! `sim` are pure: no clock, no thread, no I/O; they build with `--no-default-features`. Everything else
+//! The crate is a library with a thin binary on top. `types`, `document`, `script`, `policy`,
+//! `sched` and `sim` are pure: no clock, no thread, no I/O; they build with `--no-default-features`. Everything else
 //! belongs to the `server` feature. ARCHITECTURE.md maps the rooms and says who may import whom.
 
 pub mod document;
 pub mod policy;
 pub mod sched;
+pub mod script;
 pub mod sim;
 pub mod types;
 

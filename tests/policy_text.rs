@@ -18,17 +18,25 @@ fn shipped() -> Vec<(Strategy, Source)> {
     Strategy::ALL.map(read).to_vec()
 }
 
+/// The shipped script, which a shipped file names.
+fn script() -> Source {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/custom.rhai");
+    Source { name: "custom.rhai".into(), text: fs::read_to_string(path).expect("it is shipped") }
+}
+
 #[test]
 fn every_shipped_file_spells_out_the_defaults_of_its_strategy() {
     for (strategy, source) in shipped() {
-        let set = policy::compile(&[source], &[], 1).unwrap();
-        assert_eq!(*set.policies()[0], Policy::preset(strategy.name(), strategy));
+        let set = policy::compile(&[source, script()], &[], 1).unwrap();
+        let script = set.policies()[0].script.clone();
+        assert_eq!(script.is_some(), strategy == Strategy::Custom);
+        assert_eq!(*set.policies()[0], Policy { script, ..Policy::preset(strategy.name(), strategy) });
     }
 }
 
 #[test]
 fn the_shipped_folder_compiles_and_each_tenant_finds_its_strategy() {
-    let sources: Vec<Source> = shipped().into_iter().map(|(_, source)| source).collect();
+    let sources: Vec<Source> = shipped().into_iter().map(|(_, source)| source).chain([script()]).collect();
     let set = policy::compile(&sources, &[], 1).unwrap();
     for strategy in Strategy::ALL {
         let tenant = if strategy == Strategy::Adaptive { "anyone" } else { strategy.name() };
@@ -52,7 +60,8 @@ fn the_examples_of_the_documentation_compile() {
         let examples = examples(page);
         assert!(!examples.is_empty(), "{page} shows no policy");
         for example in examples {
-            policy::compile(&[example], &[], 1).unwrap();
+            let script = Source { name: "fill.rhai".into(), text: "1".into() };
+            policy::compile(&[example, script], &[], 1).unwrap();
         }
     }
 }
@@ -72,7 +81,7 @@ fn what_a_shipped_policy_suggests_in_a_comment_can_be_set() {
         });
         let text = lines.collect::<Vec<_>>().join("\n");
         assert!(suggested >= 3, "{name}");
-        policy::compile(&[Source { name, text }], &[], 1).unwrap();
+        policy::compile(&[Source { name, text }, script()], &[], 1).unwrap();
     }
 }
 

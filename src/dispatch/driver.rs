@@ -1,6 +1,7 @@
 //! The driver: feeds events to the scheduler and carries out what it decides.
 
 use super::decisions::{Decisions, Member};
+use super::fallbacks::Fallbacks;
 use super::health::{self, Checks};
 use super::loading::Changes;
 use super::pending::{Pending, item};
@@ -52,6 +53,7 @@ pub struct Driver {
     /// `None`: nobody looks after the models' health.
     pub(super) checks: Option<Checks>,
     pub(super) changes: Changes,
+    fallbacks: Fallbacks,
     pub(super) draining: bool,
 }
 
@@ -98,6 +100,7 @@ impl Driver {
             running: HashMap::new(),
             checks: None,
             changes: Changes::default(),
+            fallbacks: Fallbacks::default(),
             draining: false,
         };
         for plan in plans {
@@ -170,6 +173,7 @@ impl Driver {
             Control::Policies(policies) => {
                 set_gate(&self.gate, &policies);
                 self.policies = Arc::clone(&policies);
+                self.fallbacks.reset();
                 self.sched.handle_policies(policies, clock::now());
             }
             Control::Tenants(tenants) => self.sched.handle_tenants(tenants, clock::now()),
@@ -231,6 +235,9 @@ impl Driver {
                 Output::Dispatch(dispatch) => self.submit(dispatch),
                 Output::Fail { request, reason } => self.fail(request, reason),
                 Output::Suspect { worker } => self.probe(worker),
+                Output::Fallback { policy, fault } => {
+                    self.fallbacks.tell(&policy, &fault, &self.metrics, clock::now());
+                }
             }
         }
     }

@@ -6,6 +6,7 @@
 mod decisions;
 mod deliver;
 mod driver;
+mod fallbacks;
 mod gate;
 mod health;
 mod learned;

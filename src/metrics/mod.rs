@@ -196,12 +196,23 @@ impl Metrics {
         let live: HashSet<[Box<str>; 3]> = policies.into_iter().map(|labels| labels.map(Into::into)).collect();
         for labels in &live {
             self.families.policy_info.with_label_values(labels).set(1);
+            if &*labels[1] == "custom" {
+                drop(self.families.custom_fallbacks.with_label_values(&labels[..1]));
+            }
         }
         for labels in shown.difference(&live) {
             // It is there: nobody else takes one away.
             drop(self.families.policy_info.remove_label_values(labels));
+            if !live.iter().any(|other| other[0] == labels[0]) {
+                drop(self.families.custom_fallbacks.remove_label_values(&labels[..1]));
+            }
         }
         *shown = live;
+    }
+
+    /// Counts a decision that was made as `adaptive` makes it, for the policy's script failed.
+    pub fn custom_fell_back(&self, policy: &str) {
+        self.families.custom_fallbacks.with_label_values(&[policy]).inc();
     }
 
     /// Counts a reading of the policy folder: `ok` when its policies went live, else the last good ones stay.

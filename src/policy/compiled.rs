@@ -1,5 +1,6 @@
 //! A validated policy, and what each strategy defaults to. Past this point no field is checked again.
 
+use crate::script::Script;
 use crate::types::Fnv;
 use std::fmt;
 use std::str::FromStr;
@@ -19,20 +20,29 @@ pub enum Strategy {
     ThroughputOptimized,
     /// Arrival order, exactly N or the flush delay.
     FixedSize,
+    /// What the operator's script says.
+    Custom,
 }
 
 impl Strategy {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Strategy; 5] =
-        [Self::Adaptive, Self::Coalescing, Self::LatencyOptimized, Self::ThroughputOptimized, Self::FixedSize];
+    pub const ALL: [Strategy; 6] = [
+        Self::Adaptive,
+        Self::Coalescing,
+        Self::LatencyOptimized,
+        Self::ThroughputOptimized,
+        Self::FixedSize,
+        Self::Custom,
+    ];
 
     /// Their names.
-    pub(super) const ALL_NAMES: [&str; 5] = [
+    pub(super) const ALL_NAMES: [&str; 6] = [
         Self::Adaptive.name(),
         Self::Coalescing.name(),
         Self::LatencyOptimized.name(),
         Self::ThroughputOptimized.name(),
         Self::FixedSize.name(),
+        Self::Custom.name(),
     ];
 
     /// The name in policy files, logs and metrics.
@@ -44,6 +54,7 @@ impl Strategy {
             Self::LatencyOptimized => "latency_optimized",
             Self::ThroughputOptimized => "throughput_optimized",
             Self::FixedSize => "fixed_size",
+            Self::Custom => "custom",
         }
     }
 
@@ -60,6 +71,9 @@ impl Strategy {
                 "Most useful tokens a second, and waits up to the delay to fill large batches."
             }
             Self::FixedSize => "Arrival order, exactly max_batch_size rows or what is there after the delay.",
+            Self::Custom => {
+                "A script scores the groups of rows that could run next, or waits; it is named in [custom]."
+            }
         }
     }
 
@@ -73,7 +87,7 @@ impl Strategy {
     #[must_use]
     pub const fn batch_limits(self) -> BatchLimits {
         let (rows, tokens, delay_ms) = match self {
-            Self::Adaptive => (64, 16_384, 5),
+            Self::Adaptive | Self::Custom => (64, 16_384, 5),
             Self::Coalescing => (32, 8_192, 5),
             Self::LatencyOptimized => (16, 8_192, 0),
             Self::ThroughputOptimized => (128, 32_768, 20),
@@ -105,6 +119,8 @@ pub struct Policy {
     pub queue: QueueLimits,
     /// What each tenant is entitled to.
     pub tenancy: Tenancy,
+    /// What `custom` asks; there whenever that is the strategy of a file.
+    pub script: Option<Arc<Script>>,
 }
 
 impl Policy {
@@ -127,6 +143,7 @@ impl Policy {
             slo: Slo { target: None, deadline: None, on_predicted_miss: OnPredictedMiss::Reject },
             queue: QueueLimits { max_rows: 4_096, max_bytes: 64 << 20, priority_levels: 3 },
             tenancy: Tenancy { weight: 1.0, rate_limit: None, max_waiting_rows: None },
+            script: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use super::overrides::{self, Override};
 use super::read::{Written, read};
+use super::scripts::Scripts;
 use super::{Policy, Source, Strategy};
 use crate::document::Diagnostic;
 
@@ -27,14 +28,20 @@ impl<'s> Entry<'s> {
     ///
     /// # Errors
     /// All faults of the file alone, else those that an override brings about.
-    pub(super) fn read(source: Option<&'s Source>, overrides: &[Override]) -> Result<Self, Vec<Diagnostic>> {
+    pub(super) fn read(
+        source: Option<&'s Source>,
+        overrides: &[Override],
+        scripts: &Scripts<'_>,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let read_as = |strategy: Option<Strategy>| match source {
-            Some(source) => read(source, strategy),
+            Some(source) => read(source, scripts, strategy),
+            None if strategy == Some(Strategy::Custom) => Err(vec![scriptless()]),
             None => Ok((Policy::preset("default", strategy.unwrap_or(Strategy::Adaptive)), Written::NOTHING)),
         };
         let (mut policy, written) = read_as(None)?;
         let own = policy.strategy;
-        let strategy_for = |model| overrides::strategy_of(overrides, source, model);
+        let script = policy.script.clone();
+        let strategy_for = |model| overrides::strategy_of(overrides, source, script.as_ref(), model);
         if let Some(strategy) = strategy_for(None) {
             policy = read_as(Some(strategy))?.0;
         }
@@ -49,4 +56,10 @@ impl<'s> Entry<'s> {
         }
         Ok(Self { source, written, own, policy, derived })
     }
+}
+
+/// What an override by which the built-in policy would be `custom` is told.
+fn scriptless() -> Diagnostic {
+    let help = "a policy file for these requests that names one, as `script` in [custom]";
+    Diagnostic::whole("the built-in policy", "custom needs a script, and this policy has none", Some(help.to_owned()))
 }

@@ -4,6 +4,7 @@
 //! value is written. Does not know files.
 
 use super::read::Rule;
+use super::scripts::ENDING;
 use super::{BatchLimits, OnPredictedMiss, Policy, Strategy};
 use crate::document;
 use std::ops::RangeInclusive;
@@ -69,6 +70,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Names and globs, at least one.
     Names,
+    /// The name of a file beside the policy's that ends so.
+    File(&'static str),
 }
 
 impl Key {
@@ -105,7 +108,7 @@ impl Key {
 }
 
 /// The tables and what they are for.
-pub static TABLES: [(&str, &str); 6] = [
+pub static TABLES: [(&str, &str); 7] = [
     ("match", "The requests this file is for; without it, whatever no other file matches. The closest match wins."),
     ("batch", "Limits of one batch."),
     ("slo", "Latency goals."),
@@ -115,10 +118,11 @@ pub static TABLES: [(&str, &str); 6] = [
         "What each tenant is entitled to. A tenant that no policy and no key names has one account with all such.",
     ),
     ("reuse", "What is not computed twice."),
+    ("custom", "The script of the strategy custom."),
 ];
 
 /// All keys, in the order in which a file is best written.
-pub static KEYS: [Key; 19] = [
+pub static KEYS: [Key; 20] = [
     Key::new("", "schema", Kind::Integer(SCHEMAS), |_, _| Some("1".to_owned()), "The format of this file."),
     Key::new(
         "",
@@ -254,6 +258,13 @@ pub static KEYS: [Key; 19] = [
         Kind::Boolean(&[false]),
         |_, _| Some("false".to_owned()),
         "True, which computes equal rows of a batch once, is not yet supported.",
+    ),
+    Key::new(
+        "custom",
+        "script",
+        Kind::File(ENDING),
+        |policy, _| policy.script.as_ref().and_then(|script| quoted(script.name())),
+        "The script, a file beside this one, that scores what could run next; every file may name one, custom needs one.",
     ),
 ];
 

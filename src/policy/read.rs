@@ -4,6 +4,7 @@ use super::keys::{
     BATCH_ROWS, BATCH_TOKENS, KEYS, LEVELS, LONGEST_NAME, QUEUE_ROWS, RATES, SCHEMAS, SHORTEST_GOAL, WEIGHTS,
 };
 use super::pattern::Pattern;
+use super::scripts::Scripts;
 use super::{BatchLimits, OnPredictedMiss, Policy, QueueLimits, Slo, Source, Strategy, Tenancy};
 use crate::document::{Diagnostic, Document, Located, Span, Table};
 use std::collections::BTreeSet;
@@ -57,14 +58,18 @@ impl Written {
 }
 
 /// Reads one file, with this strategy in place of the one it names.
-pub(super) fn read(source: &Source, instead: Option<Strategy>) -> Result<(Policy, Written), Vec<Diagnostic>> {
+pub(super) fn read(
+    source: &Source,
+    scripts: &Scripts<'_>,
+    instead: Option<Strategy>,
+) -> Result<(Policy, Written), Vec<Diagnostic>> {
     let Some(stem) = stem(&source.name) else {
         let help = "letters, digits, '.', '_' and '-': the file's stem names the policy in headers and metrics";
         let message = "this file name cannot name a policy";
         return Err(vec![Diagnostic::whole(&source.name, message, Some(help.to_owned()))]);
     };
     let document = Document::parse(&source.name, &source.text);
-    let (policy, rule) = policy(stem, &document, instead);
+    let (policy, rule) = policy(stem, source, &document, scripts, instead);
     let lines = KEYS.each_ref().map(|key| document.line(key.table, key.name));
     let read = (policy, Written { rule, lines });
     let explain = |fault| match instead {
@@ -88,7 +93,13 @@ fn stem(file: &str) -> Option<&str> {
     (!stem.is_empty() && stem.len() <= LONGEST_NAME && stem.bytes().all(plain)).then_some(stem)
 }
 
-fn policy(name: &str, document: &Document<'_>, instead: Option<Strategy>) -> (Policy, Rule) {
+fn policy(
+    name: &str,
+    source: &Source,
+    document: &Document<'_>,
+    scripts: &Scripts<'_>,
+    instead: Option<Strategy>,
+) -> (Policy, Rule) {
     let mut root = document.root();
     root.u32("schema", SCHEMAS);
     let written = strategy(&mut root);
@@ -103,7 +114,12 @@ fn policy(name: &str, document: &Document<'_>, instead: Option<Strategy>) -> (Po
     let rows = queue_limits(&mut queue, &mut policy.queue);
     reuse(root.table("reuse"));
     policy.tenancy = tenancy(root.table("tenancy"), &policy.tenancy);
-    root.not_yet_supported("custom");
+    let mut custom = root.table("custom");
+    policy.script = scripts.read(&mut custom, &source.name);
+    if policy.strategy == Strategy::Custom && !custom.has("script") && document.well_formed() {
+        let help = "in [custom]: script = \"NAME.rhai\", a file beside this one";
+        root.fault("strategy", "custom needs a script", Some(help.to_owned()));
+    }
     // A limit that could not be read must not be held against the others.
     if strategy.is_some() && document.well_formed() {
         if sizes.max_is_known {
@@ -119,10 +135,6 @@ fn policy(name: &str, document: &Document<'_>, instead: Option<Strategy>) -> (Po
 /// The strategy, or `None` after a fault.
 fn strategy(root: &mut Table<'_>) -> Option<Strategy> {
     let choices = Strategy::ALL.map(|strategy| (strategy.name(), strategy));
-    if root.peek("strategy") == Some("custom") {
-        root.not_yet_supported_value("strategy", &Strategy::ALL_NAMES);
-        return None;
-    }
     let chosen = root.choice("strategy", &choices);
     if root.has("strategy") { chosen } else { Some(Strategy::Adaptive) }
 }

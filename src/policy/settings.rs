@@ -3,7 +3,7 @@
 //! Decides what counts as a change and how it is told.
 
 use super::keys::{KEYS, Key};
-use super::{PolicySet, Strategy};
+use super::{Policy, PolicySet, Strategy};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -96,6 +96,11 @@ pub enum What {
         /// The value it has.
         new: String,
     },
+    /// The file that a key names has another text.
+    Rewritten {
+        /// The key's path.
+        key: String,
+    },
 }
 
 impl PolicyDiff {
@@ -119,7 +124,10 @@ pub fn diff(old: &PolicySet, new: &PolicySet) -> PolicyDiff {
         let (policy, model) = (name.0.to_owned(), name.1.map(str::to_owned));
         let mut tell = |what| changes.push(Change { policy: policy.clone(), model: model.clone(), what });
         match (before.get(&name), after.get(&name)) {
-            (Some(&was), Some(&is)) => changed(&old.settings(was), &new.settings(is)).for_each(tell),
+            (Some(&was), Some(&is)) => {
+                changed(&old.settings(was), &new.settings(is)).for_each(&mut tell);
+                rewritten(&old.policies()[was], &new.policies()[is]).into_iter().for_each(tell);
+            }
             (None, Some(&is)) => tell(What::Added(new.policies()[is].strategy)),
             (_, None) => tell(What::Removed),
         }
@@ -131,6 +139,12 @@ fn changed(old: &[Setting], new: &[Setting]) -> impl Iterator<Item = What> {
     let pairs = old.iter().zip(new).filter(|(old, new)| old.value != new.value);
     let shown = |setting: &Setting| setting.value.clone().unwrap_or_else(|| "any".to_owned());
     pairs.map(move |(old, new)| What::Set { key: new.key.path(), old: shown(old), new: shown(new) })
+}
+
+/// Whether the script has another text under the same name.
+fn rewritten(old: &Policy, new: &Policy) -> Option<What> {
+    let (old, new) = (old.script.as_ref()?, new.script.as_ref()?);
+    (old.name() == new.name() && old != new).then(|| What::Rewritten { key: "custom.script".to_owned() })
 }
 
 impl fmt::Display for PolicyDiff {
@@ -153,6 +167,7 @@ impl fmt::Display for Change {
             What::Added(strategy) => write!(f, ": added ({})", strategy.name()),
             What::Removed => f.write_str(": removed"),
             What::Set { key, old, new } => write!(f, ": {key} {old} → {new}"),
+            What::Rewritten { key } => write!(f, ": {key} has another text"),
         }
     }
 }

@@ -6,6 +6,7 @@ use proptest::{prop_assert_eq, proptest};
 use std::time::Duration;
 
 mod overrides;
+mod scripts;
 mod settings;
 
 fn source(name: &str, text: &str) -> Source {
@@ -31,11 +32,14 @@ fn an_empty_file_is_adaptive_with_its_defaults() {
 
 #[test]
 fn each_strategy_brings_its_defaults() {
+    let script = source("a.rhai", "1");
     for strategy in Strategy::ALL {
         assert_eq!(Strategy::from_name(strategy.name()), Some(strategy));
-        assert_eq!(one(&format!("strategy = \"{}\"", strategy.name())).batch, strategy.batch_limits());
+        let text = format!("strategy = \"{}\"\n[custom]\nscript = \"a.rhai\"", strategy.name());
+        let set = compile(&[source("p.toml", &text), script.clone()], &[], 1).unwrap();
+        assert_eq!(set.policies()[0].batch, strategy.batch_limits());
     }
-    assert_eq!(Strategy::from_name("custom"), None);
+    assert_eq!(Strategy::from_name("customs"), None);
 }
 
 #[test]
@@ -64,13 +68,14 @@ fn every_key_is_read() {
         },
         queue: QueueLimits { max_rows: 10, max_bytes: 1000, priority_levels: 5 },
         tenancy: Tenancy { weight: 2.5, rate_limit: Some(RowRate(200)), max_waiting_rows: Some(512) },
+        script: None,
     };
     assert_eq!(policy, expected);
 }
 
 #[test]
 fn a_key_that_a_strategy_does_not_use_is_accepted() {
-    for strategy in Strategy::ALL.map(Strategy::name) {
+    for strategy in Strategy::ALL.iter().filter(|s| **s != Strategy::Custom).map(|s| s.name()) {
         let batch = "max_batch_size = 32\nmax_queue_delay = \"7ms\"\npreferred_batch_sizes = [8, 16, 32]";
         let policy = one(&format!("strategy = \"{strategy}\"\n[batch]\n{batch}\n[slo]\ntarget = \"100ms\""));
         assert_eq!(policy.batch.max_queue_delay, Duration::from_millis(7));
@@ -81,11 +86,9 @@ fn a_key_that_a_strategy_does_not_use_is_accepted() {
 
 #[test]
 fn what_has_no_machinery_is_refused() {
-    for text in ["strategy = \"custom\"", "[custom]\nscript = \"a.rhai\"", "[reuse]\nidentical = true"] {
-        let shown = faults(&[("p.toml", text)]);
-        assert_eq!(shown.len(), 1, "{shown:?}");
-        assert!(shown[0].contains("not yet supported"), "{shown:?}");
-    }
+    let shown = faults(&[("p.toml", "[reuse]\nidentical = true")]);
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    assert!(shown[0].contains("not yet supported"), "{shown:?}");
 }
 
 #[test]

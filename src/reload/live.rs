@@ -62,7 +62,7 @@ impl Live {
             tracing::info!(folder = %folder.display(), files = sources.len(), "policies read");
         }
         let now = clock::date(clock::now());
-        let status = Status::of(policies, &sources, &[], |_| now);
+        let status = Status::of(policies, &sources, &[], |_, _| now);
         Ok(Self {
             folder: folder.map(Path::to_owned),
             metrics,
@@ -180,9 +180,10 @@ impl Live {
         (self.tell)(Arc::clone(&policies));
         publish(&self.metrics, &policies);
         let now = clock::date(clock::now());
-        let loaded_at = |source: &Source| {
-            let unchanged = read::position(&state.sources, &source.name).filter(|&at| state.sources[at] == *source);
-            unchanged.and_then(|at| old.files.get(at)).map_or(now, |file| file.loaded_at)
+        let loaded_at = |source: &Source, hash: &str| {
+            let unchanged = read::position(&state.sources, &source.name).is_some_and(|at| state.sources[at] == *source);
+            let same = old.file(source.file_name()).filter(|file| unchanged && file.hash == hash);
+            same.map_or(now, |file| file.loaded_at)
         };
         let status = Status { last_error, ..Status::of(policies, &sources, &overrides, loaded_at) };
         self.status.store(Arc::new(status));

@@ -14,7 +14,7 @@ mod watch;
 
 pub use keys::LiveKeys;
 pub use live::Live;
-pub use read::{ReadError, read_file, read_folder};
+pub use read::{ReadError, read_folder, read_policy};
 pub use status::{FileStatus, LastError, OverrideStatus, Status};
 pub use watch::{Watched, watch};
 

@@ -131,8 +131,8 @@ fn way(folder: &Path) -> (BTreeSet<PathBuf>, bool) {
     let mut ahead: Vec<PathBuf> = vec![folder.to_owned()];
     if let Ok(inside) = fs::read_dir(folder) {
         let linked = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_symlink());
-        let is_policy = |entry: &fs::DirEntry| super::read::is_policy(&entry.file_name());
-        ahead.extend(inside.flatten().filter(|entry| linked(entry) && is_policy(entry)).map(|entry| entry.path()));
+        let belongs = |entry: &fs::DirEntry| super::read::belongs(&entry.file_name());
+        ahead.extend(inside.flatten().filter(|entry| linked(entry) && belongs(entry)).map(|entry| entry.path()));
     }
     let (mut found, mut all) = (BTreeSet::new(), true);
     while let Some(path) = ahead.pop() {

@@ -1,12 +1,12 @@
 //! Overrides as they stand: what each still holds for.
 //!
-//! Decides when an override ends: for a file when that changes, and altogether when no request is left
+//! Decides when an override ends: for a file when that or its script changes, and altogether when no request is left
 //! under it. Says so in words for the log.
 
 use super::read::position;
 use crate::clock;
-use crate::policy::{Override, PolicySet, Source, Strategy};
-use std::collections::BTreeMap;
+use crate::policy::{Override, PolicySet, Source, Strategy, Version};
+use std::collections::HashMap;
 use std::fmt;
 use std::time::SystemTime;
 
@@ -21,9 +21,12 @@ impl Standing {
     /// Makes one over every policy that requests for `model` (`None`: any) fall under now.
     pub(super) fn new(model: Option<&str>, strategy: Strategy, policies: &PolicySet, sources: &[Source]) -> Self {
         let reachable = policies.reachable(model);
-        let names = reachable.iter().filter_map(|&at| policies.origins()[at].file.as_deref());
-        let source = |name: &str| position(sources, name).map(|at| &sources[at]);
-        let files: BTreeMap<_, _> = names.filter_map(source).map(|s| (s.name.clone(), s.text.clone())).collect();
+        let version = |&at: &usize| {
+            let name = policies.origins()[at].file.as_deref()?;
+            let text = sources[position(sources, name)?].text.clone();
+            Some((name.to_owned(), Version { text, script: policies.policies()[at].script.clone() }))
+        };
+        let files = reachable.iter().filter_map(version).collect();
         let builtin = takes_builtin(policies, model);
         let rule = Override { model: model.map(Into::into), strategy, files, builtin };
         Self { rule, since: clock::date(clock::now()) }
@@ -33,7 +36,13 @@ impl Standing {
     /// falls under that any more; answers whether requests are left under it, `policies` being what the
     /// files say.
     pub(super) fn still_holds(&mut self, policies: &PolicySet, sources: &[Source]) -> bool {
-        self.rule.files.retain(|name, text| position(sources, name).is_some_and(|at| sources[at].text == *text));
+        let with_script = policies.origins().iter().zip(policies.policies());
+        let scripts: HashMap<&str, _> =
+            with_script.filter_map(|(o, p)| Some((o.file.as_deref()?, &p.script))).collect();
+        self.rule.files.retain(|name, was| {
+            let is_text = position(sources, name).is_some_and(|at| sources[at].text == was.text);
+            is_text && scripts.get(&**name) == Some(&&was.script)
+        });
         self.rule.builtin &= takes_builtin(policies, self.rule.model.as_deref());
         self.covered(policies).next().is_some()
     }

@@ -1,7 +1,7 @@
 //! A policy folder or another file as it stands, and as it comes to rest.
 //!
-//! Decides which files of a folder are policies, and when what was read is whole. Does not know what
-//! a policy may say.
+//! Decides which files of a folder are policies or scripts, and when what was read is whole. Does not know
+//! what they may say.
 
 use crate::document::{self, Diagnostic};
 use crate::policy::Source;
@@ -74,7 +74,7 @@ pub(super) fn settled<T: PartialEq>(read: impl Fn() -> T, gap: Duration, known: 
     None
 }
 
-/// Reads the policies of a folder: its `*.toml`, in the order of their names.
+/// Reads a folder: its policies (`*.toml`) and scripts (`*.rhai`), in the order of their names.
 ///
 /// Names that begin with a dot are passed over: a mounted `ConfigMap` keeps its versions in such
 /// folders and links to them, and editors their drafts.
@@ -87,7 +87,7 @@ pub fn read_folder(folder: &Path) -> Result<Vec<Source>, ReadError> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();
-        if is_policy(&name) {
+        if belongs(&name) {
             names.push(name);
         }
     }
@@ -108,17 +108,40 @@ pub(super) fn position(sources: &[Source], name: &str) -> Option<usize> {
     sources.binary_search_by(|source| (*source.name).cmp(name)).ok()
 }
 
-/// Whether a file of this name is a policy.
-pub(super) fn is_policy(name: &OsStr) -> bool {
+/// Whether a file of this name is a policy or a script.
+pub(super) fn belongs(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
-    name.ends_with(b".toml") && !name.starts_with(b".")
+    (name.ends_with(b".toml") || is_script(name)) && !name.starts_with(b".")
 }
 
-/// Reads one policy file.
+fn is_script(name: &[u8]) -> bool {
+    name.ends_with(b".rhai")
+}
+
+/// Reads one policy file, and after it the scripts of its folder, which it may name.
 ///
 /// # Errors
 /// As [`read_folder`].
-pub fn read_file(path: &Path) -> Result<Source, ReadError> {
+pub fn read_policy(path: &Path) -> Result<Vec<Source>, ReadError> {
+    let mut sources = vec![read_file(path)?];
+    let Some(folder) = path.parent() else { return Ok(sources) };
+    // An empty parent is the folder the program is in.
+    let listed = fs::read_dir(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let names = listed.into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let mut scripts: Vec<_> = names.filter(|name| belongs(name) && is_script(name.as_encoded_bytes())).collect();
+    scripts.sort();
+    // The path may be a script's own.
+    for script in scripts.into_iter().map(|name| folder.join(name)).filter(|script| script != path) {
+        sources.push(read_file(&script)?);
+    }
+    Ok(sources)
+}
+
+/// Reads one file.
+///
+/// # Errors
+/// As [`read_folder`].
+fn read_file(path: &Path) -> Result<Source, ReadError> {
     let name = path.display().to_string();
     let bytes = read_bytes(path).map_err(|source| ReadError::Unreadable { path: path.to_owned(), source })?;
     let text = document::decode(&name, bytes).map_err(ReadError::NotText)?;

@@ -32,7 +32,7 @@ pub struct FileStatus {
     pub strategy: Strategy,
     /// Tells two settings apart, in 16 hexadecimal digits.
     pub hash: String,
-    /// When this content went live.
+    /// When this content went live, that of its script included.
     pub loaded_at: SystemTime,
 }
 
@@ -59,12 +59,17 @@ pub struct LastError {
 }
 
 impl Status {
+    /// A policy file by its name without its folder.
+    pub(super) fn file(&self, name: &str) -> Option<&FileStatus> {
+        self.files.binary_search_by(|file| (*file.name).cmp(name)).ok().map(|at| &self.files[at])
+    }
+
     /// Describes a set and what it was compiled from.
     pub(super) fn of(
         policies: Arc<PolicySet>,
         sources: &[Source],
         overrides: &[Standing],
-        loaded_at: impl Fn(&Source) -> SystemTime,
+        loaded_at: impl Fn(&Source, &str) -> SystemTime,
     ) -> Self {
         let with_origin = policies.origins().iter().zip(policies.policies());
         let own = with_origin.filter(|(origin, _)| origin.model.is_none());
@@ -72,12 +77,13 @@ impl Status {
             own.filter_map(|(o, policy)| Some((o.file.as_deref()?, policy))).collect();
         let file = |source: &Source| {
             let policy = by_file.get(&*source.name)?;
+            let hash = format!("{:016x}", policy.hash());
             Some(FileStatus {
-                name: source.name.rsplit('/').next().unwrap_or_default().to_owned(),
+                name: source.file_name().to_owned(),
                 policy: Arc::clone(&policy.name),
                 strategy: policy.strategy,
-                hash: format!("{:016x}", policy.hash()),
-                loaded_at: loaded_at(source),
+                loaded_at: loaded_at(source, &hash),
+                hash,
             })
         };
         let shown = |standing: &Standing| OverrideStatus {

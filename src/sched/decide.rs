@@ -123,7 +123,7 @@ impl Scheduler {
 
     /// What a lane wants, and at which of the surveyed sites.
     fn ask(&mut self, id: ModelId, index: usize) -> Option<(usize, Wish)> {
-        let Self { models, table, sites, former, now, draining, .. } = self;
+        let Self { models, table, sites, former, now, draining, outputs, .. } = self;
         let (now, draining, generation) = (*now, *draining, self.policies.generation);
         let model = models.get_mut(&id)?;
         let (waiting, home) = (model.backlog() as f64, model.home.slot);
@@ -158,6 +158,9 @@ impl Scheduler {
             view.crew = Crew::beside(sites, site);
         }
         let wish = view.wish(lane, former);
+        if let Some(fault) = lane.fault.take() {
+            outputs.push_back(Output::Fallback { policy, fault });
+        }
         Some((site, wish))
     }
 

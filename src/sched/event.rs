@@ -2,6 +2,7 @@
 
 use super::edge::edge;
 use crate::policy::{Policy, RowRate};
+use crate::script::Fault;
 use crate::types::{BatchId, Device, DeviceId, ModelId, Priority, RequestId, ShapeClass, Time, WorkerId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -267,6 +268,8 @@ pub enum Release {
     Alone,
     /// It holds items of a batch that failed.
     Retry,
+    /// Its policy's script scored it highest.
+    Script,
     /// The process is shutting down, so nothing waits.
     Drain,
 }
@@ -285,6 +288,7 @@ impl Release {
         Self::Idle,
         Self::Alone,
         Self::Retry,
+        Self::Script,
         Self::Drain,
     ];
 
@@ -303,6 +307,7 @@ impl Release {
             Self::Idle => "idle",
             Self::Alone => "alone",
             Self::Retry => "retry",
+            Self::Script => "script",
             Self::Drain => "drain",
         }
     }
@@ -319,6 +324,14 @@ pub enum Output {
         request: RequestId,
         /// Why.
         reason: FailReason,
+    },
+    /// A decision was made as `adaptive` makes it, for the policy's script failed. Told before its batch, if
+    /// there is one.
+    Fallback {
+        /// The policy.
+        policy: Arc<Policy>,
+        /// What went wrong.
+        fault: Fault,
     },
     /// This worker failed on everything of late: let it run a made-up row, then say `Proved` or `Lost`.
     Suspect {

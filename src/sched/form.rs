@@ -201,6 +201,17 @@ impl Former {
             Cell { position, edge: bucket.edge, rows: bucket.rows, best }
         }));
         self.solve(terms);
+        self.list(terms);
+    }
+
+    /// The cheapest plan within the window, into `segments`.
+    pub(super) fn lay_out_around(&mut self, class: &mut Class, anchor: usize, terms: &Terms<'_>) {
+        self.plan(class, anchor, terms);
+        self.list(terms);
+    }
+
+    /// Lists the segments of a plan.
+    fn list(&mut self, terms: &Terms<'_>) {
         self.segments.clear();
         let mut high = self.cells.len();
         while high > 0 {

@@ -11,6 +11,7 @@ use super::pace::Paces;
 use super::table::Table;
 use super::urgency::Entry;
 use crate::policy::Policy;
+use crate::script::Fault;
 use crate::types::{ShapeClass, Time};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub(super) struct Lane {
     pub(super) pace: Paces,
     /// The item that goes next, if that was found out since anything changed.
     elected: Option<Rank>,
+    /// What went wrong in the policy's script at the decision that is being made.
+    pub(super) fault: Option<Fault>,
 }
 
 impl Lane {
@@ -50,6 +53,7 @@ impl Lane {
             backlog: 0,
             pace: Paces::default(),
             elected: None,
+            fault: None,
         }
     }
 

@@ -9,6 +9,7 @@ mod admit;
 mod books;
 mod bucket;
 mod cost;
+mod custom;
 mod decide;
 mod edge;
 mod event;

@@ -185,7 +185,7 @@ impl View<'_> {
         let rows = match self.rule.choice {
             Choice::Alone => item.item.rows,
             Choice::Arrival => class.rows.min(self.terms.cap(learned.padded(len))),
-            Choice::Anchor | Choice::Richest => {
+            Choice::Anchor | Choice::Richest | Choice::Scored => {
                 let waiting = class.rows;
                 let bucket = class.position(super::edge::edge(self.grid, len)).map(|at| &mut class.buckets[at]);
                 bucket.map_or(1, |b| self.terms.refresh(b).rows).min(waiting)

@@ -11,6 +11,8 @@ pub(super) enum Choice {
     Anchor,
     /// The segment with the most useful tokens a second, unless the most urgent item waited too long.
     Richest,
+    /// The segment that a script scores highest.
+    Scored,
     /// Arrival order, lengths ignored.
     Arrival,
     /// The most urgent item alone.
@@ -34,6 +36,10 @@ pub(super) struct Rule {
 }
 
 impl Rule {
+    /// That of `adaptive`.
+    pub(super) const ADAPTIVE: Self =
+        Self { choice: Choice::Anchor, waits: false, weighs: false, spreads: true, defers: true, brief: None };
+
     /// The settings of a policy, for a model that can batch or cannot.
     pub(super) fn of(policy: &Policy, batchable: bool) -> Self {
         if !policy.dynamic_batching {
@@ -52,6 +58,7 @@ impl Rule {
             Strategy::LatencyOptimized => (Choice::Anchor, false, true),
             Strategy::ThroughputOptimized => (Choice::Richest, true, false),
             Strategy::FixedSize => (Choice::Arrival, true, false),
+            Strategy::Custom => (Choice::Scored, false, true),
         };
         let brief = match policy.strategy {
             Strategy::Adaptive => policy.slo.target.map(|t| t / BESIDE),

@@ -75,6 +75,11 @@ impl View<'_> {
             }
             Choice::Arrival => self.arrival(lane, former),
             Choice::Anchor | Choice::Richest => self.by_length(lane, anchor, former),
+            Choice::Scored => {
+                let (wish, fault) = self.scripted(lane, anchor, former);
+                lane.fault = fault;
+                wish
+            }
         };
         if let Wish::Run(items, why) = &mut wish
             && self.keep_promises(lane, items, former)
@@ -135,7 +140,7 @@ impl View<'_> {
     }
 
     /// A segment of like lengths, at once or once it is worth it.
-    fn by_length(&self, lane: &mut Lane, anchor: Entry, former: &mut Former) -> Wish {
+    pub(super) fn by_length(&self, lane: &mut Lane, anchor: Entry, former: &mut Former) -> Wish {
         let item = self.table.item(anchor.slot);
         let class = item.class as usize;
         let Some(at) = lane.classes[class].position(edge(self.grid, item.item.len)) else {
@@ -184,7 +189,7 @@ impl View<'_> {
     }
 
     /// How many rows of a segment are to run here: the best batch, or less where the rows are shared out.
-    fn target(&self, lane: &Lane, segment: &Segment) -> u32 {
+    pub(super) fn target(&self, lane: &Lane, segment: &Segment) -> u32 {
         let best = segment.best_rows;
         if !self.rule.spreads || self.crew.free <= 1.0 {
             return best;
@@ -231,7 +236,7 @@ impl View<'_> {
     }
 
     /// When a held-back segment must go, and why then.
-    fn due(&self, anchor: Entry, time: f64, delay: Duration) -> (Time, Release) {
+    pub(super) fn due(&self, anchor: Entry, time: f64, delay: Duration) -> (Time, Release) {
         let item = self.table.item(anchor.slot);
         let by_delay = item.arrival + delay;
         let deadline = self.table.request(item.request).deadline;

@@ -102,7 +102,7 @@ impl Server for Scheduler {
                 }
                 Output::Fail { request, reason } => return Some(Action::Fail { request, reason }),
                 // No batch fails here, so no worker comes under suspicion.
-                Output::Suspect { .. } => {}
+                Output::Suspect { .. } | Output::Fallback { .. } => {}
             }
         }
     }

@@ -10,6 +10,7 @@ ON_A_GPU = {"inferneo_model_nodes"}
 TEXTS = ["sun", "sun sun sun", "sun sun sun sun sun"]
 GOOD = "[slo]\ntarget = '1s'\n"
 BAD = "strategy = 'best'\n"
+CUSTOM = "strategy = 'custom'\n[custom]\nscript = 'mine.rhai'\n[match]\ntenants = ['mine']\n"
 
 
 def on_cpu(binary, folder):
@@ -17,6 +18,8 @@ def on_cpu(binary, folder):
     policies = folder / "policies"
     policies.mkdir()
     (policies / "default.toml").write_text(GOOD)
+    (policies / "mine.toml").write_text(CUSTOM)
+    (policies / "mine.rhai").write_text("segment.rows")
     models = [f"{name}={program.MODELS / name}" for name in ("tiny_text", "fails_on_negative")]
     flags = [word for model in models for word in ("--model", model)]
     with program.Program(binary, *flags, "--policies", policies) as server:

@@ -13,7 +13,7 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 #[test]
 fn policy_check_says_good_with_exit_0() {
     let (code, _, said) = run(&["policy", "check", "policies"]);
-    assert_eq!((code, &*said), (Some(0), "5 policy files checked: all good\n"));
+    assert_eq!((code, &*said), (Some(0), "6 policy files checked: all good\n"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 #[tokio::test]
 async fn a_model_on_two_devices_uses_both_and_answers_as_on_one() {
     let models = model("both", "test/tiny_text", "device = 'cpu:0,cpu:1'\ninstances = 1")
-        + &model("one", "test/tiny_text", "device = 'cpu'\ninstances = 1");
+        + &*model("one", "test/tiny_text", "device = 'cpu'\ninstances = 1");
     let server = Settings::new(models).policy("all", "dynamic_batching = false").start();
     let (client, admin) = (server.http2(), server.admin());
     let ask = |i: usize| {

@@ -60,7 +60,7 @@ async fn every_model_of_a_running_server_infers() {
 
 #[tokio::test]
 async fn an_unloaded_model_is_a_warning_unless_it_is_named() {
-    let models = model("tiny", "test/tiny_text", "instances = 1") + &model("affine", "test/affine", "instances = 1");
+    let models = model("tiny", "test/tiny_text", "instances = 1") + &*model("affine", "test/affine", "instances = 1");
     let server = Settings::new(models).start();
     server.http1().post("/v2/repository/models/affine/unload", json!({})).await.ok();
     let said = doctor(server.data, &[]).await;
@@ -85,7 +85,7 @@ async fn a_server_that_drains_is_a_failure_though_it_infers() {
 
 #[tokio::test]
 async fn a_model_that_does_not_answer_is_a_failure_and_the_others_are_asked() {
-    let models = model("tiny", "test/tiny_text", "instances = 1") + &model("affine", "test/affine", "instances = 1");
+    let models = model("tiny", "test/tiny_text", "instances = 1") + &*model("affine", "test/affine", "instances = 1");
     let policy = "match.models = [\"affine\"]\nqueue.max_bytes = 1\n";
     let server = Settings::new(models).policy("narrow", policy).start();
     let said = doctor(server.data, &[]).await;

@@ -94,6 +94,12 @@ impl Settings {
         self
     }
 
+    /// Adds a script to the policy folder.
+    pub(crate) fn script(mut self, name: &str, text: &str) -> Self {
+        self.policies.push((format!("{name}.rhai"), text.to_owned()));
+        self
+    }
+
     /// Adds a flag and its value.
     pub(crate) fn flag(mut self, flag: &str, value: impl ToString) -> Self {
         self.flags.extend([flag.to_owned(), value.to_string()]);

@@ -11,6 +11,7 @@ mod client;
 mod commands;
 mod context;
 mod cuda;
+mod custom;
 mod decisions;
 mod devices;
 mod doctor;

@@ -26,7 +26,8 @@ struct Desk {
 impl Desk {
     /// Saves a file that begins with a comment of its path.
     fn save(&mut self, text: &str) {
-        let path = text.lines().next().and_then(|line| line.strip_prefix("# ")).expect("a block without a path");
+        let comment = |line: &'_ str| line.strip_prefix("# ").or(line.strip_prefix("// ")).map(str::to_owned);
+        let path = text.lines().next().and_then(comment).expect("a block without a path");
         let file = self.dir.path().join(path);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, text).unwrap();
@@ -94,7 +95,7 @@ async fn the_page_on_policies_can_be_followed_line_by_line() {
     let mut desk = Desk { dir: folder(), server: None };
     let mut ran = 0;
     for (language, block) in blocks() {
-        if language == "toml" {
+        if ["toml", "rhai"].contains(&&*language) {
             desk.save(&block);
             continue;
         }

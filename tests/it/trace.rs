@@ -29,7 +29,7 @@ fn record(server: &Server, seconds: u64) -> JoinHandle<Answer> {
 
 #[tokio::test]
 async fn arrivals_are_recorded_those_that_are_refused_too() {
-    let models = model("tiny", "test/tiny_text", "") + &model("int_ops", "test/int_ops", "");
+    let models = model("tiny", "test/tiny_text", "") + &*model("int_ops", "test/int_ops", "");
     let server = Settings::new(models).policy("small", "[batch]\nmax_batch_size = 2").start();
     let recording = record(&server, 2);
     let client = server.http1().tenant("acme").with("x-inferneo-priority", "7");

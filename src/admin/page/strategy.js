@@ -6,6 +6,7 @@ const STRATEGIES = {
   latency_optimized: "Small batches of the most urgent rows, at once. Saturates at a lower rate.",
   throughput_optimized: "Waits (20 ms unless the file says otherwise) to fill large batches. Costs latency; for work nobody waits for.",
   fixed_size: "Arrival order, exactly N rows or when the delay is over. Costs padding.",
+  custom: "The script of each policy scores what could run next, or waits. Only for policies that name one in [custom].",
 };
 const EVERY_MODEL = "*";
 

@@ -115,6 +115,7 @@ const RELEASES = {
   idle: "because a worker was free",
   alone: "alone, because it is not batched",
   retry: "again, because a batch it was in had failed",
+  script: "because its policy's script put it first",
   drain: "because the program is draining",
 };
 

@@ -86,7 +86,8 @@ async fn what_is_not_an_order_is_refused_with_what_is_allowed() {
         (r#"{"model": "*", "stratgy": "adaptive"}"#, "unknown field `stratgy`"),
         (r#"{"model": "*", "stratgy": "adaptive"}"#, "did you mean `strategy`?"),
         (r#"{"model": "*", "strategy": "adaptiv"}"#, "did you mean `adaptive`?"),
-        (r#"{"model": "*", "strategy": "custom"}"#, "throughput_optimized, fixed_size"),
+        (r#"{"model": "*", "strategy": "none"}"#, "throughput_optimized, fixed_size, custom"),
+        (r#"{"model": "*", "strategy": "custom"}"#, "custom needs a script"),
     ] {
         let (status, refusal) = put(&admin, body).await;
         assert_eq!((status, &refusal["reason"]), (400, &json!("invalid_request")), "{body}");

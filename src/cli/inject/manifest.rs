@@ -30,11 +30,11 @@ pub(super) fn inject(text: &str, file: &str, sidecar: &Sidecar, instance: Option
     let mut documents = Vec::new();
     for Part { line, text } in parts(text.trim_start_matches('\u{feff}')) {
         let place = |line: usize, column: usize| format!("{file}:{line}:{column}: ");
-        let read = read::document(text).map_err(|f| format!("{}{}", place(line + f.line - 1, f.column), f.message))?;
+        let read = read::document(text).map_err(|f| place(line + f.line - 1, f.column) + f.message.as_str())?;
         match read {
             Some(node) => {
                 let known = work.objects.len();
-                let nodes = work.object(node.clone()).map_err(|fault| format!("{}{fault}", place(line, 1)))?;
+                let nodes = work.object(node.clone()).map_err(|fault| place(line, 1) + fault.as_str())?;
                 match work.objects.len() == known && nodes.len() == 1 && nodes[0] == node {
                     true => documents.push(Cow::Borrowed(text)),
                     false => documents.extend(render(text, &nodes).into_iter().map(Cow::Owned)),

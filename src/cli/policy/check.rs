@@ -1,7 +1,8 @@
 //! `inferneo policy check`: says what is wrong with policy files before a server reads them.
 
 use super::{Said, told};
-use crate::policy::{self, Source};
+use crate::document::Diagnostic;
+use crate::policy;
 use crate::reload::{self, ReadError};
 use std::path::{Path, PathBuf};
 
@@ -11,9 +12,9 @@ pub(super) fn run(paths: &[PathBuf]) -> Said {
     let mut report = String::new();
     let (mut files, mut faults, mut unreadable) = (0, 0, 0);
     for path in paths {
-        match read(path).map(|sources| (sources.len(), policy::compile(&sources, &[], 1))) {
+        match checked(path) {
             Ok((0, _)) => report.push_str(&format!("{}: no *.toml in this folder\n", path.display())),
-            Ok((count, Ok(_))) => files += count,
+            Ok((count, Ok(()))) => files += count,
             Ok((count, Err(found))) => {
                 files += count;
                 faults += found.len();
@@ -39,8 +40,14 @@ pub(super) fn run(paths: &[PathBuf]) -> Said {
     Said { report, code, ..Said::default() }
 }
 
-fn read(path: &Path) -> Result<Vec<Source>, ReadError> {
-    if path.is_dir() { reload::read_folder(path) } else { Ok(vec![reload::read_file(path)?]) }
+/// How many policies a path holds, and their faults; a script may be asked about by its own name.
+fn checked(path: &Path) -> Result<(usize, Result<(), Vec<Diagnostic>>), ReadError> {
+    let sources = if path.is_dir() { reload::read_folder(path) } else { reload::read_policy(path) }?;
+    if let Some(script) = sources.first().filter(|first| first.is_script() && !path.is_dir()) {
+        return Ok((1, policy::compile_script(script).map(drop).map_err(|fault| vec![*fault])));
+    }
+    let policies = sources.iter().filter(|source| !source.is_script()).count();
+    Ok((policies, policy::compile(&sources, &[], 1).map(drop)))
 }
 
 fn summary(files: usize, faults: usize, unreadable: usize) -> String {
@@ -60,7 +67,7 @@ fn summary(files: usize, faults: usize, unreadable: usize) -> String {
 mod tests {
     use super::*;
 
-    fn checked(paths: &[&Path]) -> (u8, String) {
+    fn said(paths: &[&Path]) -> (u8, String) {
         let said = super::run(&paths.iter().map(|path| path.to_path_buf()).collect::<Vec<_>>());
         (said.code, said.report)
     }
@@ -68,8 +75,8 @@ mod tests {
     #[test]
     fn the_shipped_folder_and_each_of_its_files_are_good() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-        assert_eq!(checked(&[&folder]), (0, "5 policy files checked: all good\n".to_owned()));
-        assert_eq!(checked(&[&folder.join("adaptive.toml")]), (0, "1 policy file checked: all good\n".to_owned()));
+        assert_eq!(said(&[&folder]), (0, "6 policy files checked: all good\n".to_owned()));
+        assert_eq!(said(&[&folder.join("adaptive.toml")]), (0, "1 policy file checked: all good\n".to_owned()));
     }
 
     #[test]
@@ -78,7 +85,7 @@ mod tests {
         let (a, b) = (folder.path().join("a.toml"), folder.path().join("b.toml"));
         std::fs::write(&a, "stratgy = \"adaptive\"\n").unwrap();
         std::fs::write(&b, "[batch]\nmax_batch_size = 0\n").unwrap();
-        let (code, report) = checked(&[folder.path()]);
+        let (code, report) = said(&[folder.path()]);
         assert_eq!(code, 1);
         assert!(report.contains(&format!("{}:1:1: unknown key `stratgy`", a.display())), "{report}");
         assert!(report.contains("  = did you mean `strategy`?\n"), "{report}");
@@ -92,13 +99,13 @@ mod tests {
         let (a, b) = (folder.path().join("a.toml"), folder.path().join("b.toml"));
         std::fs::write(&a, "").unwrap();
         std::fs::write(&b, "").unwrap();
-        assert_eq!(checked(&[&a, &b]).0, 0);
-        assert_eq!(checked(&[folder.path()]).0, 1);
+        assert_eq!(said(&[&a, &b]).0, 0);
+        assert_eq!(said(&[folder.path()]).0, 1);
     }
 
     #[test]
     fn a_path_that_cannot_be_read_is_bad_usage() {
-        let (code, report) = checked(&[Path::new("absent.toml")]);
+        let (code, report) = said(&[Path::new("absent.toml")]);
         assert_eq!(code, 2);
         assert!(report.starts_with("cannot read absent.toml: "), "{report}");
         assert!(report.ends_with("0 policy files checked: 0 faults, 1 path not readable\n"), "{report}");
@@ -107,7 +114,7 @@ mod tests {
     #[test]
     fn an_empty_folder_is_told_and_is_no_fault() {
         let folder = tempfile::tempdir().unwrap();
-        let (code, report) = checked(&[folder.path()]);
+        let (code, report) = said(&[folder.path()]);
         assert_eq!(code, 0);
         assert!(report.contains("no *.toml in this folder"), "{report}");
     }

@@ -87,6 +87,11 @@ fn values(kind: &Kind) -> Value {
             let name = format!("^[^\\u0000-\\u001f\\u007f-\\u009f]{{1,{LONGEST_NAME}}}$");
             json!({ "type": "array", "items": { "type": "string", "pattern": name }, "minItems": 1 })
         }
+        Kind::File(ending) => {
+            let letter = "/\\\\\\u0000-\\u001f\\u007f-\\u009f";
+            let (longest, ending) = (LONGEST_NAME - 1 - ending.len(), ending.replace('.', "\\."));
+            json!({ "type": "string", "pattern": format!("^[^.{letter}][^{letter}]{{0,{longest}}}{ending}$") })
+        }
     }
 }
 

@@ -59,8 +59,7 @@ fn shown(set: &PolicySet, args: &Args) -> String {
         text.push_str(&format!("# Other policies, for the --model and --tenant they match: {others}.\n"));
     }
     text.push('\n');
-    text.push_str(&toml(&set.settings(index), origin, policy.strategy));
-    text
+    text + toml(&set.settings(index), origin, policy.strategy).as_str()
 }
 
 /// A name as a comment can hold it.

@@ -57,12 +57,12 @@ impl Candidate {
     /// Reads a file, which is then the policy of every request, or a folder, whose files match as they say.
     fn read(path: &Path) -> anyhow::Result<Self> {
         let (is_folder, name) = (path.is_dir(), path.display().to_string());
-        let sources = if is_folder { reload::read_folder(path) } else { reload::read_file(path).map(|one| vec![one]) };
+        let sources = if is_folder { reload::read_folder(path) } else { reload::read_policy(path) };
         let sources = sources.map_err(|error| match error {
             ReadError::NotText(faults) => anyhow!("{}", told(&faults)),
             ReadError::Unreadable { .. } => anyhow!("--policy: {error}"),
         })?;
-        if sources.is_empty() {
+        if sources.iter().all(policy::Source::is_script) {
             bail!("--policy {name}: there is no *.toml in this folder");
         }
         let set = policy::compile(&sources, &[], 1).map_err(|faults| anyhow!("{}", told(&faults)))?;

@@ -39,7 +39,8 @@ fn every_key_has_a_value_and_says_who_chose_it() {
 #[test]
 fn an_overridden_strategy_is_not_that_of_the_file() {
     let sources = [source("a.toml", "strategy = \"coalescing\"")];
-    let files = [(sources[0].name.clone(), sources[0].text.clone())].into();
+    let version = crate::policy::Version { text: sources[0].text.clone(), script: None };
+    let files = [(sources[0].name.clone(), version)].into();
     let over = Override { model: None, strategy: Strategy::FixedSize, files, builtin: false };
     let settings = compile(&sources, &[over], 1).unwrap().settings(0);
     assert_eq!(setting(&settings, "strategy"), (Some("\"fixed_size\"".to_owned()), Provenance::Override));

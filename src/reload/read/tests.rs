@@ -13,7 +13,7 @@ fn a_folder_is_read_in_the_order_of_names_without_hidden_files() {
     for name in ["b.toml", "a.toml", ".draft.toml", "notes.txt", "c.toml~", "script.rhai"] {
         fs::write(folder.path().join(name), name).unwrap();
     }
-    assert_eq!(names(folder.path()), ["a.toml", "b.toml"]);
+    assert_eq!(names(folder.path()), ["a.toml", "b.toml", "script.rhai"]);
     let first = &read_folder(folder.path()).unwrap()[0];
     assert_eq!((first.name.clone(), &*first.text), (folder.path().join("a.toml").display().to_string(), "a.toml"));
 }

@@ -146,7 +146,7 @@ impl Fleet {
                     self.running.push((self.now + took, took, batch));
                 }
                 Output::Fail { .. } => self.failed += 1,
-                Output::Suspect { .. } => unreachable!("nothing fails here"),
+                Output::Fallback { .. } | Output::Suspect { .. } => unreachable!("nothing fails here"),
             }
         }
         let due = self.sched.poll_timeout();

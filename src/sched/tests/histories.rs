@@ -63,7 +63,7 @@ fn event() -> impl Strategy_<Value = Event> {
         1 => (0_u32..8).prop_map(Event::Lose),
         1 => (0_u32..8).prop_map(Event::Up),
         1 => (0_u32..4, any::<bool>(), any::<bool>()).prop_map(|(d, m, t)| Event::Condition(d, m, t)),
-        1 => (0_u8..5).prop_map(Event::Reload),
+        1 => (0_u8..6).prop_map(Event::Reload),
         1 => any::<bool>().prop_map(Event::Keys),
         1 => any::<bool>().prop_map(Event::Lend),
         1 => any::<prop::sample::Index>().prop_map(Event::Return),
@@ -82,8 +82,11 @@ fn some_policies(which: u8) -> std::sync::Arc<crate::policy::PolicySet> {
     let a = ("a.toml", "strategy = 'coalescing'\n[match]\ntenants = ['t1']\n[batch]\nmax_batch_size = 4");
     let b = ("b.toml", "strategy = 'fixed_size'\n[match]\ntenants = ['t2']\n[batch]\nmax_batch_size = 6");
     let c = ("c.toml", "strategy = 'throughput_optimized'\n[match]\ntenants = ['t1']");
+    let d = ("e.toml", "strategy = 'custom'\n[custom]\nscript = 's.rhai'\n[match]\ntenants = ['t1']");
+    let script = "if segment.length == 77 { throw 1 } if segment.rows < 3 { wait(3) } else { segment.length }";
     match which {
         0 => policies(&[a, b], 2),
+        4 => policies(&[d, b, ("s.rhai", script)], 5),
         1 => policies(&[b, c], 3),
         2 => policies(&[("d.toml", "dynamic_batching = false")], 4),
         3 => policies(&[("e.toml", &format!("[match]\ntenants = ['t1', 't3', '*']\n{QUOTAS}")), f], 5),
@@ -232,7 +235,7 @@ proptest! {
 
     #[test]
     fn any_history_keeps_every_invariant(
-        start in 0_u8..5,
+        start in 0_u8..6,
         events in prop::collection::vec(event(), 1..120),
         drain in prop::option::weighted(0.2, 0_usize..120),
     ) {

@@ -3,6 +3,7 @@
 mod company;
 mod converge;
 mod curves;
+mod custom;
 mod deadlines;
 mod devices;
 mod failure;

@@ -120,7 +120,7 @@ impl Rig {
                     let (_, len) = self.waiting.remove(&request).expect("failed once");
                     self.gone.push(Gone { len, took: None });
                 }
-                Output::Suspect { .. } => unreachable!("no batch fails"),
+                Output::Suspect { .. } | Output::Fallback { .. } => unreachable!("no batch and no script fails"),
             }
         }
     }

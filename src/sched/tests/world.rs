@@ -41,6 +41,8 @@ pub(super) struct World {
     /// Every batch ever dispatched.
     pub(super) history: Vec<Dispatch>,
     pub(super) suspects: Vec<WorkerId>,
+    /// Decisions made as `adaptive` would, by policy, and what went wrong in its script.
+    pub(super) fallbacks: Vec<(String, crate::script::Fault)>,
     to_prove: Vec<WorkerId>,
     pub(super) guilty: BTreeSet<RequestId>,
     /// In a batch that was made to fail whatever was in it.
@@ -109,6 +111,7 @@ impl World {
             running: Vec::new(),
             history: Vec::new(),
             suspects: Vec::new(),
+            fallbacks: Vec::new(),
             to_prove: Vec::new(),
             guilty: BTreeSet::new(),
             accused: BTreeSet::new(),
@@ -211,6 +214,7 @@ impl World {
                     assert_eq!(caller.fate, Fate::Open, "a request leaves exactly once: {request}");
                     (caller.fate, caller.left) = (Fate::Failed(reason), Some(self.now));
                 }
+                Output::Fallback { policy, fault } => self.fallbacks.push((policy.name.to_string(), fault)),
                 Output::Suspect { worker } => {
                     self.suspects.push(worker);
                     self.to_prove.push(worker);

@@ -14,7 +14,9 @@ fn show(folder: Option<&Path>, model: Option<&str>, tenant: Option<&str>) -> Sai
 /// What a saved output means.
 fn read_back(name: &str, shown: &str) -> Policy {
     let source = Source { name: format!("{name}.toml"), text: shown.to_owned() };
-    Policy::clone(&compile(&[source], &[], 1).unwrap().policies()[0])
+    let script = include_str!("../../../../policies/custom.rhai").to_owned();
+    let sources = [source, Source { name: "custom.rhai".into(), text: script }];
+    Policy::clone(&compile(&sources, &[], 1).unwrap().policies()[0])
 }
 
 #[test]
@@ -87,6 +89,7 @@ fn what_is_shown_of_each_shipped_policy_reads_back_as_it() {
         let said = show(Some(&folder), None, Some(strategy.name())).result;
         assert_eq!(read_back(strategy.name(), &said), *set.policies()[set.lookup("", strategy.name())]);
         let again = tempfile::tempdir().unwrap();
+        fs::copy(folder.join("custom.rhai"), again.path().join("custom.rhai")).unwrap();
         fs::write(again.path().join("x.toml"), &said).unwrap();
         assert_eq!(super::super::check::run(&[again.path().to_owned()]).code, 0);
     }
@@ -114,7 +117,7 @@ fn names() -> impl Generator<Value = String> {
 }
 
 fn texts() -> impl Generator<Value = String> {
-    let strategies = Strategy::ALL.map(|strategy| format!("\"{}\"", strategy.name())).to_vec();
+    let strategies = Strategy::ALL[..5].iter().map(|strategy| format!("\"{}\"", strategy.name())).collect::<Vec<_>>();
     let top = (
         maybe("strategy", prop::sample::select(strategies)),
         maybe("dynamic_batching", any::<bool>().prop_map(|b| b.to_string())),
