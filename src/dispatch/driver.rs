@@ -27,6 +27,8 @@ const EVENTS: usize = 256;
 pub(super) struct InFlight {
     pub(super) dispatch: Dispatch,
     pub(super) started: Time,
+    /// When its worker was free again; zero while it runs.
+    pub(super) ended: Time,
     /// For the record; empty where none is kept.
     pub(super) members: Vec<Member>,
 }
@@ -40,7 +42,7 @@ pub struct Driver {
     pub(super) tell: mpsc::UnboundedSender<Control>,
     gate: Arc<Gate>,
     pub(super) decisions: Arc<Decisions>,
-    recorder: Arc<Recorder>,
+    pub(super) recorder: Arc<Recorder>,
     pub(super) metrics: Arc<Metrics>,
     policies: Arc<PolicySet>,
     pub(super) models: HashMap<ModelId, Arc<ModelMetrics>>,
@@ -200,11 +202,12 @@ impl Driver {
             deadline: request.deadline,
             items: &items,
         };
-        self.recorder.record(now, || record::arrival(&arrival, &request.model.name, now));
+        self.recorder.record(now, self.pending.len(), || record::arrival(&arrival, &request.model.name, now));
         let accepted = self.sched.handle_arrival(&arrival, now);
         let policy = self.policies.lookup(&request.model.name, &request.tenant);
         let target = self.policies.policies()[policy].slo.target;
         if let Err(reject) = accepted {
+            self.recorder.refused(&request.model.name, now);
             if refusal::is_ours(&reject) {
                 self.count_slo(request, target, None);
             }
@@ -253,7 +256,8 @@ impl Driver {
         slot.metrics.batch_started();
         let job = Job { batch: dispatch.batch, padded_len: dispatch.padded_len, items };
         let submitted = slot.handle.as_ref().is_some_and(|h| h.submit(job).is_ok());
-        self.running.insert(dispatch.batch, InFlight { dispatch, started: clock::now(), members });
+        self.running
+            .insert(dispatch.batch, InFlight { dispatch, started: clock::now(), ended: Time::default(), members });
         if !submitted {
             self.worker_lost(worker, "its thread has ended", false);
         }
@@ -262,6 +266,7 @@ impl Driver {
     fn fail(&mut self, id: RequestId, reason: FailReason) {
         if let Some(pending) = self.pending.remove(&id) {
             let error = refusal::failed(reason, &pending.request.model.name, pending.failure.as_deref());
+            self.recorder.refused(&pending.request.model.name, pending.arrived);
             self.count_slo(&pending.request, pending.target, None);
             pending.fail(error);
         }

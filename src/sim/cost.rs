@@ -12,10 +12,15 @@ const NEAREST: f64 = 0.01;
 const LEAST: Duration = Duration::from_micros(1);
 
 /// The times of one model on one device, by the number of busy workers; at least one curve.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Cost {
     /// The curves; a load without one has the nearest's.
     pub curves: Vec<Curve>,
+    /// What a batch keeps its worker for besides the run.
+    pub handover: Duration,
+    /// How far runs are off their cost: quantiles of run ÷ cost, evenly apart, from the least to the most; empty
+    /// where nothing is known of it.
+    pub spread: Vec<f64>,
 }
 
 /// The times while so many workers are busy. All times are nanoseconds.

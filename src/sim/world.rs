@@ -38,7 +38,7 @@ pub(super) struct World<'p> {
 struct Run {
     batch: Dispatch,
     device: DeviceId,
-    took: Duration,
+    compute: Duration,
 }
 
 impl<'p> World<'p> {
@@ -119,7 +119,7 @@ impl<'p> World<'p> {
         let mut ended = Vec::new();
         while let Some(first) = self.running.first_entry().filter(|first| first.key().0 <= self.now) {
             let run = first.remove();
-            let report = BatchReport { batch: run.batch.batch, compute: run.took, outcome: BatchOutcome::Ok };
+            let report = BatchReport { batch: run.batch.batch, compute: run.compute, outcome: BatchOutcome::Ok };
             self.sched.handle_batch_done(&report, self.now);
             self.sched.handle_worker(run.batch.worker, WorkerState::Ready, self.now);
             ended.push(run);
@@ -159,9 +159,16 @@ impl<'p> World<'p> {
     fn start(&mut self, batch: Dispatch) {
         let place = self.workers[batch.worker.0 as usize];
         let busy = 1 + self.running.values().filter(|run| run.device == place.device).count() as u32;
-        let took = place.cost.time(batch.rows, batch.padded_len, busy).mul_f64(self.noise.factor());
-        self.tally.ran(&batch, took);
-        self.running.insert((self.now + took, batch.batch), Run { batch, device: place.device, took });
+        let usual = place.cost.time(batch.rows, batch.padded_len, busy);
+        let compute = usual.mul_f64(self.noise.factor(&place.cost.spread));
+        let took = compute + place.cost.handover;
+        let tokens = batch.items.iter().map(|&(request, index)| {
+            let arrival = &self.plan.arrivals[request.0 as usize];
+            let item = &arrival.items[index as usize];
+            (&arrival.tenant, u64::from(item.rows) * u64::from(item.len))
+        });
+        self.tally.ran(&batch, took, tokens);
+        self.running.insert((self.now + took, batch.batch), Run { batch, device: place.device, compute });
     }
 
     fn fail(&mut self, request: RequestId, reason: FailReason) {
@@ -180,7 +187,7 @@ impl<'p> World<'p> {
             self.open[at] -= 1;
             if self.open[at] == 0 {
                 let arrival = &self.plan.arrivals[at];
-                let took = self.now.since(arrival.at);
+                let took = self.now.since(arrival.at) + self.plan.models[arrival.model].overhead;
                 let good = self.target(arrival).is_none_or(|target| took <= target);
                 let rows = arrival.items.iter().map(|item| u64::from(item.rows)).sum();
                 self.tally.answered(&arrival.tenant, rows, took, good);

@@ -39,9 +39,9 @@ pub(super) struct Args {
     /// What GET /stats of a server answers: its costs beat those in the trace
     #[arg(long, env = "INFERNEO_SIMULATE_COSTS", value_name = "FILE", value_parser = super::path())]
     costs: Option<PathBuf>,
-    /// How far a run may be off its cost either way, as a share from 0 to 0.9
-    #[arg(long, env = "INFERNEO_SIMULATE_NOISE", default_value = "0", value_name = "SHARE", value_parser = share)]
-    noise: f64,
+    /// How far a run may be off its cost either way, as a share from 0 to 0.9 [default: as far as runs were when recorded]
+    #[arg(long, env = "INFERNEO_SIMULATE_NOISE", value_name = "SHARE", value_parser = share)]
+    noise: Option<f64>,
     /// What the noise is drawn from
     #[arg(long, env = "INFERNEO_SIMULATE_SEED", default_value = "1", value_name = "N")]
     seed: u64,
