@@ -10,6 +10,7 @@ mod load;
 mod nodes;
 mod placement;
 mod stop;
+mod trace;
 
 use crate::admin::Admin;
 use crate::clock;
@@ -57,6 +58,14 @@ pub enum AppError {
         /// Names the file and what is allowed.
         message: String,
     },
+    /// The file that arrivals are to be recorded in cannot be written.
+    #[error("--trace (INFERNEO_TRACE) {}: it cannot be written: {source}", path.display())]
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's word.
+        source: std::io::Error,
+    },
     /// Spans cannot be exported.
     #[error("{0}")]
     Tracing(#[from] StartError),
@@ -91,7 +100,8 @@ impl AppError {
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Policies(_) | Self::Runtime(_) | Self::Gpus(_) | Self::Model { .. } | Self::Tracing(_) => true,
+            Self::Policies(_) | Self::Runtime(_) | Self::Gpus(_) | Self::Model { .. } => true,
+            Self::Tracing(_) | Self::Trace { .. } => true,
             Self::Listen { .. } | Self::Ended(_) | Self::Interrupted(_) | Self::System { .. } => false,
         }
     }
@@ -124,6 +134,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let ([listener, admin_listener], taken) = listen(&config).await?;
     let sites = gpus::sites(&plans);
     let (driver, handle, live) = drive(&config, live, plans, Arc::clone(&metrics))?;
+    let trace = trace::begin(&config, &handle, &registry)?;
     let (monitor, gpus) = gpus::watch(found, config.nvml.period, sites, &handle, &metrics)?;
     let (stop, stopped) = watch::channel(false);
     let admin = Admin {
@@ -145,6 +156,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         admin: admin.spawn(admin_listener, until(stopped)),
         policies: tokio::spawn(reload::watch(live)),
         monitor,
+        trace,
     };
     tracing::info!(listen = %taken[0], admin_listen = %taken[1], "listening");
 

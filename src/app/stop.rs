@@ -1,11 +1,13 @@
 //! The tasks of a running program, and the order in which they stop.
 
+use super::trace::Tracing;
 use crate::clock;
 use crate::config::Config;
 use crate::dispatch::Handle;
 use crate::exec::WorkerHandle;
 use crate::gpu::Monitor;
 use crate::telemetry::Tracer;
+use crate::trace::Models;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -27,6 +29,8 @@ pub(super) struct Tasks {
     /// Of GPUs: a thread of its own.
     pub(super) monitor: Option<Monitor>,
     pub(super) tracer: Tracer,
+    /// A recording into files: a thread of its own.
+    pub(super) trace: Option<Tracing>,
 }
 
 impl Tasks {
@@ -47,6 +51,12 @@ impl Tasks {
         }
         let ends = clock::now() + config.drain_timeout;
         let deadline = clock::deadline(ends);
+        let trace = self.trace.take();
+        // What the driver knows of the models goes with it.
+        let models = match &trace {
+            Some(trace) => trace.models().await,
+            None => Models::new(),
+        };
         handle.drain();
         let workers = match self.driver.is_finished() {
             true => Vec::new(),
@@ -70,6 +80,12 @@ impl Tasks {
             let ended = tokio::task::spawn_blocking(|| monitor.stop());
             if timeout_at(clock::deadline(ends.min(clock::now() + ASKING)), ended).await.is_err() {
                 tracing::warn!("NVML does not answer, and is waited for no longer");
+            }
+        }
+        if let Some(trace) = trace {
+            let written = tokio::task::spawn_blocking(|| trace.finish(models));
+            if timeout_at(deadline, written).await.is_err() {
+                tracing::warn!("drain_timeout passed before the trace was written");
             }
         }
         self.policies.abort();

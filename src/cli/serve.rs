@@ -46,6 +46,9 @@ pub(super) struct Args {
     /// Collector that spans are sent to, OTLP over HTTP (in a build with the feature otlp)
     #[arg(long, value_name = "URL", env = "INFERNEO_OTLP_ENDPOINT")]
     otlp_endpoint: Option<String>,
+    /// File that arrivals are recorded in, without payloads, for `inferneo simulate`
+    #[arg(long, value_name = "FILE", env = "INFERNEO_TRACE", value_parser = super::path())]
+    trace: Option<PathBuf>,
     /// File to write the addresses taken to, once ready
     #[arg(long, value_name = "PATH", env = "INFERNEO_READY_FILE", value_parser = super::path())]
     ready_file: Option<PathBuf>,
@@ -73,6 +76,7 @@ impl From<Args> for Overrides {
             performance_monitoring: args.performance_monitoring,
             health_checks: args.health_checks,
             otlp_endpoint: args.otlp_endpoint,
+            trace: args.trace,
             ready_file: args.ready_file,
             log_format: args.log_format,
             log_level: args.log_level,

@@ -27,6 +27,8 @@ const EVENTS: usize = 256;
 pub(super) struct InFlight {
     pub(super) dispatch: Dispatch,
     pub(super) started: Time,
+    /// Workers of its device that ran then, its own included; 1 where nobody records.
+    pub(super) busy: u32,
     /// When its worker was free again; zero while it runs.
     pub(super) ended: Time,
     /// For the record; empty where none is kept.
@@ -256,11 +258,18 @@ impl Driver {
         slot.metrics.batch_started();
         let job = Job { batch: dispatch.batch, padded_len: dispatch.padded_len, items };
         let submitted = slot.handle.as_ref().is_some_and(|h| h.submit(job).is_ok());
-        self.running
-            .insert(dispatch.batch, InFlight { dispatch, started: clock::now(), ended: Time::default(), members });
+        let (started, busy) = (clock::now(), self.busy_with(worker));
+        self.running.insert(dispatch.batch, InFlight { dispatch, started, busy, ended: Time::default(), members });
         if !submitted {
             self.worker_lost(worker, "its thread has ended", false);
         }
+    }
+
+    /// Workers of this one's device that run once it does, as far as anybody records it.
+    fn busy_with(&self, worker: WorkerId) -> u32 {
+        let device = |worker| self.workers.get(&worker).map(|slot| slot.plan.device);
+        let beside = |ran: &&InFlight| device(ran.dispatch.worker) == device(worker);
+        if self.recorder.is_idle() { 1 } else { 1 + self.running.values().filter(beside).count() as u32 }
     }
 
     fn fail(&mut self, id: RequestId, reason: FailReason) {

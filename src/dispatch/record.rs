@@ -47,8 +47,8 @@ pub(super) fn ran<'d>(ran: &InFlight, [model, device]: [&'d Arc<str>; 2], comput
         started: ran.started,
         rows: d.rows,
         tokens: d.tokens,
-        padded: u64::from(d.rows) * u64::from(d.padded_len),
-        predicted: d.predicted,
+        len: d.padded_len,
+        busy: ran.busy,
         compute,
         occupied: ran.ended.since(ran.started),
     }

@@ -203,3 +203,6 @@ impl Files {
         Path::new(&name).to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests;

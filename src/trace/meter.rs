@@ -4,6 +4,7 @@
 
 use super::flow::{Flow, Load};
 use super::models::Models;
+use super::runs::{Run, Runs};
 use crate::types::Time;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -11,14 +12,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Runs that must have been measured before their spread is told.
-const FEWEST_RUNS: u64 = 32;
-/// Quantiles of a spread, but for the first: each is a percent.
-const PERCENTS: u32 = 100;
-/// Longest time told apart, in microseconds, and the largest ratio, in ten thousandths.
+/// Longest time told apart, in microseconds.
 const LONGEST: u64 = 600_000_000;
-const LARGEST: u64 = 10_000_000;
-const ONE: f64 = 10_000.0;
 
 /// What was measured of the models, by name.
 pub type Measured = BTreeMap<Arc<str>, Figures>;
@@ -93,10 +88,10 @@ pub struct Ran<'a> {
     pub rows: u32,
     /// Sum of the rows' own lengths.
     pub tokens: u64,
-    /// Rows × padded length.
-    pub padded: u64,
-    /// How long the run was predicted to take.
-    pub predicted: Duration,
+    /// Their padded length.
+    pub len: u32,
+    /// Workers of the device that ran when it was released, its own included.
+    pub busy: u32,
     /// How long it took.
     pub compute: Duration,
     /// From its release to its end as the scheduler saw them: how long it kept its worker.
@@ -121,35 +116,24 @@ struct Count {
     compute: Micros,
     /// What requests take besides waiting and their batch.
     overhead: Micros,
-    devices: BTreeMap<Arc<str>, Runs>,
+    devices: BTreeMap<Arc<str>, Worked>,
 }
 
-/// Of one device.
-#[derive(Debug)]
-struct Runs {
+/// On one device.
+#[derive(Debug, Default)]
+struct Worked {
     /// What batches keep a worker for besides computing.
     handover: Micros,
-    /// Measured ÷ predicted.
-    ratios: Histogram<u32>,
+    runs: Runs,
 }
 
 #[derive(Debug)]
 struct Micros(Histogram<u32>);
 
-#[expect(clippy::expect_used, reason = "constant bounds that the histogram supports")]
-fn histogram(max: u64) -> Histogram<u32> {
-    Histogram::new_with_max(max, 2).expect("two digits")
-}
-
 impl Default for Micros {
+    #[expect(clippy::expect_used, reason = "constant bounds that the histogram supports")]
     fn default() -> Self {
-        Self(histogram(LONGEST))
-    }
-}
-
-impl Default for Runs {
-    fn default() -> Self {
-        Self { handover: Micros::default(), ratios: histogram(LARGEST) }
+        Self(Histogram::new_with_max(LONGEST, 2).expect("ten minutes at two digits"))
     }
 }
 
@@ -187,16 +171,14 @@ impl Meter {
 
     pub(super) fn ran(&mut self, ran: &Ran<'_>) {
         let count = self.count(ran.model);
-        let figures = [1, u64::from(ran.rows), ran.tokens, ran.padded];
+        let &Ran { rows, len, busy, compute, .. } = ran;
+        let figures = [1, u64::from(rows), ran.tokens, u64::from(rows) * u64::from(len)];
         count.batches.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure);
         count.busy += ran.occupied;
-        count.compute.record(ran.compute);
-        let runs = count.devices.entry(Arc::clone(ran.device)).or_default();
-        runs.handover.record(ran.occupied.saturating_sub(ran.compute));
-        let predicted = ran.predicted.as_secs_f64();
-        if predicted > 0.0 {
-            runs.ratios.saturating_record((ran.compute.as_secs_f64() / predicted * ONE) as u64);
-        }
+        count.compute.record(compute);
+        let worked = count.devices.entry(Arc::clone(ran.device)).or_default();
+        worked.handover.record(ran.occupied.saturating_sub(compute));
+        worked.runs.push(Run { busy, rows, len, compute });
     }
 
     pub(super) fn load(&self) -> Load {
@@ -213,9 +195,9 @@ impl Meter {
             let Some(served) = models.get_mut(model) else { continue };
             served.overhead_ms = count.overhead.percentiles().map(|p| p.p50);
             for place in &mut served.devices {
-                let Some(runs) = count.devices.get(&place.device) else { continue };
-                place.handover_ms = runs.handover.percentiles().map(|p| p.p50);
-                place.spread = runs.spread();
+                let Some(worked) = count.devices.get(&place.device) else { continue };
+                place.handover_ms = worked.handover.percentiles().map(|p| p.p50);
+                worked.runs.add_to(place);
             }
         }
     }
@@ -237,17 +219,6 @@ impl Count {
             padded_tokens,
             busy_s: (self.busy.as_secs_f64() * 1e3).round() / 1e3,
         }
-    }
-}
-
-impl Runs {
-    /// The quantiles from the least to the most, a percent apart; empty of too few.
-    fn spread(&self) -> Vec<f64> {
-        if self.ratios.len() < FEWEST_RUNS {
-            return Vec::new();
-        }
-        let at = |percent: u32| self.ratios.value_at_quantile(f64::from(percent) / f64::from(PERCENTS));
-        (0..=PERCENTS).map(|percent| (at(percent) as f64 / ONE * 1e3).round() / 1e3).collect()
     }
 }
 

@@ -11,6 +11,7 @@ mod meter;
 mod models;
 mod read;
 mod recorder;
+mod runs;
 mod tape;
 
 pub use files::{Files, Writer};

@@ -31,10 +31,11 @@ pub struct Place {
     /// Milliseconds that a batch keeps its worker for besides computing: the median. Absent where none ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handover_ms: Option<f64>,
-    /// Measured ÷ predicted of its runs: quantiles evenly apart, from the least to the most; empty where too few ran.
+    /// Runs ÷ what such runs took on average: quantiles evenly apart, from the least to the most; empty where too few
+    /// ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spread: Vec<f64>,
-    /// What was learned, by the number of busy workers; at least one.
+    /// What was learned and, of shapes that ran, measured, by the number of busy workers; at least one.
     pub costs: Vec<Curve>,
 }
 

@@ -150,7 +150,9 @@ impl Recorder {
         tapes.asked.iter().chain(&tapes.filed).for_each(|tape| tape.measure(began, &mut what));
     }
 
-    fn is_idle(&self) -> bool {
+    /// Whether nobody records.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
         self.taking.load(Ordering::Relaxed) == 0
     }
 

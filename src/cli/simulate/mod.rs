@@ -3,6 +3,7 @@
 //! Decides the grammar, and what is told to whom. What a policy does is the scheduler's, what the world around it
 //! does the `sim` room's.
 
+mod advice;
 mod candidate;
 mod costs;
 mod plan;
@@ -22,7 +23,7 @@ const MOST_WORKERS: u32 = 1024;
 /// Replays a recorded trace through the scheduler under each policy, on a virtual clock.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The trace, as POST /trace of the admin plane answers it
+    /// The trace, as POST /trace of the admin plane answers it, or a file of `serve --trace`
     #[arg(long, env = "INFERNEO_SIMULATE_TRACE", value_name = "FILE", value_parser = super::path())]
     trace: PathBuf,
     /// A policy file, tried on every request whatever its [match] says, or a folder of them; several may follow
@@ -69,14 +70,17 @@ pub(super) fn run(args: &Args) -> ExitCode {
 fn simulated(args: &Args) -> anyhow::Result<String> {
     let candidates = args.policy.iter().map(|path| Candidate::read(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let trace = plan::read(&args.trace)?;
+    for warning in advice::warnings(&trace) {
+        eprintln!("inferneo simulate: warning: {warning}");
+    }
     let costs = args.costs.as_deref().map(Stats::read).transpose()?;
     let models = costs::models(&trace, costs)?;
     let plan = plan::of(&trace, &models, args)?;
     let results: Vec<_> = candidates.iter().map(|c| (&*c.name, crate::sim::run(c.policies.clone(), &plan))).collect();
     if args.json {
-        return show::json(&results);
+        return show::json(&results, &trace);
     }
-    Ok(format!("{}\n{}\n", show::heading(&plan, trace.footer.truncated), show::tables(&results)))
+    Ok(format!("{}\n{}\n", show::heading(&plan), show::tables(&results, &trace)))
 }
 
 fn scale(word: &str) -> Result<f64, String> {

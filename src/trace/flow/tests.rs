@@ -134,7 +134,7 @@ fn callers_who_wait_are_never_taken_for_an_open_loop() {
 
 #[test]
 fn callers_who_pause_for_about_as_long_as_they_wait_are_not_taken_for_an_open_loop() {
-    for house in &HOUSES[..3] {
+    for house in [HOUSES[0], HOUSES[1], HOUSES[3]] {
         for callers in [8, 32, 128] {
             let flow = house.closed(callers, 0.3 * callers as f64 / house.capacity());
             assert_ne!(flow.load(), Load::Open, "{} {callers} {:?}", house.workers, flow.figures());
