@@ -171,7 +171,6 @@ impl Reader<'_, '_> {
             let path = path(&mut self.root, "trace", self.folder);
             return flag.or(path).map(|path| TraceFiles { path, max_bytes: TRACE_BYTES, keep: TRACES_KEPT });
         }
-        let is_there = self.root.has("trace");
         let mut table = self.root.table("trace");
         let written = path(&mut table, "file", self.folder);
         let max_bytes = table.bytes("max_bytes").unwrap_or(TRACE_BYTES);
@@ -179,7 +178,7 @@ impl Reader<'_, '_> {
             table.fault("max_bytes", format!("expected at least {LEAST_TRACE_BYTES}, found {max_bytes}"), None);
         }
         let keep = table.u32("keep", 1..=MOST_TRACES_KEPT).unwrap_or(TRACES_KEPT);
-        if is_there && flag.is_none() && !table.has("file") {
+        if flag.is_none() && !table.has("file") && ["max_bytes", "keep"].iter().any(|key| table.has(key)) {
             table.missing("file", "the file that arrivals are recorded in");
         }
         flag.or(written).map(|path| TraceFiles { path, max_bytes, keep })

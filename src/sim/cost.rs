@@ -16,10 +16,10 @@ const LEAST: Duration = Duration::from_micros(1);
 pub struct Cost {
     /// The curves; a load without one has the nearest's.
     pub curves: Vec<Curve>,
-    /// What a batch keeps its worker for besides the run.
-    pub handover: Duration,
-    /// How far runs are off their cost: quantiles of run ÷ cost, evenly apart, from the least to the most; empty
-    /// where nothing is known of it.
+    /// Milliseconds that a batch keeps its worker for besides the run: quantiles evenly apart, from the least to the
+    /// most; a single one is what each takes, and none is nothing.
+    pub handover_ms: Vec<f64>,
+    /// How far runs are off their cost: quantiles of run ÷ cost likewise; none where they are not off.
     pub spread: Vec<f64>,
 }
 

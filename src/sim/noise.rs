@@ -12,15 +12,20 @@ impl Noise {
         Self { state: seed, share }
     }
 
-    /// The next factor: 1 ± at most the share, evenly spread, where there is one; else one out of `spread`, which are
-    /// quantiles, evenly apart, between which it is linear; 1 where these are none.
+    /// The next factor: 1 ± at most the share, evenly spread, where there is one; else one out of `spread`; 1 where
+    /// nothing is known of that.
     pub(super) fn factor(&mut self, spread: &[f64]) -> f64 {
         let even = [1.0 - self.share, 1.0 + self.share];
-        let quantiles = if self.share > 0.0 { &even[..] } else { spread };
-        let Some(steps) = quantiles.len().checked_sub(1).filter(|steps| *steps > 0) else { return 1.0 };
-        let place = self.unit() * steps as f64;
-        let at = (place as usize).min(steps - 1);
-        quantiles[at] + (quantiles[at + 1] - quantiles[at]) * (place - at as f64)
+        self.draw(if self.share > 0.0 { &even } else { spread }).unwrap_or(1.0)
+    }
+
+    /// One of what these quantiles, evenly apart, are of; linear between them, `None` of none.
+    pub(super) fn draw(&mut self, quantiles: &[f64]) -> Option<f64> {
+        let [least, .., _] = quantiles else { return quantiles.first().copied() };
+        let place = self.unit() * (quantiles.len() - 1) as f64;
+        let mut pairs = quantiles.windows(2).skip(place as usize);
+        let between = |pair: &[f64]| pair[0] + (pair[1] - pair[0]) * place.fract();
+        Some(pairs.next().map_or(*least, between))
     }
 
     /// Evenly spread from 0 to 1.

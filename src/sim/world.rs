@@ -161,7 +161,8 @@ impl<'p> World<'p> {
         let busy = 1 + self.running.values().filter(|run| run.device == place.device).count() as u32;
         let usual = place.cost.time(batch.rows, batch.padded_len, busy);
         let compute = usual.mul_f64(self.noise.factor(&place.cost.spread));
-        let took = compute + place.cost.handover;
+        let handover = self.noise.draw(&place.cost.handover_ms).unwrap_or(0.0);
+        let took = compute + Duration::from_secs_f64(handover / 1e3);
         let tokens = batch.items.iter().map(|&(request, index)| {
             let arrival = &self.plan.arrivals[request.0 as usize];
             let item = &arrival.items[index as usize];

@@ -16,6 +16,10 @@ const FEWEST: u64 = 50;
 const EMPTY: f64 = 0.25;
 /// The same for a closed loop, whose callers are nearly always there.
 const FULL: f64 = 0.5;
+/// Where it is more, batches that leave whole make a fixed number of callers vary as well, and the number in an
+/// open loop's house must vary by as much as this to be told from theirs.
+const CROWDED: f64 = 0.75;
+const WIDE: f64 = 2.0;
 /// Mean time from the last answer to an arrival, in mean times between answers: a closed loop's is below.
 const PROMPT: f64 = 0.35;
 /// An open loop's is at least a half; this leaves room for chance.
@@ -93,7 +97,8 @@ impl Flow {
     pub(super) fn load(&self) -> Load {
         let Some(Figures { filled, age, dispersion, at_ceiling }) = self.figures() else { return Load::Unknown };
         let is_closed = filled >= FULL && age < PROMPT;
-        let is_open = filled < EMPTY || (age >= UNMOVED && dispersion >= SPREAD && at_ceiling < SELDOM);
+        let least = if filled < CROWDED { SPREAD } else { WIDE };
+        let is_open = filled < EMPTY || (age >= UNMOVED && dispersion >= least && at_ceiling < SELDOM);
         match (is_open, is_closed) {
             (true, false) => Load::Open,
             (false, true) => Load::Closed,

@@ -196,7 +196,7 @@ impl Meter {
             served.overhead_ms = count.overhead.percentiles().map(|p| p.p50);
             for place in &mut served.devices {
                 let Some(worked) = count.devices.get(&place.device) else { continue };
-                place.handover_ms = worked.handover.percentiles().map(|p| p.p50);
+                place.handover_ms = worked.handover.quantiles();
                 worked.runs.add_to(place);
             }
         }
@@ -225,6 +225,12 @@ impl Count {
 impl Micros {
     fn record(&mut self, took: Duration) {
         self.0.saturating_record(u64::try_from(took.as_micros()).unwrap_or(LONGEST));
+    }
+
+    /// A hundred and one of them, in milliseconds; none of nothing.
+    fn quantiles(&self) -> Vec<f64> {
+        let most = if self.0.is_empty() { 0 } else { 101 };
+        (0..most).map(|percent| self.0.value_at_quantile(f64::from(percent) / 100.0) as f64 / 1e3).collect()
     }
 
     fn percentiles(&self) -> Option<Percentiles> {

@@ -28,9 +28,10 @@ pub struct Place {
     pub device: Arc<str>,
     /// Sessions of the model there, ≥ 1.
     pub workers: u32,
-    /// Milliseconds that a batch keeps its worker for besides computing: the median. Absent where none ran.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handover_ms: Option<f64>,
+    /// Milliseconds that a batch keeps its worker for besides computing: quantiles evenly apart, from the least to the
+    /// most; empty where none ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handover_ms: Vec<f64>,
     /// Runs ÷ what such runs took on average: quantiles evenly apart, from the least to the most; empty where too few
     /// ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

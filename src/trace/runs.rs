@@ -125,7 +125,7 @@ mod tests {
         let coefficients_ms = Coefficients { base: 1.0, per_token: 0.1, per_squared_token: 0.0, least: 0.0 };
         let points = [(1.0, 16.0), (1.0, 90.0)].map(|(rows, len)| Point { rows, len, measured_ms: 99.0 });
         let curve = Curve { busy_workers: 1, coefficients_ms, points: points.to_vec() };
-        Place { device: "cpu".into(), workers: 2, handover_ms: None, spread: Vec::new(), costs: vec![curve] }
+        Place { device: "cpu".into(), workers: 2, handover_ms: Vec::new(), spread: Vec::new(), costs: vec![curve] }
     }
 
     fn run(busy: u32, len: u32, ms: u64) -> Run {

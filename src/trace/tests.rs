@@ -51,7 +51,7 @@ fn models() -> impl Strategy<Value = Models> {
     let place = ("[a-z:0-9]{1,8}", 1..9_u32, vec(curve, 1..3)).prop_map(|(device, workers, costs)| Place {
         device: device.into(),
         workers,
-        handover_ms: Some(f64::from(workers)),
+        handover_ms: vec![f64::from(workers), 9.5],
         spread: vec![0.5, 1.0, 2.5],
         costs,
     });

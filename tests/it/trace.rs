@@ -136,7 +136,7 @@ async fn a_trace_is_written_for_as_long_as_the_program_runs() {
     assert_eq!((measured.requests, measured.good, measured.errors), (40, 40, 0));
     let (latency, queue, compute) = (measured.latency_ms.unwrap(), measured.queue_ms.unwrap(), measured.compute_ms);
     assert!(latency.p50 >= compute.unwrap().p50 && latency.max >= queue.max, "{measured:?}");
-    assert!(served.overhead_ms.is_some() && served.devices[0].handover_ms.is_some(), "{served:?}");
+    assert!(served.overhead_ms.is_some() && !served.devices[0].handover_ms.is_empty(), "{served:?}");
     assert_eq!(served.devices[0].spread.len(), 101);
 }
 

@@ -70,15 +70,21 @@ fn served(models: &Models, devices: Option<u32>, exact: bool) -> anyhow::Result<
         }
         let limits = ModelLimits { name: Arc::clone(name), batchable: model.batchable };
         let places = places.into_iter().map(|(device, place)| {
-            let spread = if exact { Vec::new() } else { place.spread.clone() };
-            let (curves, handover) = (place.costs.iter().map(curve).collect(), duration(place.handover_ms));
-            let cost = Arc::new(Cost { curves, handover, spread });
+            let drawn = |quantiles: &[f64]| if exact { middle(quantiles) } else { quantiles.to_vec() };
+            let (handover_ms, spread) = (drawn(&place.handover_ms), drawn(&place.spread));
+            let curves = place.costs.iter().map(curve).collect();
+            let cost = Arc::new(Cost { curves, handover_ms, spread });
             let grid = place.device.parse().map_or(Grid::Exact, Grid::of);
             Place { device, grid, workers: place.workers, cost }
         });
         served.push(Model { limits, overhead: duration(model.overhead_ms), places: places.collect() });
     }
     Ok(served)
+}
+
+/// The median of quantiles, if there are any.
+fn middle(quantiles: &[f64]) -> Vec<f64> {
+    quantiles.get(quantiles.len() / 2).copied().into_iter().collect()
 }
 
 fn duration(ms: Option<f64>) -> Duration {
