@@ -71,7 +71,14 @@ fn place(model: &Model, cost: &CostReport, report: &Report) -> Option<Place> {
     let workers = u32::try_from(there.count()).unwrap_or(u32::MAX);
     let costs: Vec<Curve> = cost.curves.iter().map(curve).collect();
     let (device, spread) = (Arc::clone(&cost.device), Vec::new());
-    (workers > 0 && !costs.is_empty()).then_some(Place { device, workers, handover_ms: Vec::new(), spread, costs })
+    (workers > 0 && !costs.is_empty()).then_some(Place {
+        device,
+        workers,
+        handover_ms: Vec::new(),
+        pace: Vec::new(),
+        spread,
+        costs,
+    })
 }
 
 fn curve(learned: &CurveReport) -> Curve {

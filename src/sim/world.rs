@@ -160,7 +160,8 @@ impl<'p> World<'p> {
         let place = self.workers[batch.worker.0 as usize];
         let busy = 1 + self.running.values().filter(|run| run.device == place.device).count() as u32;
         let usual = place.cost.time(batch.rows, batch.padded_len, busy);
-        let compute = usual.mul_f64(self.noise.factor(&place.cost.spread));
+        let share = self.now.since(Time::default()).as_secs_f64() / self.plan.duration.as_secs_f64().max(1e-9);
+        let compute = usual.mul_f64(self.noise.factor(&place.cost.spread) * place.cost.pace(share));
         let handover = self.noise.draw(&place.cost.handover_ms).unwrap_or(0.0);
         let took = compute + Duration::from_secs_f64(handover / 1e3);
         let tokens = batch.items.iter().map(|&(request, index)| {

@@ -178,7 +178,7 @@ impl Meter {
         count.compute.record(compute);
         let worked = count.devices.entry(Arc::clone(ran.device)).or_default();
         worked.handover.record(ran.occupied.saturating_sub(compute));
-        worked.runs.push(Run { busy, rows, len, compute });
+        worked.runs.push(Run { at: ran.started, busy, rows, len, compute });
     }
 
     pub(super) fn load(&self) -> Load {
@@ -189,15 +189,15 @@ impl Meter {
         self.models.iter().map(|(model, count)| (Arc::clone(model), count.figures())).collect()
     }
 
-    /// Adds what a replay must know to the models it is about.
-    pub(super) fn add_to(&self, models: &mut Models) {
+    /// Adds what a replay must know to the models it is about, of a recording that began then and lasted so long.
+    pub(super) fn add_to(&self, models: &mut Models, began: Time, lasted: Duration) {
         for (model, count) in &self.models {
             let Some(served) = models.get_mut(model) else { continue };
             served.overhead_ms = count.overhead.percentiles().map(|p| p.p50);
             for place in &mut served.devices {
                 let Some(worked) = count.devices.get(&place.device) else { continue };
                 place.handover_ms = worked.handover.quantiles();
-                worked.runs.add_to(place);
+                worked.runs.add_to(place, began, lasted);
             }
         }
     }

@@ -32,8 +32,11 @@ pub struct Place {
     /// most; empty where none ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub handover_ms: Vec<f64>,
-    /// Runs ÷ what such runs took on average: quantiles evenly apart, from the least to the most; empty where too few
-    /// ran.
+    /// How slow the device was, part by equal part of the recording: the mean of run ÷ what such runs took on average;
+    /// 1 where too few ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pace: Vec<f64>,
+    /// Run ÷ what such runs took on average, pace apart: quantiles likewise; empty where too few ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spread: Vec<f64>,
     /// What was learned and, of shapes that ran, measured, by the number of busy workers; at least one.

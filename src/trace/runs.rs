@@ -1,10 +1,11 @@
 //! The runs of a recording, and what they say of the cost of batches: what shapes took on average, and how far single
-//! runs are off that.
+//! runs are off that, for a while together or each alone.
 //!
 //! A cost model forgets fast, as it must to follow a machine; a replay wants the whole time that it replays. Keeps
 //! the newest runs alone.
 
 use super::models::{Curve, Place, Point};
+use crate::types::Time;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -20,10 +21,17 @@ const STEPS_LEN: f64 = 4.0;
 const STEPS_ROWS: f64 = 2.0;
 /// Quantiles of a spread, but for the first: each is a percent.
 const PERCENTS: usize = 100;
+/// What the pace is told by: parts of a second, or longer ones where these would be too many.
+const PART: Duration = Duration::from_secs(1);
+const MOST_PARTS: usize = 3600;
+/// Runs at the usual pace that each part counts beside its own, so that one slow run makes no slow machine.
+const USUAL: f64 = 2.0;
 
 /// One run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {
+    /// When it began.
+    pub(super) at: Time,
     pub(super) busy: u32,
     pub(super) rows: u32,
     pub(super) len: u32,
@@ -45,15 +53,15 @@ impl Runs {
         self.0.push_back(run);
     }
 
-    /// Adds what the runs say to a place's costs.
-    pub(super) fn add_to(&self, place: &mut Place) {
+    /// Adds what the runs say to a place's costs; they are of a recording that began then and lasted so long.
+    pub(super) fn add_to(&self, place: &mut Place, began: Time, lasted: Duration) {
         let mut alike = Alike::new();
         for run in &self.0 {
             let (rows, len) = step(f64::from(run.rows), f64::from(run.len));
             alike.entry((run.busy, rows, len)).or_default().push(run);
         }
         alike.retain(|_, runs| runs.len() >= FEWEST_ALIKE);
-        place.spread = spread(&alike);
+        (place.pace, place.spread) = deviations(&alike, began, lasted);
         let mut measured: BTreeMap<u32, Vec<(usize, Point)>> = BTreeMap::new();
         for ((busy, ..), runs) in &alike {
             measured.entry(*busy).or_default().push((runs.len(), mean(runs)));
@@ -79,26 +87,38 @@ fn step(rows: f64, len: f64) -> (i32, i32) {
 fn mean(runs: &[&Run]) -> Point {
     let mean = |of: fn(&Run) -> f64| runs.iter().map(|run| of(run)).sum::<f64>() / runs.len() as f64;
     let (rows, len) = (mean(|run| f64::from(run.rows)), mean(|run| f64::from(run.len)));
-    let thousandths = |value: f64| (value * 1e3).round() / 1e3;
     let measured_ms = (mean(Run::token) * rows * len).max(1e-3);
     Point { rows: thousandths(rows), len: thousandths(len), measured_ms: thousandths(measured_ms) }
 }
 
-/// Run ÷ mean of those alike: quantiles from the least to the most, a percent apart; empty of too few.
-fn spread(alike: &Alike<'_>) -> Vec<f64> {
-    let mut ratios = Vec::new();
+/// How far runs are off the mean of those alike: part by part of the time, and what is left of each, as quantiles from
+/// the least to the most, a percent apart. Nothing of too few.
+fn deviations(alike: &Alike<'_>, began: Time, lasted: Duration) -> (Vec<f64>, Vec<f64>) {
+    let parts = (lasted.as_secs_f64() / PART.as_secs_f64()).ceil().clamp(1.0, MOST_PARTS as f64);
+    let part = |run: &Run| run.at.since(began).as_secs_f64() / lasted.as_secs_f64().max(1e-9) * parts;
+    let mut ratios: Vec<(usize, f64)> = Vec::new();
     for runs in alike.values() {
         let mean = runs.iter().map(|run| run.token()).sum::<f64>() / runs.len() as f64;
         // Few runs lie nearer to their own mean than to the true one: Bessel's correction.
         let wider = (runs.len() as f64 / (runs.len() - 1) as f64).sqrt();
-        ratios.extend(runs.iter().map(|run| (1.0 + (run.token() / mean - 1.0) * wider).max(0.01)));
+        let ratio = |run: &Run| (1.0 + (run.token() / mean - 1.0) * wider).max(0.01);
+        ratios.extend(runs.iter().map(|run| ((part(run) as usize).min(parts as usize - 1), ratio(run))));
     }
     if ratios.len() < FEWEST {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
-    ratios.sort_by(f64::total_cmp);
-    let last = ratios.len() - 1;
-    (0..=PERCENTS).map(|percent| (ratios[last * percent / PERCENTS] * 1e3).round() / 1e3).collect()
+    let mut sums = vec![(USUAL, USUAL); parts as usize];
+    ratios.iter().for_each(|(part, ratio)| sums[*part] = (sums[*part].0 + ratio, sums[*part].1 + 1.0));
+    let pace: Vec<f64> = sums.into_iter().map(|(sum, count)| thousandths(sum / count)).collect();
+    let mut left: Vec<f64> = ratios.iter().map(|(part, ratio)| ratio / pace[*part]).collect();
+    left.sort_by(f64::total_cmp);
+    let last = left.len() - 1;
+    let spread = (0..=PERCENTS).map(|percent| thousandths(left[last * percent / PERCENTS])).collect();
+    (pace, spread)
+}
+
+fn thousandths(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
 }
 
 /// Puts shapes measured while so many workers were busy, each with how often, in place of those learned near them.
@@ -125,11 +145,18 @@ mod tests {
         let coefficients_ms = Coefficients { base: 1.0, per_token: 0.1, per_squared_token: 0.0, least: 0.0 };
         let points = [(1.0, 16.0), (1.0, 90.0)].map(|(rows, len)| Point { rows, len, measured_ms: 99.0 });
         let curve = Curve { busy_workers: 1, coefficients_ms, points: points.to_vec() };
-        Place { device: "cpu".into(), workers: 2, handover_ms: Vec::new(), spread: Vec::new(), costs: vec![curve] }
+        Place {
+            device: "cpu".into(),
+            workers: 2,
+            handover_ms: Vec::new(),
+            pace: Vec::new(),
+            spread: Vec::new(),
+            costs: vec![curve],
+        }
     }
 
     fn run(busy: u32, len: u32, ms: u64) -> Run {
-        Run { busy, rows: 1, len, compute: Duration::from_millis(ms) }
+        Run { at: Time(0), busy, rows: 1, len, compute: Duration::from_millis(ms) }
     }
 
     #[test]
@@ -138,23 +165,34 @@ mod tests {
         (0..40).for_each(|i| runs.push(run(1, 16, 8 + 4 * (i % 2))));
         (0..3).for_each(|_| runs.push(run(2, 16, 20)));
         runs.push(run(1, 300, 5));
-        runs.add_to(&mut place);
+        runs.add_to(&mut place, Time(0), Duration::from_secs(1));
         let [one, two] = &place.costs[..] else { panic!("{place:?}") };
         let told = |curve: &Curve| curve.points.iter().map(|p| (p.len, p.measured_ms)).collect::<Vec<_>>();
         assert_eq!(told(one), [(16.0, 10.0), (90.0, 99.0)]);
         assert_eq!((two.busy_workers, told(two)), (2, vec![(16.0, 20.0), (90.0, 99.0)]));
-        assert_eq!((place.spread.len(), place.spread[50]), (101, 1.0));
+        assert_eq!((place.spread.len(), place.spread[50], &*place.pace), (101, 1.0, &[1.0][..]));
         assert!((0.79..0.81).contains(&place.spread[0]) && (1.19..1.21).contains(&place.spread[100]));
+    }
+
+    #[test]
+    fn a_slow_while_is_no_unevenness_of_single_runs() {
+        let (mut runs, mut place) = (Runs::default(), place());
+        for at in (0..200).map(|i| Time::from_millis(i * 10)) {
+            runs.push(Run { at, ..run(1, 16, if at < Time::from_millis(1_000) { 10 } else { 30 }) });
+        }
+        runs.add_to(&mut place, Time(0), Duration::from_secs(2));
+        assert!((0.5..0.53).contains(&place.pace[0]) && (1.47..1.51).contains(&place.pace[1]), "{:?}", place.pace);
+        assert!(place.spread[0] > 0.95 && place.spread[100] < 1.05, "{:?}", place.spread);
     }
 
     #[test]
     fn a_few_runs_say_nothing_and_the_newest_of_many_count() {
         let (mut runs, mut place, before) = (Runs::default(), place(), place());
         runs.push(run(1, 16, 5));
-        runs.add_to(&mut place);
+        runs.add_to(&mut place, Time(0), Duration::from_secs(1));
         assert_eq!(place, before);
         (0..MOST_RUNS).for_each(|_| runs.push(run(1, 16, 7)));
-        runs.add_to(&mut place);
+        runs.add_to(&mut place, Time(0), Duration::from_secs(1));
         assert_eq!(place.costs[0].points[0].measured_ms, 7.0);
     }
 }

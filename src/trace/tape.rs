@@ -100,8 +100,8 @@ impl Tape {
     /// What goes after its lines, and before; adds what was measured to the models they are about.
     pub(super) fn summary(&self, models: &mut Models, now: Time) -> (Footer, Header) {
         let taken = locked(&self.taken);
-        taken.meter.add_to(models);
         let now = taken.next.as_ref().map_or(now, |next| next.started);
+        taken.meter.add_to(models, self.started, now.since(self.started));
         let footer = Footer {
             arrivals: taken.arrivals,
             rows: taken.rows,

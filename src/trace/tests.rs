@@ -52,6 +52,7 @@ fn models() -> impl Strategy<Value = Models> {
         device: device.into(),
         workers,
         handover_ms: vec![f64::from(workers), 9.5],
+        pace: vec![1.0, 1.5],
         spread: vec![0.5, 1.0, 2.5],
         costs,
     });

@@ -75,7 +75,7 @@ impl DeviceCost {
         let points = self.points.iter().map(|&PointStats { rows, len, measured_ms }| Point { rows, len, measured_ms });
         let (busy_workers, coefficients_ms) = (self.busy_workers, self.coefficients_ms);
         let costs = vec![Curve { busy_workers, coefficients_ms, points: points.collect() }];
-        Place { device: self.device, workers, handover_ms: Vec::new(), spread: Vec::new(), costs }
+        Place { device: self.device, workers, handover_ms: Vec::new(), pace: Vec::new(), spread: Vec::new(), costs }
     }
 }
 
@@ -111,7 +111,8 @@ impl Served {
         self.overhead_ms = recorded.overhead_ms;
         for place in &mut self.devices {
             if let Some(there) = recorded.devices.iter().find(|there| there.device == place.device) {
-                (place.handover_ms, place.spread) = (there.handover_ms.clone(), there.spread.clone());
+                (place.pace, place.spread) = (there.pace.clone(), there.spread.clone());
+                place.handover_ms.clone_from(&there.handover_ms);
             }
         }
     }
@@ -131,6 +132,10 @@ fn check(served: &Served) -> anyhow::Result<()> {
         bail!("busy_workers of a cost is from 1 to {MOST_WORKERS}");
     }
     let mut quantiles = served.devices.iter().flat_map(|place| [&place.handover_ms, &place.spread]);
+    let pace = |place: &Place| place.pace.iter().all(|pace| (0.0..=MOST).contains(pace));
+    if !served.devices.iter().all(pace) {
+        bail!("a pace is from 0 to {MOST}");
+    }
     if !served.overhead_ms.is_none_or(|ms| (0.0..=MOST).contains(&ms)) || !quantiles.all(|all| are_quantiles(all)) {
         bail!(
             "overhead_ms, handover_ms and spread are from 0 to {MOST}, the last two at most {MOST_QUANTILES} quantiles, \

@@ -33,7 +33,7 @@ pub(super) fn of(trace: &Trace, models: &Models, args: &Args) -> anyhow::Result<
     });
     Ok(Plan {
         arrivals: arrivals.collect(),
-        models: served(models, args.devices, args.noise == Some(0.0))?,
+        models: served(models, args.devices, args.noise.is_some())?,
         duration: Duration::from_nanos(nanos(trace.footer.duration_us)),
         noise: args.noise.unwrap_or(0.0),
         seed: args.seed,
@@ -45,8 +45,9 @@ fn items(run: &trace::Run) -> impl Iterator<Item = Item> {
     std::iter::repeat_n(item, run.count as usize)
 }
 
-/// The models on the devices they were recorded on, or on so many like the first; `exact`: no run is off its cost.
-fn served(models: &Models, devices: Option<u32>, exact: bool) -> anyhow::Result<Vec<Model>> {
+/// The models on the devices they were recorded on, or on so many like the first; `even`: without what was
+/// recorded of how uneven runs are.
+fn served(models: &Models, devices: Option<u32>, even: bool) -> anyhow::Result<Vec<Model>> {
     let mut known: Vec<Arc<str>> = Vec::new();
     let mut number = |name: &Arc<str>| {
         let at = known.iter().position(|other| other == name).unwrap_or_else(|| {
@@ -70,10 +71,12 @@ fn served(models: &Models, devices: Option<u32>, exact: bool) -> anyhow::Result<
         }
         let limits = ModelLimits { name: Arc::clone(name), batchable: model.batchable };
         let places = places.into_iter().map(|(device, place)| {
-            let drawn = |quantiles: &[f64]| if exact { middle(quantiles) } else { quantiles.to_vec() };
-            let (handover_ms, spread) = (drawn(&place.handover_ms), drawn(&place.spread));
+            let (handover_ms, pace, spread) = match even {
+                true => (middle(&place.handover_ms), Vec::new(), Vec::new()),
+                false => (place.handover_ms.clone(), place.pace.clone(), place.spread.clone()),
+            };
             let curves = place.costs.iter().map(curve).collect();
-            let cost = Arc::new(Cost { curves, handover_ms, spread });
+            let cost = Arc::new(Cost { curves, handover_ms, pace, spread });
             let grid = place.device.parse().map_or(Grid::Exact, Grid::of);
             Place { device, grid, workers: place.workers, cost }
         });
