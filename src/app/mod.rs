@@ -134,7 +134,6 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let ([listener, admin_listener], taken) = listen(&config).await?;
     let sites = gpus::sites(&plans);
     let (driver, handle, live) = drive(&config, live, plans, Arc::clone(&metrics))?;
-    let trace = trace::begin(&config, &handle, &registry)?;
     let (monitor, gpus) = gpus::watch(found, config.nvml.period, sites, &handle, &metrics)?;
     let (stop, stopped) = watch::channel(false);
     let admin = Admin {
@@ -150,15 +149,14 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     };
     let front = front(&config, registry, handle.clone(), metrics, Arc::clone(&readiness))?;
     let mut tasks = Tasks {
+        trace: trace::begin(&config, &handle, &admin.registry)?,
         tracer: front.tracer.clone(),
         driver: tokio::spawn(driver.run()),
         front: tokio::spawn(front.serve(listener, until(stopped.clone()))),
         admin: admin.spawn(admin_listener, until(stopped)),
         policies: tokio::spawn(reload::watch(live)),
         monitor,
-        trace,
     };
-    tracing::info!(listen = %taken[0], admin_listen = %taken[1], "listening");
 
     let ready = tokio::spawn(announce(Arc::clone(&readiness), config.ready_file.clone(), taken));
     let ended = tokio::select! {
@@ -267,8 +265,9 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     drop(stopped.wait_for(|stopped| *stopped).await);
 }
 
-/// Waits until every model is warm, then says so in the log and in the ready file.
+/// Says in the log where it listens, waits until every model is warm, and says so there and in the ready file.
 async fn announce(readiness: Arc<Readiness>, file: Option<PathBuf>, [listen, admin]: [SocketAddr; 2]) {
+    tracing::info!(%listen, admin_listen = %admin, "listening");
     while !readiness.is_ready() {
         sleep(WARMING).await;
     }

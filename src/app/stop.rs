@@ -1,13 +1,12 @@
 //! The tasks of a running program, and the order in which they stop.
 
-use super::trace::Tracing;
+use super::trace::{self, Recording};
 use crate::clock;
 use crate::config::Config;
 use crate::dispatch::Handle;
 use crate::exec::WorkerHandle;
 use crate::gpu::Monitor;
 use crate::telemetry::Tracer;
-use crate::trace::Models;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -30,7 +29,7 @@ pub(super) struct Tasks {
     pub(super) monitor: Option<Monitor>,
     pub(super) tracer: Tracer,
     /// A recording into files: a thread of its own.
-    pub(super) trace: Option<Tracing>,
+    pub(super) trace: Option<Recording>,
 }
 
 impl Tasks {
@@ -51,12 +50,8 @@ impl Tasks {
         }
         let ends = clock::now() + config.drain_timeout;
         let deadline = clock::deadline(ends);
-        let trace = self.trace.take();
         // What the driver knows of the models goes with it.
-        let models = match &trace {
-            Some(trace) => trace.models().await,
-            None => Models::new(),
-        };
+        let trace = trace::told(self.trace.take()).await;
         handle.drain();
         let workers = match self.driver.is_finished() {
             true => Vec::new(),
@@ -82,12 +77,7 @@ impl Tasks {
                 tracing::warn!("NVML does not answer, and is waited for no longer");
             }
         }
-        if let Some(trace) = trace {
-            let written = tokio::task::spawn_blocking(|| trace.finish(models));
-            if timeout_at(deadline, written).await.is_err() {
-                tracing::warn!("drain_timeout passed before the trace was written");
-            }
-        }
+        trace.finish(clock::deadline(ends.max(clock::now() + ASKING))).await;
         self.policies.abort();
         let (tracer, left) = (self.tracer.clone(), ends.since(clock::now()));
         drop(tokio::task::spawn_blocking(move || tracer.stop(left)).await);

@@ -123,7 +123,7 @@ fn thousandths(value: f64) -> f64 {
 
 /// Puts shapes measured while so many workers were busy, each with how often, in place of those learned near them.
 fn merge(costs: &mut Vec<Curve>, busy: u32, mut points: Vec<(usize, Point)>) {
-    points.sort_by(|a, b| b.0.cmp(&a.0));
+    points.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     let mut points: Vec<Point> = points.into_iter().map(|(_, point)| point).take(MOST_POINTS).collect();
     let Some(nearest) = costs.iter().min_by_key(|curve| curve.busy_workers.abs_diff(busy)) else { return };
     let known = |point: &Point| points.iter().any(|own| step(own.rows, own.len) == step(point.rows, point.len));

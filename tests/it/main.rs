@@ -6,6 +6,7 @@
 
 mod answers;
 mod binding;
+mod calibration;
 mod client;
 mod commands;
 mod context;

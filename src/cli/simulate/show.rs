@@ -67,7 +67,7 @@ pub(super) fn tables(results: &[(&str, Report)], trace: &Trace) -> String {
     for (model, measured) in &trace.footer.measured {
         let only = trace.footer.measured.len() == 1;
         let name = if only { "recorded".to_owned() } else { format!("recorded: {model}") };
-        all.add_row([vec![name], recorded(measured, trace, &**model)].concat());
+        all.add_row([vec![name], recorded(measured, trace, model)].concat());
     }
     if results.iter().all(|(_, report)| report.tenants.len() < 2) {
         return all.trim_fmt();
