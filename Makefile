@@ -20,7 +20,7 @@ STEP := @scripts/step
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests build demo run test page-test helm-test lint bench image image-test clean need-rust need-python
+.PHONY: help setup setup-tests build demo run test page-test helm-test lint bench calibrate image image-test clean need-rust need-python
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,9 @@ bench: DURATION = 15s
 bench: setup build ## Prints the ratios over the baselines (TEXTS=file), and the cost of a decision
 	$(STEP) "load" $(PYTHON) scripts/demo.py --binary $(BINARY) --rounds $(ROUNDS) --duration $(DURATION) $(if $(TEXTS),--texts $(TEXTS))
 	$(STEP) "scheduler" $(CARGO) bench --locked --no-default-features --bench sched
+
+calibrate: setup build ## Holds simulated latencies against measured ones, on this machine (minutes)
+	$(STEP) "calibration" $(PYTHON) scripts/calibrate.py --program $(BINARY)
 
 image: build ## Builds the container image without an engine, around BINARY; needs root, buildah, mmdebstrap
 	$(STEP) "image" scripts/image $(BINARY)

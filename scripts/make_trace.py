@@ -86,7 +86,8 @@ def main():
     head = {"trace": 1, "started_at": "2026-01-01T00:00:00Z", "seconds": options.seconds, "models": models}
     lines = [head, *arrivals(options, longest)]
     count = len(lines) - 1
-    lines.append({"arrivals": count, "rows": count, "duration_us": options.seconds * 1_000_000, "truncated": False})
+    whole = {"arrivals": count, "rows": count, "duration_us": options.seconds * 1_000_000, "truncated": False}
+    lines.append({**whole, "load": "open"})
     for line in lines:
         print(json.dumps(line, separators=(",", ":")))
 

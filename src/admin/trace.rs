@@ -1,14 +1,13 @@
 //! `POST /trace`: records arrivals for a while and answers with them.
 //!
-//! Decides what may be asked for, and what of the models goes with the arrivals. The format of a trace, and how
+//! Decides what may be asked for. The format of a trace, and how
 //! much one keeps, is the trace room's.
 
 use super::{Admin, refuse};
 use crate::clock;
-use crate::dispatch::{CostReport, CurveReport, Report};
+use crate::dispatch::recorded_models;
 use crate::error::{Error, Reason};
-use crate::model::Model;
-use crate::trace::{Coefficients, Curve, Lines, Models, Place, Point, Refused, Served};
+use crate::trace::{Lines, Load, Refused};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -19,7 +18,6 @@ use serde_json::Value;
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -37,9 +35,9 @@ pub(super) async fn record(State(admin): State<Admin>, body: Bytes) -> Response 
 }
 
 async fn recorded(admin: &Admin, body: &[u8]) -> Result<Lines, Error> {
-    let seconds = seconds(body)?;
+    let Wanted { seconds, load } = Wanted::read(body)?;
     let recorder = admin.handle.recorder();
-    let recording = recorder.start(seconds, clock::now(), clock::wall_now()).map_err(refused)?;
+    let recording = recorder.start(seconds, load, clock::now(), clock::wall_now()).map_err(refused)?;
     // What is known at the end is more, but a drain may end the driver before it tells.
     let before = admin.handle.report().await;
     tokio::select! {
@@ -48,63 +46,41 @@ async fn recorded(admin: &Admin, body: &[u8]) -> Result<Lines, Error> {
     }
     let ended = clock::now();
     let report = admin.handle.report().await.or(before);
-    let models = report.map(|report| models(&admin.registry.list(), &report));
+    let models = report.map(|report| recorded_models(&admin.registry.list(), &report));
     Ok(recording.finish(models.unwrap_or_default(), ended))
 }
 
-/// What is known of the models whose cost is.
-fn models(models: &[Arc<Model>], report: &Report) -> Models {
-    let served = |model: &Arc<Model>| {
-        let known = report.models.get(&model.id)?;
-        let devices: Vec<Place> = known.costs.iter().filter_map(|cost| place(model, cost, report)).collect();
-        let served = Served { batchable: model.spec.batchable, devices };
-        (!served.devices.is_empty()).then(|| (Arc::clone(&model.name), served))
-    };
-    models.iter().filter_map(served).collect()
+/// What is to be recorded, of a body such as `{"seconds": 60, "load": "open"}`; an empty one says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wanted {
+    seconds: u64,
+    load: Option<Load>,
 }
 
-fn place(model: &Model, cost: &CostReport, report: &Report) -> Option<Place> {
-    let there = report.workers.iter().filter(|w| w.model == model.id && w.device == cost.device);
-    let workers = u32::try_from(there.count()).unwrap_or(u32::MAX);
-    let costs: Vec<Curve> = cost.curves.iter().map(curve).collect();
-    (workers > 0 && !costs.is_empty()).then(|| Place { device: Arc::clone(&cost.device), workers, costs })
-}
-
-fn curve(learned: &CurveReport) -> Curve {
-    let [base, per_token, per_squared_token] = learned.coefficients.map(|ns| ns / 1e6);
-    let points = learned.points.iter().map(|p| Point {
-        rows: thousandths(p.rows),
-        len: thousandths(p.len),
-        measured_ms: thousandths(p.measured / 1e6),
-    });
-    let coefficients_ms = Coefficients { base, per_token, per_squared_token, least: 0.0 };
-    Curve { busy_workers: learned.busy, coefficients_ms, points: points.collect() }
-}
-
-/// As precise as what was measured, and short.
-fn thousandths(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
-}
-
-/// How long to record, of a body such as `{"seconds": 60}`; an empty one says nothing.
-fn seconds(body: &[u8]) -> Result<u64, Error> {
-    if body.trim_ascii().is_empty() {
-        return Ok(DEFAULT_SECONDS);
-    }
-    let body = serde_json::from_slice(body).map_err(|e| Error::invalid(format!("the body is not JSON: {e}")))?;
-    let Value::Object(fields) = body else {
-        return Err(Error::invalid("the body must be an object such as {\"seconds\": 60}"));
-    };
-    let (least, most) = (SECONDS.start(), SECONDS.end());
-    if let Some(unknown) = fields.keys().find(|key| *key != "seconds") {
-        let allowed = format!("allowed is seconds, a whole number from {least} to {most}");
-        return Err(Error::invalid(format!("field {unknown:?} is not known: {allowed}")));
-    }
-    match fields.get("seconds") {
-        None => Ok(DEFAULT_SECONDS),
-        Some(given) => given.as_u64().filter(|n| SECONDS.contains(n)).ok_or_else(|| {
-            Error::invalid(format!("seconds is {given}: allowed is a whole number from {least} to {most}"))
-        }),
+impl Wanted {
+    fn read(body: &[u8]) -> Result<Self, Error> {
+        let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+        let body = serde_json::from_slice(body).map_err(|e| Error::invalid(format!("the body is not JSON: {e}")))?;
+        let Value::Object(fields) = body else {
+            return Err(Error::invalid("the body must be an object such as {\"seconds\": 60}"));
+        };
+        let (least, most) = (SECONDS.start(), SECONDS.end());
+        if let Some(unknown) = fields.keys().find(|key| !["seconds", "load"].contains(&key.as_str())) {
+            let allowed =
+                format!("allowed are seconds, a whole number from {least} to {most}, and load, \"open\" or \"closed\"");
+            return Err(Error::invalid(format!("field {unknown:?} is not known: {allowed}")));
+        }
+        let seconds = fields.get("seconds").map_or(Ok(DEFAULT_SECONDS), |given| {
+            given.as_u64().filter(|n| SECONDS.contains(n)).ok_or_else(|| {
+                Error::invalid(format!("seconds is {given}: allowed is a whole number from {least} to {most}"))
+            })
+        })?;
+        let load = fields.get("load").map(|given| match given.as_str() {
+            Some("open") => Ok(Load::Open),
+            Some("closed") => Ok(Load::Closed),
+            _ => Err(Error::invalid(format!("load is {given}: allowed are \"open\" and \"closed\""))),
+        });
+        Ok(Self { seconds, load: load.transpose()? })
     }
 }
 
@@ -134,9 +110,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_are_given_or_sixty() {
-        for (body, expected) in [("", 60), ("{}", 60), ("{\"seconds\": 1}", 1), (" {\"seconds\":3600} ", 3600)] {
-            assert_eq!(seconds(body.as_bytes()).unwrap(), expected, "{body}");
+    fn seconds_are_given_or_sixty_and_the_load_where_it_is_known() {
+        let (open, closed) = (Some(Load::Open), Some(Load::Closed));
+        for (body, seconds, load) in [
+            ("", 60, None),
+            ("{}", 60, None),
+            ("{\"seconds\": 1}", 1, None),
+            (" {\"seconds\":3600,\"load\":\"open\"} ", 3600, open),
+            ("{\"load\":\"closed\"}", 60, closed),
+        ] {
+            assert_eq!(Wanted::read(body.as_bytes()).unwrap(), Wanted { seconds, load }, "{body}");
         }
     }
 
@@ -145,14 +128,18 @@ mod tests {
         for (body, expected) in [
             ("{", "the body is not JSON: EOF"),
             ("60", "the body must be an object such as {\"seconds\": 60}"),
-            ("{\"second\": 1}", "field \"second\" is not known: allowed is seconds, a whole number from 1 to 3600"),
+            (
+                "{\"second\": 1}",
+                "field \"second\" is not known: allowed are seconds, a whole number from 1 to 3600, and load",
+            ),
+            ("{\"load\": \"half\"}", "load is \"half\": allowed are \"open\" and \"closed\""),
             ("{\"seconds\": 0}", "seconds is 0: allowed is a whole number from 1 to 3600"),
             ("{\"seconds\": 3601}", "seconds is 3601: allowed"),
             ("{\"seconds\": 1.5}", "seconds is 1.5: allowed"),
             ("{\"seconds\": \"1\"}", "seconds is \"1\": allowed"),
             ("{\"seconds\": null}", "seconds is null: allowed"),
         ] {
-            let message = seconds(body.as_bytes()).unwrap_err().message;
+            let message = Wanted::read(body.as_bytes()).unwrap_err().message;
             assert!(message.starts_with(expected), "{message}");
         }
     }

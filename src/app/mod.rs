@@ -12,6 +12,7 @@ mod load;
 mod nodes;
 mod placement;
 mod stop;
+mod trace;
 
 use crate::admin::Admin;
 use crate::clock;
@@ -64,6 +65,14 @@ pub enum AppError {
         /// Names the file and what is allowed.
         message: String,
     },
+    /// The file that arrivals are to be recorded in cannot be written.
+    #[error("--trace (INFERNEO_TRACE) {}: it cannot be written: {source}", path.display())]
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's word.
+        source: std::io::Error,
+    },
     /// Spans cannot be exported.
     #[error("{0}")]
     Tracing(#[from] StartError),
@@ -99,7 +108,7 @@ impl AppError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Policies(_) | Self::Keys(_) | Self::Runtime(_) | Self::Gpus(_) => true,
-            Self::Model { .. } | Self::Tracing(_) => true,
+            Self::Model { .. } | Self::Tracing(_) | Self::Trace { .. } => true,
             Self::Listen { .. } | Self::Ended(_) | Self::Interrupted(_) | Self::System { .. } => false,
         }
     }
@@ -148,6 +157,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     };
     let front = front(&config, registry, handle.clone(), followed.keys(), metrics, Arc::clone(&readiness))?;
     let mut tasks = Tasks {
+        trace: trace::begin(&config, &handle, &admin.registry)?,
         tracer: front.tracer.clone(),
         driver: tokio::spawn(driver.run()),
         front: tokio::spawn(front.serve(listener, until(stopped.clone()))),
@@ -156,7 +166,6 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         watches: tokio::spawn(followed.watch()),
         monitor,
     };
-    tracing::info!(listen = %taken[0], admin_listen = %taken[1], "listening");
 
     let ready = tokio::spawn(announce(Arc::clone(&readiness), config.ready_file.clone(), taken));
     let ended = end(&mut signals, &mut tasks).await;
@@ -271,8 +280,9 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     drop(stopped.wait_for(|stopped| *stopped).await);
 }
 
-/// Waits until every model is warm, then says so in the log and in the ready file.
+/// Says in the log where it listens, waits until every model is warm, and says so there and in the ready file.
 async fn announce(readiness: Arc<Readiness>, file: Option<PathBuf>, [listen, admin]: [SocketAddr; 2]) {
+    tracing::info!(%listen, admin_listen = %admin, "listening");
     while !readiness.is_ready() {
         sleep(WARMING).await;
     }

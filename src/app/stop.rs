@@ -1,5 +1,6 @@
 //! The tasks of a running program, and the order in which they stop.
 
+use super::trace::{self, Recording};
 use crate::clock;
 use crate::config::Config;
 use crate::dispatch::Handle;
@@ -31,6 +32,8 @@ pub(super) struct Tasks {
     /// Of GPUs: a thread of its own.
     pub(super) monitor: Option<Monitor>,
     pub(super) tracer: Tracer,
+    /// A recording into files: a thread of its own.
+    pub(super) trace: Option<Recording>,
 }
 
 impl Tasks {
@@ -51,6 +54,8 @@ impl Tasks {
         }
         let ends = clock::now() + config.drain_timeout;
         let deadline = clock::deadline(ends);
+        // What the driver knows of the models goes with it.
+        let trace = trace::told(self.trace.take()).await;
         handle.drain();
         let workers = match self.driver.is_finished() {
             true => Vec::new(),
@@ -79,6 +84,7 @@ impl Tasks {
                 tracing::warn!("NVML does not answer, and is waited for no longer");
             }
         }
+        trace.finish(clock::deadline(ends.max(clock::now() + ASKING))).await;
         self.watches.abort();
         let (tracer, left) = (self.tracer.clone(), ends.since(clock::now()));
         drop(tokio::task::spawn_blocking(move || tracer.stop(left)).await);

@@ -52,6 +52,9 @@ pub(super) struct Args {
     /// Folder to keep learned costs in, or none [default: the model's own folder]
     #[arg(long, value_name = "DIR", env = "INFERNEO_STATE")]
     state: Option<String>,
+    /// File that arrivals are recorded in, without payloads, for `inferneo simulate`
+    #[arg(long, value_name = "FILE", env = "INFERNEO_TRACE", value_parser = super::path())]
+    trace: Option<PathBuf>,
     /// File to write the addresses taken to, once ready
     #[arg(long, value_name = "PATH", env = "INFERNEO_READY_FILE", value_parser = super::path())]
     ready_file: Option<PathBuf>,
@@ -81,6 +84,7 @@ impl From<Args> for Overrides {
             health_checks: args.health_checks,
             otlp_endpoint: args.otlp_endpoint,
             state: args.state,
+            trace: args.trace,
             ready_file: args.ready_file,
             log_format: args.log_format,
             log_level: args.log_level,

@@ -51,6 +51,8 @@ pub struct Overrides {
     pub otlp_endpoint: Option<String>,
     /// `--state DIR`, or `none`.
     pub state: Option<String>,
+    /// `--trace`.
+    pub trace: Option<PathBuf>,
     /// `--ready-file`.
     pub ready_file: Option<PathBuf>,
     /// `--log-format`.
@@ -92,6 +94,8 @@ pub struct Config {
     pub tracing: Tracing,
     /// Where what was learned survives a restart.
     pub state: State,
+    /// Where arrivals are recorded for as long as the program runs.
+    pub trace: Option<TraceFiles>,
     /// Where to write the addresses taken, once ready.
     pub ready_file: Option<PathBuf>,
     /// How log lines look.
@@ -130,6 +134,17 @@ pub struct Nvml {
     pub library: Option<NamedFile>,
     /// From one look to the next.
     pub period: Duration,
+}
+
+/// Files that arrivals are recorded in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceFiles {
+    /// The newest of them.
+    pub path: PathBuf,
+    /// About how large one grows, in bytes.
+    pub max_bytes: u64,
+    /// How many are kept besides the newest, ≥ 1.
+    pub keep: u32,
 }
 
 /// One model to serve.

@@ -1,7 +1,7 @@
 //! Reads the file and puts the flags over it, key by key.
 
 use super::kind::{self, Kind};
-use super::{Config, LogFormat, ModelConfig, Monitoring, Nvml, Overrides, Placement, State, Tracing};
+use super::{Config, LogFormat, ModelConfig, Monitoring, Nvml, Overrides, Placement, State, TraceFiles, Tracing};
 use crate::document::{Diagnostic, Document, Table};
 use crate::telemetry;
 use crate::types::{ArenaExtend, ConvSearch, CudaSettings, NamedFile};
@@ -17,6 +17,11 @@ const SHORTEST_PERIOD: Duration = Duration::from_millis(20);
 /// The share of requests whose spans are exported where neither caller nor operator says: enough to see
 /// what is usual, at a hundredth of the price.
 const SAMPLE_RATIO: f64 = 0.01;
+/// How large a file of a trace grows, the least that may be asked for, and how many are kept besides the newest.
+const TRACE_BYTES: u64 = 64 << 20;
+const LEAST_TRACE_BYTES: u64 = 64 << 10;
+const TRACES_KEPT: u32 = 4;
+const MOST_TRACES_KEPT: u32 = 1000;
 /// Most sessions of a model, and most threads of a session.
 const MOST_WORKERS: u32 = 1024;
 
@@ -58,7 +63,6 @@ struct Reader<'d, 'f> {
 impl Reader<'_, '_> {
     /// All settings; a default stands in for each that is at fault.
     fn config(&mut self, flags: &Overrides) -> Config {
-        self.root.not_yet_supported("trace");
         let mut http = self.root.table("http");
         let mut onnxruntime = self.root.table("onnxruntime");
         let library = path(&mut onnxruntime, "library", self.folder);
@@ -84,6 +88,7 @@ impl Reader<'_, '_> {
             monitoring: self.monitoring(flags),
             tracing: self.tracing(flags),
             state: self.state(flags.state.as_deref()),
+            trace: self.trace(flags),
             ready_file: self.path("ready_file", flags.ready_file.as_deref()),
             log_format: self
                 .text("log_format", &kind::LOG_FORMAT, flags.log_format.as_deref())
@@ -176,6 +181,26 @@ impl Reader<'_, '_> {
         let flag = flags.otlp_endpoint.as_deref().filter(|text| !text.is_empty());
         let flagged = flag.and_then(|text| self.flag("otlp_endpoint", kind, text));
         Tracing { otlp_endpoint: flagged.or(written), sample_ratio: ratio }
+    }
+
+    /// `trace = "FILE"`, or a table of it with bounds.
+    fn trace(&mut self, flags: &Overrides) -> Option<TraceFiles> {
+        let flag = given(flags.trace.as_deref());
+        if self.root.peek("trace").is_some() {
+            let path = path(&mut self.root, "trace", self.folder);
+            return flag.or(path).map(|path| TraceFiles { path, max_bytes: TRACE_BYTES, keep: TRACES_KEPT });
+        }
+        let mut table = self.root.table("trace");
+        let written = path(&mut table, "file", self.folder);
+        let max_bytes = table.bytes("max_bytes").unwrap_or(TRACE_BYTES);
+        if max_bytes < LEAST_TRACE_BYTES {
+            table.fault("max_bytes", format!("expected at least {LEAST_TRACE_BYTES}, found {max_bytes}"), None);
+        }
+        let keep = table.u32("keep", 1..=MOST_TRACES_KEPT).unwrap_or(TRACES_KEPT);
+        if flag.is_none() && !table.has("file") && ["max_bytes", "keep"].iter().any(|key| table.has(key)) {
+            table.missing("file", "the file that arrivals are recorded in");
+        }
+        flag.or(written).map(|path| TraceFiles { path, max_bytes, keep })
     }
 
     fn models(&mut self, flags: &Overrides) -> Vec<ModelConfig> {

@@ -48,6 +48,7 @@ fn everything_but_the_model_has_a_default() {
         monitoring: Monitoring { performance: true, health_checks: true },
         tracing: Tracing { otlp_endpoint: None, sample_ratio: 0.01 },
         state: State::Beside,
+        trace: None,
         ready_file: None,
         log_format: LogFormat::Text,
         log_level: "info".into(),
@@ -303,11 +304,35 @@ fn models_of_the_file_need_a_folder_and_a_name_of_their_own() {
 #[test]
 fn what_has_no_machinery_is_refused() {
     let shown = faults(
-        "trace = \"t\"\n[[model]]\nname = \"m\"\n\
+        "[[model]]\nname = \"m\"\n\
          upstream = \"http://a\"\n",
     );
-    assert_eq!(shown.len(), 2, "{shown:#?}");
+    assert_eq!(shown.len(), 1, "{shown:#?}");
     assert!(shown.iter().all(|fault| fault.contains("is not yet supported")), "{shown:#?}");
+}
+
+#[test]
+fn a_trace_is_a_file_or_a_table_with_bounds() {
+    let trace = |text: &str, flag: Option<&str>| {
+        let flags = Overrides { trace: flag.map(Into::into), ..flags() };
+        of(text, &flags).map(|config| config.trace.map(|t| (t.path.display().to_string(), t.max_bytes, t.keep)))
+    };
+    assert_eq!(trace("", None), Ok(None));
+    let told = |path: &str, max_bytes, keep| Ok(Some((path.to_owned(), max_bytes, keep)));
+    assert_eq!(trace("trace = \"t.jsonl\"", None), told("etc/t.jsonl", 64 << 20, 4));
+    assert_eq!(trace("trace = \"t.jsonl\"", Some("u")), told("u", 64 << 20, 4));
+    let table = "[trace]\nfile = \"/t\"\nmax_bytes = \"1MiB\"\nkeep = 2";
+    assert_eq!(trace(table, None), told("/t", 1 << 20, 2));
+    assert_eq!(trace("[trace]\nkeep = 2", Some("u")), told("u", 64 << 20, 2));
+    for (text, words) in [
+        ("[trace]\nkeep = 2", "the key `file` is missing"),
+        ("[trace]\nfile = \"t\"\nmax_bytes = \"1KiB\"", "expected at least 65536"),
+        ("[trace]\nfile = \"t\"\nkeep = 0", "from 1 to 1000"),
+        ("trace = 1", "found"),
+    ] {
+        let faults = trace(text, None).unwrap_err();
+        assert!(faults.len() == 1 && faults[0].to_string().contains(words), "{text}: {faults:?}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::decisions::{Decision, Outcome};
 use super::driver::{Driver, InFlight};
+use super::record;
 use crate::clock::{self, Seldom};
 use crate::exec::{Failure, JobDone};
 use crate::metrics::{BatchObserved, SloResult};
@@ -16,7 +17,7 @@ static FAILED: Seldom = Seldom::new(Duration::from_secs(1));
 impl Driver {
     /// Tells the scheduler how a batch ended; its answers are delivered once the next batch is on its way.
     pub(super) fn batch_done(&mut self, job: JobDone) -> Option<(JobDone, InFlight)> {
-        let inflight = self.running.remove(&job.batch)?;
+        let mut inflight = self.running.remove(&job.batch)?;
         let dispatch = &inflight.dispatch;
         let outcome = match &job.result {
             Ok(_) => BatchOutcome::Ok,
@@ -50,6 +51,7 @@ impl Driver {
             self.batch_ran(model);
         }
         let now = clock::now();
+        inflight.ended = now;
         self.sched.handle_batch_done(&BatchReport { batch: job.batch, compute: job.compute, outcome }, now);
         if outcome != BatchOutcome::DeviceLost {
             self.sched.handle_worker(job.worker, WorkerState::Ready, now);
@@ -80,6 +82,8 @@ impl Driver {
     pub(super) fn deliver(&mut self, job: JobDone, mut inflight: InFlight) {
         self.record(&mut inflight, Some(job.compute), Outcome::from(job.result.as_ref().err()));
         let Ok(answers) = job.result else { return };
+        self.record_run(&inflight, job.compute);
+        let (occupied, before) = (inflight.ended.since(inflight.started), self.pending.len());
         let d = &inflight.dispatch;
         let padded = u64::from(d.rows) * u64::from(d.padded_len);
         let summary = BatchSummary {
@@ -109,10 +113,22 @@ impl Driver {
             let (rows, tokens, compute, now) = (d.rows, d.tokens, job.compute, clock::now());
             metrics.batch_done(&BatchObserved { rows, tokens, padded, compute, queued: &queued, now });
         }
+        if !complete.is_empty() {
+            self.recorder.leave(clock::now(), before, self.pending.len());
+        }
         for (pending, queue) in complete {
-            let took = clock::now().since(pending.arrived);
+            let now = clock::now();
+            let took = now.since(pending.arrived);
             self.count_slo(&pending.request, pending.target, Some(took));
+            self.recorder.answered(&record::answered(&pending, queue, occupied, now));
             pending.succeed(Timing { queue, assemble: job.assemble, compute: job.compute }, &summary);
+        }
+    }
+
+    /// Tells those who record of a batch that ended well.
+    fn record_run(&self, ran: &InFlight, compute: Duration) {
+        if let Some(slot) = self.workers.get(&ran.dispatch.worker) {
+            self.recorder.ran(&record::ran(ran, [&slot.plan.model.name, &slot.device], compute));
         }
     }
 }

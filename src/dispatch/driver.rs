@@ -28,6 +28,10 @@ const EVENTS: usize = 256;
 pub(super) struct InFlight {
     pub(super) dispatch: Dispatch,
     pub(super) started: Time,
+    /// Workers of its device that ran then, its own included; 1 where nobody records.
+    pub(super) busy: u32,
+    /// When its worker was free again; zero while it runs.
+    pub(super) ended: Time,
     /// For the record; empty where none is kept.
     pub(super) members: Vec<Member>,
 }
@@ -41,7 +45,7 @@ pub struct Driver {
     pub(super) tell: mpsc::UnboundedSender<Control>,
     gate: Arc<Gate>,
     pub(super) decisions: Arc<Decisions>,
-    recorder: Arc<Recorder>,
+    pub(super) recorder: Arc<Recorder>,
     last_learned: Arc<OnceLock<Vec<LearnedCost>>>,
     pub(super) metrics: Arc<Metrics>,
     policies: Arc<PolicySet>,
@@ -211,11 +215,12 @@ impl Driver {
             deadline: request.deadline,
             items: &items,
         };
-        self.recorder.record(now, || record::arrival(&arrival, &request.model.name, now));
+        self.recorder.record(now, self.pending.len(), || record::arrival(&arrival, &request.model.name, now));
         let accepted = self.sched.handle_arrival(&arrival, now);
         let policy = self.policies.lookup(&request.model.name, &request.tenant);
         let target = self.policies.policies()[policy].slo.target;
         if let Err(reject) = accepted {
+            self.recorder.refused(&request.model.name, now);
             if refusal::is_ours(&reject) {
                 self.count_slo(request, target, None);
             }
@@ -267,15 +272,24 @@ impl Driver {
         slot.metrics.batch_started();
         let job = Job { batch: dispatch.batch, padded_len: dispatch.padded_len, items };
         let submitted = slot.handle.as_ref().is_some_and(|h| h.submit(job).is_ok());
-        self.running.insert(dispatch.batch, InFlight { dispatch, started: clock::now(), members });
+        let (started, busy) = (clock::now(), self.busy_with(worker));
+        self.running.insert(dispatch.batch, InFlight { dispatch, started, busy, ended: Time::default(), members });
         if !submitted {
             self.worker_lost(worker, "its thread has ended", false);
         }
     }
 
+    /// Workers of this one's device that run once it does, as far as anybody records it.
+    fn busy_with(&self, worker: WorkerId) -> u32 {
+        let device = |worker| self.workers.get(&worker).map(|slot| slot.plan.device);
+        let beside = |ran: &&InFlight| device(ran.dispatch.worker) == device(worker);
+        if self.recorder.is_idle() { 1 } else { 1 + self.running.values().filter(beside).count() as u32 }
+    }
+
     fn fail(&mut self, id: RequestId, reason: FailReason) {
         if let Some(pending) = self.pending.remove(&id) {
             let error = refusal::failed(reason, &pending.request.model.name, pending.failure.as_deref());
+            self.recorder.refused(&pending.request.model.name, pending.arrived);
             self.count_slo(&pending.request, pending.target, None);
             pending.fail(error);
         }

@@ -21,18 +21,20 @@ pub use decisions::{Decision, Decisions, MOST as MOST_DECISIONS, Member, Outcome
 pub use driver::Driver;
 pub use gate::{Gate, Permit};
 pub use learned::{CostState, LearnedCost};
+pub use record::models as recorded_models;
 pub use report::{
     CostReport, CurveReport, DeviceCondition, ModelReport, Point, Queue, Report, WorkerDoes, WorkerReport,
 };
 pub use workers::{Start, WorkerPlan};
 
+use crate::clock;
 use crate::error::Error;
 use crate::exec::WorkerEvent;
 use crate::model::Model;
 use crate::policy::PolicySet;
 use crate::request::{InferReply, InferRequest};
 use crate::trace::Recorder;
-use crate::types::{DeviceId, RequestId, WorkerId};
+use crate::types::{DeviceId, RequestId, Time, WorkerId};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -45,6 +47,8 @@ const ARRIVALS: usize = 1024;
 struct Arriving {
     id: RequestId,
     request: Arc<InferRequest>,
+    /// When it was decoded.
+    decoded: Time,
     /// For log lines about it.
     span: tracing::Span,
     reply: oneshot::Sender<Result<InferReply, Error>>,
@@ -91,7 +95,8 @@ impl Handle {
     pub async fn infer(&self, request: InferRequest) -> Result<InferReply, Error> {
         let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
         let (reply, answer) = oneshot::channel();
-        let arriving = Arriving { id, request: Arc::new(request), span: tracing::Span::current(), reply };
+        let (request, span) = (Arc::new(request), tracing::Span::current());
+        let arriving = Arriving { id, request, decoded: clock::now(), span, reply };
         self.arrivals.send(arriving).await.map_err(|_| gate::draining())?;
         let guard = CancelOnDrop { handle: self, id };
         let answer = answer.await;

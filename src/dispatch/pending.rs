@@ -15,6 +15,8 @@ use tokio::sync::oneshot;
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) request: Arc<InferRequest>,
+    /// When it was decoded, and when the scheduler was told of it.
+    pub(super) decoded: Time,
     pub(super) arrived: Time,
     /// Set when an item of it failed alone: what the model said.
     pub(super) failure: Option<String>,
@@ -41,12 +43,12 @@ enum Place {
 
 impl Pending {
     pub(super) fn new(arriving: Arriving, arrived: Time, target: Option<Duration>, gauge: IntGauge) -> Self {
-        let Arriving { request, span, reply, .. } = arriving;
+        let Arriving { request, decoded, span, reply, .. } = arriving;
         let open = request.items.len();
         let waiting = request.items.iter().map(|p| i64::from(rows(p))).sum();
         gauge.add(waiting);
         let places = std::iter::repeat_with(|| Place::Waiting).take(open).collect();
-        Self { request, arrived, failure: None, span, target, places, open, batches: 0, waiting, gauge, reply }
+        Self { request, decoded, arrived, failure: None, span, target, places, open, batches: 0, waiting, gauge, reply }
     }
 
     /// Takes note that one of its items left the queue; a second time, as after a failure, counts no more.

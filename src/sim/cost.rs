@@ -12,10 +12,17 @@ const NEAREST: f64 = 0.01;
 const LEAST: Duration = Duration::from_micros(1);
 
 /// The times of one model on one device, by the number of busy workers; at least one curve.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Cost {
     /// The curves; a load without one has the nearest's.
     pub curves: Vec<Curve>,
+    /// Milliseconds that a batch keeps its worker for besides the run: quantiles evenly apart, from the least to the
+    /// most; a single one is what each takes, and none is nothing.
+    pub handover_ms: Vec<f64>,
+    /// How slow the device is, part by equal part of the time that arrivals take; empty or 1: as slow as usual.
+    pub pace: Vec<f64>,
+    /// How far runs are off their cost besides: quantiles of run ÷ cost likewise; none where they are not off.
+    pub spread: Vec<f64>,
 }
 
 /// The times while so many workers are busy. All times are nanoseconds.
@@ -48,6 +55,14 @@ impl Cost {
         let nearest = self.curves.iter().min_by_key(|curve| curve.busy.abs_diff(busy));
         let time = nearest.map_or(0.0, |curve| curve.time(f64::from(rows), f64::from(len)));
         Duration::from_nanos(time as u64).max(LEAST)
+    }
+}
+
+impl Cost {
+    /// The pace at a share of the time that arrivals take; later, the last.
+    pub(super) fn pace(&self, share: f64) -> f64 {
+        let at = (share * self.pace.len() as f64) as usize;
+        self.pace.get(at).or(self.pace.last()).copied().unwrap_or(1.0)
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Decides what the world around the scheduler does: when arrivals come, how long a batch takes, what counts as a
 //! good answer. The decisions are the scheduler's own, or those of a [`Baseline`] in its place. Pure: the same plan gives the same figures, byte for byte.
-//! Leaves out what a real server does around a batch (decoding, tokenising, copying, encoding): its time is not
-//! in the figures. Workers never fail and clients never go away.
+//! What a real server does around a batch (copying, waking up, handing out) is a time that goes with each batch and
+//! each request; decoding and encoding are left out. Workers never fail and clients never go away.
 
 mod baseline;
 mod cost;
@@ -34,7 +34,7 @@ pub struct Plan {
     pub arrivals: Vec<Arrival>,
     /// How long the arrivals were recorded for.
     pub duration: Duration,
-    /// How far a run may be off its cost, as a share of it, either way; 0: not at all.
+    /// How far a run may be off its cost, as a share of it, either way; 0: as far as the spread of the cost says.
     pub noise: f64,
     /// What the noise is drawn from: another seed, other draws.
     pub seed: u64,
@@ -45,6 +45,8 @@ pub struct Plan {
 pub struct Model {
     /// What the scheduler is told of it.
     pub limits: ModelLimits,
+    /// What a request takes besides waiting and its batch.
+    pub overhead: Duration,
     /// Its workers, at least one.
     pub places: Vec<Place>,
 }

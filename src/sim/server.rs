@@ -50,8 +50,8 @@ pub(super) enum Action {
 pub(super) struct Batch {
     pub(super) id: BatchId,
     pub(super) worker: WorkerId,
-    /// One entry an item: the request it is of.
-    pub(super) items: Vec<RequestId>,
+    /// Its items, as (request, index within the request).
+    pub(super) items: Vec<(RequestId, u32)>,
     pub(super) rows: u32,
     /// The length that every row is padded to.
     pub(super) padded_len: u32,
@@ -94,7 +94,7 @@ impl Server for Scheduler {
                     return Some(Action::Run(Batch {
                         id: batch.batch,
                         worker: batch.worker,
-                        items: batch.items.iter().map(|(request, _)| *request).collect(),
+                        items: batch.items,
                         rows: batch.rows,
                         padded_len: batch.padded_len,
                         tokens: batch.tokens,

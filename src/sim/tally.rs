@@ -46,6 +46,8 @@ pub struct TenantReport {
     pub throughput_rps: f64,
     pub goodput_rps: f64,
     pub latency_ms: Option<LatencyMs>,
+    /// Of the time that workers ran batches, what went to this tenant's rows, by their tokens.
+    pub busy_share: Option<f64>,
 }
 
 /// Percentiles in milliseconds.
@@ -87,6 +89,7 @@ struct Count {
     latencies: Vec<Duration>,
     good: u64,
     refused: BTreeMap<&'static str, u64>,
+    busy: f64,
 }
 
 /// The stable word of docs/interface.md for a request refused at the door.
@@ -130,7 +133,12 @@ impl Tally {
         *self.tenants.entry(Arc::clone(tenant)).or_default().refused.entry(reason).or_default() += 1;
     }
 
-    pub(super) fn ran(&mut self, batch: &Batch, took: Duration) {
+    /// Counts a batch, made up of so many tokens of these tenants.
+    pub(super) fn ran<'t>(&mut self, batch: &Batch, took: Duration, tokens: impl Iterator<Item = (&'t Arc<str>, u64)>) {
+        let second = took.as_secs_f64() / batch.tokens.max(1) as f64;
+        for (tenant, tokens) in tokens {
+            self.tenants.entry(Arc::clone(tenant)).or_default().busy += second * tokens as f64;
+        }
         self.batches += 1;
         self.rows += u64::from(batch.rows);
         self.tokens += batch.tokens;
@@ -144,11 +152,11 @@ impl Tally {
         let mut tenants = BTreeMap::new();
         for (name, count) in self.tenants {
             all.add(&count);
-            tenants.insert(name, count.report(duration));
+            tenants.insert(name, count.report(duration, self.busy));
         }
         let seconds = duration.as_secs_f64();
-        let TenantReport { requests, errors, errors_by_reason, throughput_rps, goodput_rps, latency_ms } =
-            all.report(duration);
+        let TenantReport { requests, errors, errors_by_reason, throughput_rps, goodput_rps, latency_ms, .. } =
+            all.report(duration, self.busy);
         Report {
             requests,
             errors,
@@ -175,7 +183,7 @@ impl Count {
         }
     }
 
-    fn report(mut self, duration: Duration) -> TenantReport {
+    fn report(mut self, duration: Duration, busy: Duration) -> TenantReport {
         self.latencies.sort_unstable();
         let a_second = |n: usize| ratio(n as f64, duration.as_secs_f64()).unwrap_or(0.0);
         TenantReport {
@@ -185,6 +193,7 @@ impl Count {
             goodput_rps: a_second(self.good as usize),
             latency_ms: percentiles(&self.latencies),
             errors_by_reason: self.refused,
+            busy_share: ratio(self.busy, busy.as_secs_f64()),
         }
     }
 }

@@ -43,10 +43,15 @@ pub fn gpu() -> Curve {
 /// One such device with one worker, ± 10 %, and what arrives at it.
 #[must_use]
 pub fn plan(streams: &[Stream], grid: Grid, seed: u64) -> Plan {
-    let place = Place { device: DeviceId(0), grid, workers: 1, cost: Arc::new(Cost { curves: vec![gpu()] }) };
+    let place = Place {
+        device: DeviceId(0),
+        grid,
+        workers: 1,
+        cost: Arc::new(Cost { curves: vec![gpu()], ..Cost::default() }),
+    };
     let limits = ModelLimits { name: "m".into(), batchable: true };
     let duration = streams.iter().map(|stream| stream.until).max().unwrap_or_default();
-    let models = vec![Model { limits, places: vec![place] }];
+    let models = vec![Model { limits, places: vec![place], overhead: Duration::ZERO }];
     Plan { models, arrivals: arrivals(streams, seed), duration, noise: NOISE, seed }
 }
 

@@ -40,7 +40,7 @@ pub(super) struct World<'p, S> {
 struct Run {
     batch: Batch,
     device: DeviceId,
-    took: Duration,
+    compute: Duration,
 }
 
 impl<'p, S: Server> World<'p, S> {
@@ -120,7 +120,7 @@ impl<'p, S: Server> World<'p, S> {
         let mut ended = Vec::new();
         while let Some(first) = self.running.first_entry().filter(|first| first.key().0 <= self.now) {
             let run = first.remove();
-            self.server.handle_done(&run.batch, run.took, self.now);
+            self.server.handle_done(&run.batch, run.compute, self.now);
             ended.push(run);
         }
         ended
@@ -156,9 +156,18 @@ impl<'p, S: Server> World<'p, S> {
     fn start(&mut self, batch: Batch) {
         let place = self.workers[batch.worker.0 as usize];
         let busy = 1 + self.running.values().filter(|run| run.device == place.device).count() as u32;
-        let took = place.cost.time(batch.rows, batch.padded_len, busy).mul_f64(self.noise.factor());
-        self.tally.ran(&batch, took);
-        self.running.insert((self.now + took, batch.id), Run { batch, device: place.device, took });
+        let usual = place.cost.time(batch.rows, batch.padded_len, busy);
+        let share = self.now.since(Time::default()).as_secs_f64() / self.plan.duration.as_secs_f64().max(1e-9);
+        let compute = usual.mul_f64(self.noise.factor(&place.cost.spread) * place.cost.pace(share));
+        let handover = self.noise.draw(&place.cost.handover_ms).unwrap_or(0.0);
+        let took = compute + Duration::from_secs_f64(handover / 1e3);
+        let tokens = batch.items.iter().map(|&(request, index)| {
+            let arrival = &self.plan.arrivals[request.0 as usize];
+            let item = &arrival.items[index as usize];
+            (&arrival.tenant, u64::from(item.rows) * u64::from(item.len))
+        });
+        self.tally.ran(&batch, took, tokens);
+        self.running.insert((self.now + took, batch.id), Run { batch, device: place.device, compute });
     }
 
     fn fail(&mut self, request: RequestId, reason: FailReason) {
@@ -169,7 +178,7 @@ impl<'p, S: Server> World<'p, S> {
 
     /// Answers the items of a batch, and the requests that are whole with it.
     fn answer(&mut self, batch: &Batch) {
-        for request in &batch.items {
+        for (request, _) in &batch.items {
             let at = request.0 as usize;
             if self.open[at] == 0 {
                 continue;
@@ -177,7 +186,7 @@ impl<'p, S: Server> World<'p, S> {
             self.open[at] -= 1;
             if self.open[at] == 0 {
                 let arrival = &self.plan.arrivals[at];
-                let took = self.now.since(arrival.at);
+                let took = self.now.since(arrival.at) + self.plan.models[arrival.model].overhead;
                 let in_time = |wanted: Option<Duration>| wanted.is_none_or(|wanted| took <= wanted);
                 let good = in_time(self.target(arrival)) && in_time(arrival.deadline);
                 let rows = arrival.items.iter().map(|item| u64::from(item.rows)).sum();

@@ -1,10 +1,10 @@
-//! Bytes in chunks, which grow without moving what they hold, within an allowance that several share.
+//! Lines in chunks, which grow without moving what they hold, within an allowance that several share.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of a chunk, but for one that a single longer piece needs.
+/// Bytes of a chunk, but for one that a single longer line needs.
 const CHUNK: usize = 64 << 10;
 
 /// How many bytes all who share it may still keep.
@@ -30,18 +30,21 @@ impl Allowance {
     }
 }
 
-/// Pieces in the order they came; each lies whole in one chunk.
+/// Lines in the order they came; each lies whole in one chunk.
 #[derive(Debug)]
 pub(super) struct Chunks {
-    chunks: VecDeque<Chunk>,
+    chunks: VecDeque<(Part, usize)>,
     allowance: Arc<Allowance>,
 }
 
-/// A chunk and what was taken for it.
+/// Some lines.
 #[derive(Debug)]
-struct Chunk {
-    bytes: Vec<u8>,
-    taken: usize,
+pub(super) struct Part {
+    pub(super) bytes: Vec<u8>,
+    /// How many they are.
+    pub(super) lines: u64,
+    /// Rows they tell of.
+    pub(super) rows: u64,
 }
 
 impl Chunks {
@@ -49,28 +52,34 @@ impl Chunks {
         Self { chunks: VecDeque::new(), allowance }
     }
 
-    /// Adds a piece; false, and nothing is added, when the allowance does not reach.
-    pub(super) fn push(&mut self, piece: &[u8]) -> bool {
-        match self.chunks.back_mut() {
-            Some(Chunk { bytes, taken }) if bytes.len() + piece.len() <= *taken => bytes.extend_from_slice(piece),
-            _ => {
-                let taken = CHUNK.max(piece.len());
-                if !self.allowance.take(taken) {
-                    return false;
-                }
-                let mut bytes = Vec::with_capacity(taken);
-                bytes.extend_from_slice(piece);
-                self.chunks.push_back(Chunk { bytes, taken });
+    /// Builds an empty one that shares the allowance.
+    pub(super) fn another(&self) -> Self {
+        Self::new(Arc::clone(&self.allowance))
+    }
+
+    /// Adds a line that tells of so many rows; false, and nothing is added, when the allowance does not reach.
+    pub(super) fn push(&mut self, line: &[u8], rows: u64) -> bool {
+        let fits = |(part, taken): &(Part, usize)| part.bytes.len() + line.len() <= *taken;
+        if !self.chunks.back().is_some_and(fits) {
+            let taken = CHUNK.max(line.len());
+            if !self.allowance.take(taken) {
+                return false;
             }
+            self.chunks.push_back((Part { bytes: Vec::with_capacity(taken), lines: 0, rows: 0 }, taken));
+        }
+        if let Some((part, _)) = self.chunks.back_mut() {
+            part.bytes.extend_from_slice(line);
+            part.lines += 1;
+            part.rows = part.rows.saturating_add(rows);
         }
         true
     }
 
     /// Takes the first chunk out; its bytes are no longer counted.
-    pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
-        let Chunk { bytes, taken } = self.chunks.pop_front()?;
+    pub(super) fn pop(&mut self) -> Option<Part> {
+        let (part, taken) = self.chunks.pop_front()?;
         self.allowance.give_back(taken);
-        Some(bytes)
+        Some(part)
     }
 }
 

@@ -1,13 +1,22 @@
 //! Recorded arrivals: what came when, as JSON Lines that can be replayed.
 //!
-//! Decides the format (docs/interface.md) and how much one recording keeps. Holds all that a scheduler is
-//! told of an arrival but its ids, no payload, and what was learned of the models' cost. Does not know who records, who replays, or what time it is.
+//! Decides the format (docs/interface.md), how much one recording keeps, and what is measured beside it. Holds all
+//! that a scheduler is told of an arrival but its ids, no payload, and what was learned of the models' cost. Does not
+//! know who records, who replays, or what time it is.
 
 mod chunks;
+mod files;
+mod flow;
+mod meter;
 mod models;
 mod read;
 mod recorder;
+mod runs;
+mod tape;
 
+pub use files::{Files, Writer};
+pub use flow::Load;
+pub use meter::{Answered, Figures, Measured, Percentiles, Ran};
 pub use models::{Coefficients, Curve, Models, Place, Point, Served};
 pub use read::{ReadError, Trace};
 pub use recorder::{Lines, Recorder, Recording, Refused};
@@ -29,9 +38,10 @@ pub struct Header {
     /// When the recording began, to the microsecond.
     #[serde(with = "date")]
     pub started_at: SystemTime,
-    /// How long it was to last.
+    /// How long it was to last; 0 for one that lasts until its file is full or the program ends.
     pub seconds: u64,
-    /// The models as they were when it ended: what a replay must know of them. Empty where nothing is known.
+    /// What a replay must know of the models: as they were when it ended, or when its file was begun. Empty where
+    /// nothing is known.
     #[serde(default, skip_serializing_if = "Models::is_empty")]
     pub models: Models,
 }
@@ -77,7 +87,7 @@ pub struct Run {
 }
 
 /// The last line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Footer {
     /// Lines between the first and this one.
@@ -88,6 +98,18 @@ pub struct Footer {
     pub duration_us: u64,
     /// Whether it was full before its time was over, so that later arrivals are missing.
     pub truncated: bool,
+    /// Arrivals that are missing because their file could not be written fast enough, or at all.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub dropped: u64,
+    /// Whether callers waited for answers before they asked again.
+    #[serde(default)]
+    pub load: Load,
+    /// What was measured of the models while it lasted.
+    #[serde(default, skip_serializing_if = "Measured::is_empty")]
+    pub measured: Measured,
+    /// The models as they were when it ended, where the first line was written before; these count.
+    #[serde(default, skip_serializing_if = "Models::is_empty")]
+    pub models: Models,
 }
 
 impl Arrival {
@@ -129,6 +151,10 @@ fn one() -> u32 {
 }
 
 // serde hands every field over by reference.
+fn is_none(n: &u64) -> bool {
+    *n == 0
+}
+
 fn is_one(n: &u32) -> bool {
     *n == 1
 }

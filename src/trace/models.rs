@@ -13,6 +13,9 @@ pub type Models = BTreeMap<Arc<str>, Served>;
 pub struct Served {
     /// Whether its items can share a batch at all.
     pub batchable: bool,
+    /// Milliseconds that a request takes besides waiting and its batch: the median. Absent where none was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overhead_ms: Option<f64>,
     /// Where it runs; at least one.
     pub devices: Vec<Place>,
 }
@@ -25,7 +28,18 @@ pub struct Place {
     pub device: Arc<str>,
     /// Sessions of the model there, ≥ 1.
     pub workers: u32,
-    /// What was learned, by the number of busy workers; at least one.
+    /// Milliseconds that a batch keeps its worker for besides computing: quantiles evenly apart, from the least to the
+    /// most; empty where none ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handover_ms: Vec<f64>,
+    /// How slow the device was, part by equal part of the recording: the mean of run ÷ what such runs took on average;
+    /// 1 where too few ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pace: Vec<f64>,
+    /// Run ÷ what such runs took on average, pace apart: quantiles likewise; empty where too few ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spread: Vec<f64>,
+    /// What was learned and, of shapes that ran, measured, by the number of busy workers; at least one.
     pub costs: Vec<Curve>,
 }
 

@@ -14,8 +14,10 @@ pub struct Trace {
     pub header: Header,
     /// The lines between, the earliest first.
     pub arrivals: Vec<Arrival>,
-    /// The last line.
+    /// The last line; what can be told without it, where there is none.
     pub footer: Footer,
+    /// Whether the last line is missing: it was cut off, as by a crash.
+    pub cut_off: bool,
 }
 
 /// Why a trace cannot be read.
@@ -35,38 +37,62 @@ pub enum ReadError {
 }
 
 impl Trace {
-    /// Reads a trace. Empty lines count, and are skipped.
+    /// Reads a trace, up to its last whole line where it was cut off. Empty lines count, and are skipped.
     ///
     /// # Errors
     /// The first line that is at fault, or what the reader says.
-    pub fn read(from: impl BufRead) -> Result<Self, ReadError> {
+    pub fn read(mut from: impl BufRead) -> Result<Self, ReadError> {
         let (mut header, mut arrivals) = (None, Vec::new());
         // The last line differs from those before it, and is known for the last only when no other follows.
-        let mut held: Option<(usize, String)> = None;
+        let mut held: Option<Line> = None;
         let mut number = 0;
-        for line in from.lines() {
+        while let Some(line) = Line::next(&mut from, number + 1)? {
             number += 1;
-            let text = line.map_err(|error| match error.kind() {
-                io::ErrorKind::InvalidData => fault(number, "it is not text in UTF-8"),
-                _ => error.into(),
-            })?;
-            if text.trim().is_empty() {
+            if line.text.trim().is_empty() {
                 continue;
             }
             if header.is_none() {
-                header = Some(head(number, &text)?);
-            } else if let Some((number, text)) = held.replace((number, text)) {
-                arrivals.push(arrival(number, &text, arrivals.last())?);
+                header = Some(head(&line)?);
+            } else if let Some(before) = held.replace(line) {
+                arrivals.push(arrival(&before, arrivals.last())?);
             }
         }
-        let header = header.ok_or_else(|| fault(1, "the header is missing: the trace is empty"))?;
-        let (number, text) = held.ok_or_else(|| fault(number, "the footer is missing: the trace was cut off"))?;
-        let footer = foot(number, &text, &arrivals)?;
-        Ok(Self { header, arrivals, footer })
+        let mut header = header.ok_or_else(|| fault(1, "the header is missing: the trace is empty"))?;
+        let footer = held.as_ref().map_or(Ok(None), |last| foot(last, &mut arrivals))?;
+        let cut_off = footer.is_none();
+        let mut footer = footer.unwrap_or_else(|| without(&arrivals));
+        if !footer.models.is_empty() {
+            header.models = std::mem::take(&mut footer.models);
+        }
+        Ok(Self { header, arrivals, footer, cut_off })
     }
 }
 
-fn head(line: usize, text: &str) -> Result<Header, ReadError> {
+/// A line, its number from 1, and whether its end was there.
+struct Line {
+    number: usize,
+    text: String,
+    is_whole: bool,
+}
+
+impl Line {
+    fn next(from: &mut impl BufRead, number: usize) -> Result<Option<Self>, ReadError> {
+        let mut bytes = Vec::new();
+        if from.read_until(b'\n', &mut bytes)? == 0 {
+            return Ok(None);
+        }
+        let is_whole = bytes.last() == Some(&b'\n');
+        let text = match (String::from_utf8(bytes), is_whole) {
+            (Ok(text), _) => text,
+            // Cut off within a letter.
+            (Err(error), false) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+            (Err(_), true) => return Err(fault(number, "it is not text in UTF-8")),
+        };
+        Ok(Some(Self { number, text, is_whole }))
+    }
+}
+
+fn head(&Line { number: line, ref text, .. }: &Line) -> Result<Header, ReadError> {
     /// What every version begins with.
     #[derive(Deserialize)]
     struct Versioned {
@@ -80,7 +106,7 @@ fn head(line: usize, text: &str) -> Result<Header, ReadError> {
     serde_json::from_str(text).map_err(expected)
 }
 
-fn arrival(line: usize, text: &str, before: Option<&Arrival>) -> Result<Arrival, ReadError> {
+fn arrival(&Line { number: line, ref text, .. }: &Line, before: Option<&Arrival>) -> Result<Arrival, ReadError> {
     let arrival: Arrival =
         serde_json::from_str(text).map_err(|e| fault(line, format!("expected an arrival: {}", words(&e))))?;
     let before = before.map_or(0, |before| before.at_us);
@@ -100,10 +126,21 @@ fn arrival(line: usize, text: &str, before: Option<&Arrival>) -> Result<Arrival,
     Ok(arrival)
 }
 
-fn foot(line: usize, text: &str, arrivals: &[Arrival]) -> Result<Footer, ReadError> {
-    let footer: Footer = serde_json::from_str(text)
-        .map_err(|e| fault(line, format!("expected the footer, or the trace was cut off: {}", words(&e))))?;
-    let there = (arrivals.len() as u64, arrivals.iter().map(Arrival::rows).fold(0, u64::saturating_add));
+/// Understands the last line; `None` where it is none, and then what it says is added to the arrivals.
+fn foot(last: &Line, arrivals: &mut Vec<Arrival>) -> Result<Option<Footer>, ReadError> {
+    let line = last.number;
+    let footer: Footer = match serde_json::from_str(&last.text) {
+        Ok(footer) => footer,
+        Err(error) => {
+            if let Ok(whole) = arrival(last, arrivals.last()) {
+                arrivals.push(whole);
+            } else if last.is_whole {
+                return Err(fault(line, format!("expected the footer: {}", words(&error))));
+            }
+            return Ok(None);
+        }
+    };
+    let there = (arrivals.len() as u64, count_rows(arrivals));
     if (footer.arrivals, footer.rows) != there {
         let (told, (lines, rows)) = (&footer, there);
         let message = format!(
@@ -112,7 +149,17 @@ fn foot(line: usize, text: &str, arrivals: &[Arrival]) -> Result<Footer, ReadErr
         );
         return Err(fault(line, message));
     }
-    Ok(footer)
+    Ok(Some(footer))
+}
+
+/// What can be told without a last line: it lasted at least until the last arrival.
+fn without(arrivals: &[Arrival]) -> Footer {
+    let duration_us = arrivals.last().map_or(0, |last| last.at_us);
+    Footer { arrivals: arrivals.len() as u64, rows: count_rows(arrivals), duration_us, ..Footer::default() }
+}
+
+fn count_rows(arrivals: &[Arrival]) -> u64 {
+    arrivals.iter().map(Arrival::rows).fold(0, u64::saturating_add)
 }
 
 fn fault(line: usize, message: impl Into<String>) -> ReadError {

@@ -7,6 +7,7 @@
 mod answers;
 mod auth;
 mod binding;
+mod calibration;
 mod client;
 mod commands;
 mod context;

@@ -117,3 +117,32 @@ async fn a_reader_that_does_not_read_holds_up_a_drain_but_for_a_moment() {
     let read = String::from_utf8_lossy(&read);
     assert!(read.contains("application/jsonl") && !read.contains("truncated"), "the whole trace fits into the sockets");
 }
+
+#[tokio::test]
+async fn a_trace_is_written_for_as_long_as_the_program_runs() {
+    let folder = crate::harness::folder();
+    let path = folder.path().join("all.jsonl");
+    let server = Settings::new(model("int_ops", "test/int_ops", "")).flag("--trace", path.display()).start();
+    let numbers = json!({"inputs": [input("x", "INT64", &[2], json!([4, 4]))]});
+    for _ in 0..40 {
+        server.http1().tenant("acme").infer("int_ops", numbers.clone()).await.ok();
+    }
+    server.terminate();
+    let ended = server.ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    let trace = Trace::read(&*std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!((trace.cut_off, trace.arrivals.len(), trace.footer.dropped), (false, 40, 0));
+    let (served, measured) = (&trace.header.models["int_ops"], &trace.footer.measured["int_ops"]);
+    assert_eq!((measured.requests, measured.good, measured.errors), (40, 40, 0));
+    let (latency, queue, compute) = (measured.latency_ms.unwrap(), measured.queue_ms.unwrap(), measured.compute_ms);
+    assert!(latency.p50 >= compute.unwrap().p50 && latency.max >= queue.max, "{measured:?}");
+    assert!(served.overhead_ms.is_some() && !served.devices[0].handover_ms.is_empty(), "{served:?}");
+    assert_eq!(served.devices[0].spread.len(), 101);
+}
+
+#[tokio::test]
+async fn a_trace_that_cannot_be_written_is_a_fault_of_the_configuration() {
+    let ended = Settings::new(model("int_ops", "test/int_ops", "")).flag("--trace", "/absent/t.jsonl").run().await;
+    assert_eq!(ended.code, Some(2), "{}", ended.log);
+    assert!(ended.log.contains("--trace (INFERNEO_TRACE) /absent/t.jsonl: it cannot be written"), "{}", ended.log);
+}

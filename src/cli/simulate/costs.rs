@@ -15,6 +15,9 @@ const MEND: &str = "record the trace with POST /trace of a server that has serve
 /// The most that a figure of a cost can be: rows, tokens, or milliseconds, of which this is eleven days.
 const MOST: f64 = 1e9;
 
+/// The most quantiles of anything.
+const MOST_QUANTILES: usize = 1001;
+
 /// What is read of the answer of `GET /stats`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Stats {
@@ -61,7 +64,7 @@ impl Stats {
             let devices = model.cost_model.map_or_else(Vec::new, |cost| cost.devices);
             let workers = model.workers / u32::try_from(devices.len().max(1)).unwrap_or(u32::MAX);
             let devices: Vec<_> = devices.into_iter().map(|device| device.place(workers.max(1))).collect();
-            (!devices.is_empty()).then_some((name, Served { batchable: model.batchable, devices }))
+            (!devices.is_empty()).then_some((name, Served { batchable: model.batchable, overhead_ms: None, devices }))
         };
         self.models.into_iter().filter_map(served).collect()
     }
@@ -72,14 +75,19 @@ impl DeviceCost {
         let points = self.points.iter().map(|&PointStats { rows, len, measured_ms }| Point { rows, len, measured_ms });
         let (busy_workers, coefficients_ms) = (self.busy_workers, self.coefficients_ms);
         let costs = vec![Curve { busy_workers, coefficients_ms, points: points.collect() }];
-        Place { device: self.device, workers, costs }
+        Place { device: self.device, workers, handover_ms: Vec::new(), pace: Vec::new(), spread: Vec::new(), costs }
     }
 }
 
 /// The models of a trace with their costs, those of `stats` first.
 pub(super) fn models(trace: &Trace, stats: Option<Stats>) -> anyhow::Result<Models> {
     let mut models = trace.header.models.clone();
-    models.extend(stats.map(Stats::served).unwrap_or_default());
+    for (name, mut served) in stats.map(Stats::served).unwrap_or_default() {
+        if let Some(recorded) = models.get(&name) {
+            served.keep(recorded);
+        }
+        models.insert(name, served);
+    }
     if models.is_empty() {
         bail!("the trace does not say what batches cost: {MEND}");
     }
@@ -97,6 +105,19 @@ pub(super) fn models(trace: &Trace, stats: Option<Stats>) -> anyhow::Result<Mode
     Ok(models)
 }
 
+impl Served {
+    /// Keeps what only a recording measures.
+    fn keep(&mut self, recorded: &Self) {
+        self.overhead_ms = recorded.overhead_ms;
+        for place in &mut self.devices {
+            if let Some(there) = recorded.devices.iter().find(|there| there.device == place.device) {
+                (place.pace, place.spread) = (there.pace.clone(), there.spread.clone());
+                place.handover_ms.clone_from(&there.handover_ms);
+            }
+        }
+    }
+}
+
 /// Holds figures that a person may have written to what a cost can be.
 fn check(served: &Served) -> anyhow::Result<()> {
     let costs = || served.devices.iter().flat_map(|place| &place.costs);
@@ -109,6 +130,17 @@ fn check(served: &Served) -> anyhow::Result<()> {
     }
     if costs().any(|curve| !(1..=MOST_WORKERS).contains(&curve.busy_workers)) {
         bail!("busy_workers of a cost is from 1 to {MOST_WORKERS}");
+    }
+    let mut quantiles = served.devices.iter().flat_map(|place| [&place.handover_ms, &place.spread]);
+    let pace = |place: &Place| place.pace.iter().all(|pace| (0.0..=MOST).contains(pace));
+    if !served.devices.iter().all(pace) {
+        bail!("a pace is from 0 to {MOST}");
+    }
+    if !served.overhead_ms.is_none_or(|ms| (0.0..=MOST).contains(&ms)) || !quantiles.all(|all| are_quantiles(all)) {
+        bail!(
+            "overhead_ms, handover_ms and spread are from 0 to {MOST}, the last two at most {MOST_QUANTILES} quantiles, \
+             none below the one before"
+        );
     }
     for Curve { coefficients_ms: Coefficients { base, per_token, per_squared_token, least }, points, .. } in costs() {
         let terms = [base, per_token, per_squared_token, least];
@@ -124,4 +156,9 @@ fn check(served: &Served) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether these are quantiles, or nothing.
+fn are_quantiles(all: &[f64]) -> bool {
+    all.len() <= MOST_QUANTILES && all.is_sorted() && all.iter().all(|one| (0.0..=MOST).contains(one))
 }

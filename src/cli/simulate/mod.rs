@@ -3,6 +3,7 @@
 //! Decides the grammar, and what is told to whom. What a policy does is the scheduler's, what the world around it
 //! does the `sim` room's.
 
+mod advice;
 mod candidate;
 mod costs;
 mod plan;
@@ -24,7 +25,7 @@ const MOST_WORKERS: u32 = 1024;
 /// Replays a recorded trace through the scheduler under each policy, or as another server would, on a virtual clock.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The trace, as POST /trace of the admin plane answers it
+    /// The trace, as POST /trace of the admin plane answers it, or a file of `serve --trace`
     #[arg(long, env = "INFERNEO_SIMULATE_TRACE", value_name = "FILE", value_parser = super::path())]
     trace: PathBuf,
     /// A policy file, tried on every request whatever its [match] says, or a folder of them; several may follow
@@ -48,9 +49,9 @@ pub(super) struct Args {
     /// What GET /stats of a server answers: its costs beat those in the trace
     #[arg(long, env = "INFERNEO_SIMULATE_COSTS", value_name = "FILE", value_parser = super::path())]
     costs: Option<PathBuf>,
-    /// How far a run may be off its cost either way, as a share from 0 to 0.9
-    #[arg(long, env = "INFERNEO_SIMULATE_NOISE", default_value = "0", value_name = "SHARE", value_parser = share)]
-    noise: f64,
+    /// How far a run may be off its cost either way, as a share from 0 to 0.9 [default: as far as runs were when recorded]
+    #[arg(long, env = "INFERNEO_SIMULATE_NOISE", value_name = "SHARE", value_parser = share)]
+    noise: Option<f64>,
     /// What the noise is drawn from
     #[arg(long, env = "INFERNEO_SIMULATE_SEED", default_value = "1", value_name = "N")]
     seed: u64,
@@ -78,14 +79,17 @@ pub(super) fn run(args: &Args) -> ExitCode {
 fn simulated(args: &Args) -> anyhow::Result<String> {
     let candidates = Candidate::all(&args.policy, &args.baseline, args.slo)?;
     let trace = plan::read(&args.trace)?;
+    for warning in advice::warnings(&trace) {
+        eprintln!("inferneo simulate: warning: {warning}");
+    }
     let costs = args.costs.as_deref().map(Stats::read).transpose()?;
     let models = costs::models(&trace, costs)?;
     let plan = plan::of(&trace, &models, args)?;
     let results: Vec<_> = candidates.iter().map(|c| (&*c.name, c.play(&plan))).collect();
     if args.json {
-        return show::json(&results);
+        return show::json(&results, &trace);
     }
-    Ok(format!("{}\n{}\n", show::heading(&plan, trace.footer.truncated), show::tables(&results)))
+    Ok(format!("{}\n{}\n", show::heading(&plan), show::tables(&results, &trace)))
 }
 
 fn scale(word: &str) -> Result<f64, String> {

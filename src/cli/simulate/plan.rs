@@ -33,9 +33,9 @@ pub(super) fn of(trace: &Trace, models: &Models, args: &Args) -> anyhow::Result<
     });
     Ok(Plan {
         arrivals: arrivals.collect(),
-        models: served(models, args.devices)?,
+        models: served(models, args.devices, args.noise.is_some())?,
         duration: Duration::from_nanos(nanos(trace.footer.duration_us)),
-        noise: args.noise,
+        noise: args.noise.unwrap_or(0.0),
         seed: args.seed,
     })
 }
@@ -45,8 +45,9 @@ fn items(run: &trace::Run) -> impl Iterator<Item = Item> {
     std::iter::repeat_n(item, run.count as usize)
 }
 
-/// The models on the devices they were recorded on, or on so many like the first.
-fn served(models: &Models, devices: Option<u32>) -> anyhow::Result<Vec<Model>> {
+/// The models on the devices they were recorded on, or on so many like the first; `even`: without what was
+/// recorded of how uneven runs are.
+fn served(models: &Models, devices: Option<u32>, even: bool) -> anyhow::Result<Vec<Model>> {
     let mut known: Vec<Arc<str>> = Vec::new();
     let mut number = |name: &Arc<str>| {
         let at = known.iter().position(|other| other == name).unwrap_or_else(|| {
@@ -70,13 +71,27 @@ fn served(models: &Models, devices: Option<u32>) -> anyhow::Result<Vec<Model>> {
         }
         let limits = ModelLimits { name: Arc::clone(name), batchable: model.batchable };
         let places = places.into_iter().map(|(device, place)| {
-            let cost = Arc::new(Cost { curves: place.costs.iter().map(curve).collect() });
+            let (handover_ms, pace, spread) = match even {
+                true => (middle(&place.handover_ms), Vec::new(), Vec::new()),
+                false => (place.handover_ms.clone(), place.pace.clone(), place.spread.clone()),
+            };
+            let curves = place.costs.iter().map(curve).collect();
+            let cost = Arc::new(Cost { curves, handover_ms, pace, spread });
             let grid = place.device.parse().map_or(Grid::Exact, Grid::of);
             Place { device, grid, workers: place.workers, cost }
         });
-        served.push(Model { limits, places: places.collect() });
+        served.push(Model { limits, overhead: duration(model.overhead_ms), places: places.collect() });
     }
     Ok(served)
+}
+
+/// The median of quantiles, if there are any.
+fn middle(quantiles: &[f64]) -> Vec<f64> {
+    quantiles.get(quantiles.len() / 2).copied().into_iter().collect()
+}
+
+fn duration(ms: Option<f64>) -> Duration {
+    Duration::from_secs_f64(ms.unwrap_or(0.0) / 1e3)
 }
 
 fn curve(learned: &trace::Curve) -> Curve {

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {
     pub(super) request: RequestId,
+    /// Which of its items.
+    pub(super) index: u32,
     pub(super) item: Item,
     pub(super) arrived: Time,
     /// When its answer is late.

@@ -140,7 +140,7 @@ impl StandIn {
         self.actions.push_back(Action::Run(Batch {
             id,
             worker: worker.id,
-            items: batch.iter().map(|w| w.request).collect(),
+            items: batch.iter().map(|w| (w.request, w.index)).collect(),
             rows: batch.iter().map(|w| w.item.rows).sum(),
             padded_len: worker.at.grid.padded(batch.iter().map(|w| w.item.len).max().unwrap_or(1)),
             tokens: batch.iter().map(|w| u64::from(w.item.rows) * u64::from(w.item.len)).sum(),
@@ -179,14 +179,14 @@ impl Server for StandIn {
         let limits = &self.models.get(&arrival.model).ok_or(Reject::UnknownModel)?.limits;
         let due = self.due(limits, arrival);
         let Some(Model { lines, .. }) = self.models.get_mut(&arrival.model) else { return Err(Reject::UnknownModel) };
-        for &item in arrival.items {
+        for (index, &item) in (0..).zip(arrival.items) {
             let known = lines.iter().position(|line| line.class == item.class);
             let at = known.unwrap_or_else(|| {
                 lines.push(Line::new(item.class));
                 lines.len() - 1
             });
             let (request, part) = (arrival.request, arrival.items.len() > 1);
-            lines[at].push(Waiting { request, item, arrived: now, due, part });
+            lines[at].push(Waiting { request, index, item, arrived: now, due, part });
         }
         Ok(())
     }

@@ -9,9 +9,13 @@ use crate::types::{DeviceId, Priority, ShapeClass, Time};
 /// A millisecond a run and 0.1 ms a padded token, without noise.
 fn plan(arrivals: Vec<Arrival>) -> Plan {
     let curve = Curve { busy: 1, coefficients: [1e6, 1e5, 0.0], least: 0.0, points: Vec::new() };
-    let cost = Arc::new(Cost { curves: vec![curve] });
+    let cost = Arc::new(Cost { curves: vec![curve], ..Cost::default() });
     let place = Place { device: DeviceId(0), grid: Grid::Exact, workers: 1, cost };
-    let models = vec![Model { limits: ModelLimits { name: "m".into(), batchable: true }, places: vec![place] }];
+    let models = vec![Model {
+        limits: ModelLimits { name: "m".into(), batchable: true },
+        places: vec![place],
+        overhead: Duration::ZERO,
+    }];
     Plan { models, arrivals, duration: Duration::from_secs(1), noise: 0.0, seed: 1 }
 }
 

@@ -36,10 +36,10 @@ fn arrival(at: u64, tenant: &str, items: Vec<Item>) -> Arrival {
 
 /// One model with a worker on each of so many devices.
 fn plan(devices: u32, cost: Curve, arrivals: Vec<Arrival>) -> Plan {
-    let cost = Arc::new(Cost { curves: vec![cost] });
+    let cost = Arc::new(Cost { curves: vec![cost], ..Cost::default() });
     let place = |device| Place { device: DeviceId(device), grid: Grid::Exact, workers: 1, cost: Arc::clone(&cost) };
     let limits = ModelLimits { name: "m".into(), batchable: true };
-    let models = vec![Model { limits, places: (0..devices).map(place).collect() }];
+    let models = vec![Model { limits, overhead: Duration::ZERO, places: (0..devices).map(place).collect() }];
     Plan { models, arrivals, duration: Duration::from_secs(1), noise: 0.0, seed: 1 }
 }
 
@@ -130,7 +130,7 @@ fn workers_of_a_device_slow_each_other() {
     let mut plan = plan(1, curve(10.0, 0.0), vec![arrival(0, "", vec![row(8)]), arrival(0, "", vec![row(8)])]);
     plan.models[0].places[0].workers = 2;
     let shared = Curve { busy: 2, ..curve(16.0, 0.0) };
-    plan.models[0].places[0].cost = Arc::new(Cost { curves: vec![curve(10.0, 0.0), shared] });
+    plan.models[0].places[0].cost = Arc::new(Cost { curves: vec![curve(10.0, 0.0), shared], ..Cost::default() });
     let latency = run(policies("dynamic_batching = false"), &plan).latency_ms.unwrap();
     assert_eq!((latency.p50, latency.max), (10.0, 16.0));
 }
@@ -138,7 +138,7 @@ fn workers_of_a_device_slow_each_other() {
 #[test]
 fn a_cost_is_what_was_measured_where_it_was_and_the_trend_elsewhere() {
     let points = vec![Point { rows: 8.0, len: 64.0, took: 30e6 }];
-    let cost = Cost { curves: vec![Curve { points, least: 3e6, ..curve(1.0, 0.02) }] };
+    let cost = Cost { curves: vec![Curve { points, least: 3e6, ..curve(1.0, 0.02) }], ..Cost::default() };
     let ms = |rows, len| cost.time(rows, len, 1).as_secs_f64() * 1e3;
     assert!((ms(8, 64) / 30.0 - 1.0).abs() < 0.02, "{}", ms(8, 64));
     assert!((ms(512, 4) / (1.0 + 0.02 * 2048.0) - 1.0).abs() < 0.05, "{}", ms(512, 4));

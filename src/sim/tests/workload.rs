@@ -27,7 +27,7 @@ fn lengths_and_gaps_are_as_promised_and_the_same_each_time() {
 
 #[test]
 fn the_device_is_flat_then_linear_then_worse() {
-    let cost = Cost { curves: vec![gpu()] };
+    let cost = Cost { curves: vec![gpu()], ..Cost::default() };
     let ms = |rows, len| cost.time(rows, len, 1).as_secs_f64() * 1e3;
     assert!((ms(1, 8) - 2.5).abs() < 1e-6 && (ms(8, 50) - 2.5).abs() < 1e-6);
     assert!((ms(32, 128) - (0.8 + 0.004 * 4096.0 + 9.2e-7 * 32.0 * 128.0 * 128.0)).abs() < 1e-5);

@@ -1,0 +1,198 @@
+//! The runs of a recording, and what they say of the cost of batches: what shapes took on average, and how far single
+//! runs are off that, for a while together or each alone.
+//!
+//! A cost model forgets fast, as it must to follow a machine; a replay wants the whole time that it replays. Keeps
+//! the newest runs alone.
+
+use super::models::{Curve, Place, Point};
+use crate::types::Time;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// Runs that are kept of a device.
+const MOST_RUNS: usize = 4096;
+/// Runs of one shape from which on their mean counts, and those of all shapes from which on their spread is told.
+const FEWEST_ALIKE: usize = 3;
+const FEWEST: usize = 32;
+/// Most shapes of a curve.
+const MOST_POINTS: usize = 64;
+/// Shapes are alike within a quarter of an octave of length, and half an octave of rows.
+const STEPS_LEN: f64 = 4.0;
+const STEPS_ROWS: f64 = 2.0;
+/// Quantiles of a spread, but for the first: each is a percent.
+const PERCENTS: usize = 100;
+/// What the pace is told by: parts of a second, or longer ones where these would be too many.
+const PART: Duration = Duration::from_secs(1);
+const MOST_PARTS: usize = 3600;
+/// Runs at the usual pace that each part counts beside its own, so that one slow run makes no slow machine.
+const USUAL: f64 = 2.0;
+
+/// One run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    /// When it began.
+    pub(super) at: Time,
+    pub(super) busy: u32,
+    pub(super) rows: u32,
+    pub(super) len: u32,
+    pub(super) compute: Duration,
+}
+
+/// The newest runs on one device.
+#[derive(Debug, Default)]
+pub(super) struct Runs(VecDeque<Run>);
+
+/// Runs of one shape under one load.
+type Alike<'r> = BTreeMap<(u32, i32, i32), Vec<&'r Run>>;
+
+impl Runs {
+    pub(super) fn push(&mut self, run: Run) {
+        if self.0.len() == MOST_RUNS {
+            self.0.pop_front();
+        }
+        self.0.push_back(run);
+    }
+
+    /// Adds what the runs say to a place's costs; they are of a recording that began then and lasted so long.
+    pub(super) fn add_to(&self, place: &mut Place, began: Time, lasted: Duration) {
+        let mut alike = Alike::new();
+        for run in &self.0 {
+            let (rows, len) = step(f64::from(run.rows), f64::from(run.len));
+            alike.entry((run.busy, rows, len)).or_default().push(run);
+        }
+        alike.retain(|_, runs| runs.len() >= FEWEST_ALIKE);
+        (place.pace, place.spread) = deviations(&alike, began, lasted);
+        let mut measured: BTreeMap<u32, Vec<(usize, Point)>> = BTreeMap::new();
+        for ((busy, ..), runs) in &alike {
+            measured.entry(*busy).or_default().push((runs.len(), mean(runs)));
+        }
+        for (busy, points) in measured {
+            merge(&mut place.costs, busy, points);
+        }
+    }
+}
+
+impl Run {
+    /// Milliseconds a token: of shapes that are alike these hardly differ.
+    fn token(&self) -> f64 {
+        self.compute.as_secs_f64() * 1e3 / (f64::from(self.rows) * f64::from(self.len))
+    }
+}
+
+fn step(rows: f64, len: f64) -> (i32, i32) {
+    ((rows.log2() * STEPS_ROWS).round() as i32, (len.log2() * STEPS_LEN).round() as i32)
+}
+
+/// The mean shape, and what it took on average.
+fn mean(runs: &[&Run]) -> Point {
+    let mean = |of: fn(&Run) -> f64| runs.iter().map(|run| of(run)).sum::<f64>() / runs.len() as f64;
+    let (rows, len) = (mean(|run| f64::from(run.rows)), mean(|run| f64::from(run.len)));
+    let measured_ms = (mean(Run::token) * rows * len).max(1e-3);
+    Point { rows: thousandths(rows), len: thousandths(len), measured_ms: thousandths(measured_ms) }
+}
+
+/// How far runs are off the mean of those alike: part by part of the time, and what is left of each, as quantiles from
+/// the least to the most, a percent apart. Nothing of too few.
+fn deviations(alike: &Alike<'_>, began: Time, lasted: Duration) -> (Vec<f64>, Vec<f64>) {
+    let parts = (lasted.as_secs_f64() / PART.as_secs_f64()).ceil().clamp(1.0, MOST_PARTS as f64);
+    let part = |run: &Run| run.at.since(began).as_secs_f64() / lasted.as_secs_f64().max(1e-9) * parts;
+    let mut ratios: Vec<(usize, f64)> = Vec::new();
+    for runs in alike.values() {
+        let mean = runs.iter().map(|run| run.token()).sum::<f64>() / runs.len() as f64;
+        // Few runs lie nearer to their own mean than to the true one: Bessel's correction.
+        let wider = (runs.len() as f64 / (runs.len() - 1) as f64).sqrt();
+        let ratio = |run: &Run| (1.0 + (run.token() / mean - 1.0) * wider).max(0.01);
+        ratios.extend(runs.iter().map(|run| ((part(run) as usize).min(parts as usize - 1), ratio(run))));
+    }
+    if ratios.len() < FEWEST {
+        return (Vec::new(), Vec::new());
+    }
+    let mut sums = vec![(USUAL, USUAL); parts as usize];
+    ratios.iter().for_each(|(part, ratio)| sums[*part] = (sums[*part].0 + ratio, sums[*part].1 + 1.0));
+    let pace: Vec<f64> = sums.into_iter().map(|(sum, count)| thousandths(sum / count)).collect();
+    let mut left: Vec<f64> = ratios.iter().map(|(part, ratio)| ratio / pace[*part]).collect();
+    left.sort_by(f64::total_cmp);
+    let last = left.len() - 1;
+    let spread = (0..=PERCENTS).map(|percent| thousandths(left[last * percent / PERCENTS])).collect();
+    (pace, spread)
+}
+
+fn thousandths(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
+/// Puts shapes measured while so many workers were busy, each with how often, in place of those learned near them.
+fn merge(costs: &mut Vec<Curve>, busy: u32, mut points: Vec<(usize, Point)>) {
+    points.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let mut points: Vec<Point> = points.into_iter().map(|(_, point)| point).take(MOST_POINTS).collect();
+    let Some(nearest) = costs.iter().min_by_key(|curve| curve.busy_workers.abs_diff(busy)) else { return };
+    let known = |point: &Point| points.iter().any(|own| step(own.rows, own.len) == step(point.rows, point.len));
+    let learned: Vec<Point> = nearest.points.iter().filter(|point| !known(point)).copied().collect();
+    points.extend(learned.into_iter().take(MOST_POINTS - points.len()));
+    let merged = Curve { busy_workers: busy, coefficients_ms: nearest.coefficients_ms, points };
+    match costs.iter_mut().find(|curve| curve.busy_workers == busy) {
+        Some(curve) => *curve = merged,
+        None => costs.push(merged),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::Coefficients;
+
+    fn place() -> Place {
+        let coefficients_ms = Coefficients { base: 1.0, per_token: 0.1, per_squared_token: 0.0, least: 0.0 };
+        let points = [(1.0, 16.0), (1.0, 90.0)].map(|(rows, len)| Point { rows, len, measured_ms: 99.0 });
+        let curve = Curve { busy_workers: 1, coefficients_ms, points: points.to_vec() };
+        Place {
+            device: "cpu".into(),
+            workers: 2,
+            handover_ms: Vec::new(),
+            pace: Vec::new(),
+            spread: Vec::new(),
+            costs: vec![curve],
+        }
+    }
+
+    fn run(busy: u32, len: u32, ms: u64) -> Run {
+        Run { at: Time(0), busy, rows: 1, len, compute: Duration::from_millis(ms) }
+    }
+
+    #[test]
+    fn the_mean_of_runs_takes_the_place_of_what_was_learned_near_them() {
+        let (mut runs, mut place) = (Runs::default(), place());
+        (0..40).for_each(|i| runs.push(run(1, 16, 8 + 4 * (i % 2))));
+        (0..3).for_each(|_| runs.push(run(2, 16, 20)));
+        runs.push(run(1, 300, 5));
+        runs.add_to(&mut place, Time(0), Duration::from_secs(1));
+        let [one, two] = &place.costs[..] else { panic!("{place:?}") };
+        let told = |curve: &Curve| curve.points.iter().map(|p| (p.len, p.measured_ms)).collect::<Vec<_>>();
+        assert_eq!(told(one), [(16.0, 10.0), (90.0, 99.0)]);
+        assert_eq!((two.busy_workers, told(two)), (2, vec![(16.0, 20.0), (90.0, 99.0)]));
+        assert_eq!((place.spread.len(), place.spread[50], &*place.pace), (101, 1.0, &[1.0][..]));
+        assert!((0.79..0.81).contains(&place.spread[0]) && (1.19..1.21).contains(&place.spread[100]));
+    }
+
+    #[test]
+    fn a_slow_while_is_no_unevenness_of_single_runs() {
+        let (mut runs, mut place) = (Runs::default(), place());
+        for at in (0..200).map(|i| Time::from_millis(i * 10)) {
+            runs.push(Run { at, ..run(1, 16, if at < Time::from_millis(1_000) { 10 } else { 30 }) });
+        }
+        runs.add_to(&mut place, Time(0), Duration::from_secs(2));
+        assert!((0.5..0.53).contains(&place.pace[0]) && (1.47..1.51).contains(&place.pace[1]), "{:?}", place.pace);
+        assert!(place.spread[0] > 0.95 && place.spread[100] < 1.05, "{:?}", place.spread);
+    }
+
+    #[test]
+    fn a_few_runs_say_nothing_and_the_newest_of_many_count() {
+        let (mut runs, mut place, before) = (Runs::default(), place(), place());
+        runs.push(run(1, 16, 5));
+        runs.add_to(&mut place, Time(0), Duration::from_secs(1));
+        assert_eq!(place, before);
+        (0..MOST_RUNS).for_each(|_| runs.push(run(1, 16, 7)));
+        runs.add_to(&mut place, Time(0), Duration::from_secs(1));
+        assert_eq!(place.costs[0].points[0].measured_ms, 7.0);
+    }
+}
