@@ -21,6 +21,8 @@ const OFF: f64 = 0.25;
 
 /// No coefficient read back is larger: a run of a quarter of an hour.
 const MOST: f64 = 1e12;
+/// No sum over runs is larger: none is faster than a nanosecond.
+const MOST_SUMMED: f64 = 1e30;
 /// How far apart, relatively, two numbers may be that are one but for rounding.
 const ROUNDING: f64 = 1e-9;
 
@@ -91,9 +93,9 @@ impl Fit {
         }
     }
 
-    /// Whether it could have come from runs: finite, non-negative, symmetric, and so to stay.
+    /// Whether it could have come from runs: bounded, non-negative, symmetric, and so to stay.
     pub(super) fn is_sound(&self) -> bool {
-        let sound = |x: &f64| x.is_finite() && *x >= 0.0;
+        let sound = |x: &f64| (0.0..MOST_SUMMED).contains(x);
         let a = &self.normal;
         let alike = |x: f64, y: f64| (x - y).abs() <= ROUNDING * x.max(y);
         let symmetric = (0..3).all(|i| (0..i).all(|j| alike(a[i][j], a[j][i])));

@@ -107,6 +107,7 @@ fn what_no_model_could_have_learned_is_refused_as_a_whole() {
         ("seen", "0"),
         // What the next run would make of it.
         ("target", "[1e15, 1e15, 1e15]"),
+        ("target", "[1e300, 1e300, 1e300]"),
         ("observations", "9223372036854775807"),
         ("runs", "9223372036854775807"),
         ("recent", "[0.0]"),
