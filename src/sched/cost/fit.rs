@@ -63,7 +63,7 @@ impl Fit {
         let weight = (OFF / off.max(OFF)) / (scale * scale);
         for i in 0..3 {
             for j in 0..3 {
-                self.normal[i][j] = self.normal[i][j] * FADE + weight * (x[i] * x[j]);
+                self.normal[i][j] = self.normal[i][j] * FADE + weight * x[i] * x[j];
             }
             self.target[i] = self.target[i] * FADE + weight * x[i] * took;
         }
