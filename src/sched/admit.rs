@@ -13,8 +13,8 @@ use std::time::Duration;
 /// The batch size that a request's own items are predicted to share.
 const SHARED: u32 = 8;
 
-/// How long a model must not have run anything before a request is let in that is predicted to be late: were
-/// all refused, nothing would ever show that the prediction no longer holds.
+/// How long a model refuses and runs nothing before a request is let in that is predicted to be late: were all
+/// refused, nothing would ever show that the prediction no longer holds.
 const UNTRIED: Duration = Duration::from_secs(1);
 
 /// Where an acceptable request goes.
@@ -97,10 +97,12 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Whether nothing of the model waits, runs or has run for long: a trial is in nobody's way.
-    fn is_untried(&self, id: ModelId) -> bool {
-        let rests = |m: &ModelState| m.rows() == 0 && self.now.since(m.ran) >= UNTRIED;
-        self.models.get(&id).is_some_and(rests) && self.running.iter().all(|r| r.model != id)
+    /// Whether the model has only refused for long, and nothing of it waits or runs: a trial is in nobody's way.
+    fn is_untried(&mut self, id: ModelId) -> bool {
+        let Some(model) = self.models.get_mut(&id) else { return false };
+        let since = *model.refusing.get_or_insert(self.now);
+        let rests = model.rows() == 0 && self.running.iter().all(|r| r.model != id);
+        rests && self.now.since(since) >= UNTRIED
     }
 
     /// When the request is predicted to be answered at the latest, or sooner than its deadline: a free worker, what

@@ -191,7 +191,7 @@ impl Scheduler {
         let learned = model.on(worker.device);
         let padded_len = learned.padded(longest);
         let predicted = learned.cost.predict(rows, padded_len, busy);
-        model.ran = self.now;
+        model.refusing = None;
         // A part of a batch that did not end well was charged for with the whole.
         if why != Release::Retry {
             model.charge(&group, predicted / f64::from(rows), &self.table, self.now);
