@@ -6,8 +6,8 @@
     curves.py draw [--into DIR]                                all of them again, from the figures kept there
 
 `cost` serves MiniLM with one session and sends it one request at a time, of each number of rows and each length, in
-rounds over all of them; /decisions of the admin plane tells what each run was predicted to take and took. Whatever
-else the machine does is in it. `slo` simulates loads of scripts/make_trace.py at rising rates, under `adaptive` and as
+rounds over all of them; /decisions of the admin plane tells what each run took, and /stats what was learned by the end
+of each round. Whatever else the machine does is in it. `slo` simulates loads of scripts/make_trace.py at rising rates, under `adaptive` and as
 other servers would serve them. Both keep their figures as JSON beside the pictures.
 
 Needs Python 3.10 and its standard library only.
@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,8 @@ from plot import Axis, Line, chart
 
 ROOT = Path(__file__).resolve().parent.parent
 LENGTHS, ROWS = [8, 16, 32, 64, 128, 256], [1, 2, 4, 8, 16, 32, 64]
+# Rounds that only teach.
+TAUGHT = 2
 # No larger batch is measured: it would run for seconds.
 MOST_TOKENS = 4096
 SHAPES = [(rows, length) for length in LENGTHS for rows in ROWS if rows * length <= MOST_TOKENS]
@@ -44,7 +47,7 @@ def parse_arguments():
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/inferneo")
     parser.add_argument("--model", type=Path, default=ROOT / ".cache/models/minilm")
     parser.add_argument("--library", type=Path, default=ROOT / ".cache/onnxruntime/libonnxruntime.so")
-    parser.add_argument("--rounds", type=int, default=9, help="runs of each shape; the first two only teach")
+    parser.add_argument("--rounds", type=int, default=13, help="of runs of each shape; at least 4")
     parser.add_argument("--seconds", type=int, default=20, help="of each simulated load")
     parser.add_argument("--into", type=Path, default=ROOT / "docs/img")
     return parser.parse_args()
@@ -64,41 +67,44 @@ def infer(url, body):
     urllib.request.urlopen(urllib.request.Request(where, body, headers), timeout=60).read()
 
 
+def ask(admin, path):
+    with urllib.request.urlopen(f"http://{admin}{path}", timeout=10) as answer:
+        return json.load(answer)
+
+
 def measure(arguments, folder):
-    """Runs of every shape, by rows and length: what each was predicted to take and took, in ms."""
+    """Runs every shape in every round; the figures of each shape."""
     policies = folder / "policies"
     policies.mkdir()
     server = Server(arguments, folder, "curves", policies, "instances = 1\nthreads = 1\n")
-    runs = {}
+    chance, took, trends = random.Random(1), {}, []
     try:
         url = server.wait_until_ready()
         admin = json.loads(server.ready_file.read_text(encoding="utf-8"))["admin_listen"]
         for number in range(arguments.rounds):
-            for rows, length in SHAPES:
+            # Never in the same order: what the machine does meanwhile is not to look like the shape.
+            for rows, length in chance.sample(SHAPES, len(SHAPES)):
                 infer(url, request(rows, length))
-                with urllib.request.urlopen(f"http://{admin}/decisions?n=1", timeout=10) as answer:
-                    run = json.load(answer)[-1]
+                run = ask(admin, "/decisions?n=1")[-1]
                 if (run["rows"], run["padded_length"]) != (rows, length):
                     raise Failure(f"{rows} × {length} ran as {run['rows']} × {run['padded_length']}")
-                runs.setdefault((rows, length), []).append((run["predicted_ms"], run["compute_ms"]))
+                took.setdefault((rows, length), []).append(run["compute_ms"])
+            trends.append(ask(admin, "/stats")["models"][MODEL]["cost_model"]["devices"][0]["coefficients_ms"])
             print(f"round {number + 1}/{arguments.rounds}", flush=True)
         server.stop()
     finally:
         server.kill()
-    return [shape(rows, length, told[2:] or told) for (rows, length), told in runs.items()]
+    return [figures(shape, took[shape][TAUGHT:], trends[TAUGHT:]) for shape in SHAPES]
 
 
-def shape(rows, length, runs):
-    """The figures of one shape: the learned prediction before its last run, and what its runs took."""
-    took = sorted(took for _, took in runs)
-    quarters = statistics.quantiles(took, n=4) if len(took) > 1 else [took[0]] * 3
-    return {
-        "rows": rows,
-        "length": length,
-        "predicted_ms": round(runs[-1][0], 3),
-        "measured_ms": [round(quarter, 3) for quarter in quarters],
-        "runs": len(took),
-    }
+def figures(shape, took, trends):
+    """What a shape's runs took, by quartile, and the trend that was learned by the end of each round, in the median."""
+    rows, length = shape
+    tokens = rows * length
+    trend = [t["base"] + t["per_token"] * tokens + t["per_squared_token"] * tokens * length for t in trends]
+    quarters = [round(quarter, 3) for quarter in statistics.quantiles(took, n=4)]
+    learned = round(statistics.median(trend), 3)
+    return {"rows": rows, "length": length, "learned_ms": learned, "measured_ms": quarters, "runs": len(took)}
 
 
 def simulate(arguments, folder):
@@ -134,7 +140,7 @@ def draw_cost(shapes, into):
         by_row.append(
             Line(
                 f"{length} tokens",
-                [(s["rows"], s["predicted_ms"] / s["rows"]) for s in own],
+                [(s["rows"], s["learned_ms"] / s["rows"]) for s in own],
                 [(s["rows"], middle) for s, (_, middle, _) in zip(own, a_row)],
                 [(s["rows"], low, high) for s, (low, _, high) in zip(own, a_row)],
             )
@@ -143,17 +149,17 @@ def draw_cost(shapes, into):
         by_token.append(
             Line(
                 f"{length} tokens a row",
-                [(s["rows"] * length, rate(s, s["predicted_ms"])) for s in own],
+                [(s["rows"] * length, rate(s, s["learned_ms"])) for s in own],
                 [(s["rows"] * length, rate(s, s["measured_ms"][1])) for s in own],
                 [(s["rows"] * length, rate(s, s["measured_ms"][2]), rate(s, s["measured_ms"][0])) for s in own],
             )
         )
     rows = Axis("rows of the batch", ROWS, log=True)
-    title = "Time a row: measured (dots, with quartiles) and learned (lines)"
+    title = "Time a row: measured (dots, with quartiles), and the learned trend (lines)"
     times = Axis("ms a row", ends(by_row, [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500]), log=True)
     (into / "cost-rows.svg").write_text(chart(title, rows, times, by_row))
     tokens = Axis("padded tokens of the batch", [8, 32, 128, 512, 2048, 4096], log=True)
-    title = "Tokens computed: measured (dots, with quartiles) and learned (lines)"
+    title = "Tokens computed: measured (dots, with quartiles), and the learned trend (lines)"
     rates = Axis("thousand tokens a second", ends(by_token, [0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20]))
     (into / "cost-tokens.svg").write_text(chart(title, tokens, rates, by_token))
 
