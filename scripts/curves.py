@@ -195,7 +195,7 @@ def kept(into, name, figures=None):
 def machine():
     """What was measured on: the processor, the cores, and how many programs wanted them at the end."""
     names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").open() if line.startswith("model name")]
-    return {"processor": (names or [platform.machine()])[0], "cores": os.cpu_count(), "load": os.getloadavg()[1]}
+    return {"processor": (names or [platform.machine()])[0], "cores": os.cpu_count(), "load": round(os.getloadavg()[1], 1)}
 
 
 def main():
