@@ -40,6 +40,14 @@ pub struct Writer {
 }
 
 impl Files {
+    /// Finds out whether the file can be written.
+    ///
+    /// # Errors
+    /// The operating system's, when it cannot.
+    pub fn check(&self) -> io::Result<()> {
+        File::options().create(true).append(true).open(&self.path).map(drop)
+    }
+
     /// Begins to record from `now`, which is the date `started_at`. What a file was left with by an earlier run is
     /// kept like any full one. `models` tells what the models are, and may take a moment.
     ///
