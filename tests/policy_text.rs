@@ -54,14 +54,28 @@ fn examples(page: &str) -> Vec<Source> {
     policies.map(|block| Source { name: "example.toml".into(), text: block.to_owned() }).collect()
 }
 
+/// The scripts that a page shows, but those with faults.
+fn scripts(page: &str) -> Vec<Source> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let text = fs::read_to_string(path).expect("the page is part of the project");
+    let blocks = text.split("```rhai\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let named = blocks.filter_map(|block| Some((block.lines().next()?.strip_prefix("// ")?, block)));
+    let good = named.filter(|(path, _)| !path.starts_with("broken/"));
+    let source = |(path, text): (&str, &str)| Source {
+        name: path.rsplit('/').next().unwrap_or(path).to_owned(),
+        text: text.to_owned(),
+    };
+    good.map(source).collect()
+}
+
 #[test]
 fn the_examples_of_the_documentation_compile() {
     for page in ["README.md", "docs/interface.md", "docs/policies.md"] {
         let examples = examples(page);
         assert!(!examples.is_empty(), "{page} shows no policy");
         for example in examples {
-            let script = Source { name: "fill.rhai".into(), text: "1".into() };
-            policy::compile(&[example, script], &[], 1).unwrap();
+            let scripts = scripts(page);
+            policy::compile(&[vec![example], scripts].concat(), &[], 1).unwrap();
         }
     }
 }
