@@ -191,6 +191,7 @@ impl Scheduler {
         let learned = model.on(worker.device);
         let padded_len = learned.padded(longest);
         let predicted = learned.cost.predict(rows, padded_len, busy);
+        let best_rows = model.best_rows(&group, longest, worker.device, &self.table);
         // A part of a batch that did not end well was charged for with the whole.
         if why != Release::Retry {
             model.charge(&group, predicted / f64::from(rows), &self.table, self.now);
@@ -210,6 +211,7 @@ impl Scheduler {
             policy: Arc::clone(&model.lanes[group.lane as usize].policy),
             generation,
             why,
+            best_rows,
             predicted: Duration::from_nanos(predicted as u64),
             oldest: slots().map(|s| s.arrival).min().unwrap_or(self.now),
         }));
