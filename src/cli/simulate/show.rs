@@ -76,7 +76,7 @@ pub(super) fn tables(results: &[(&str, Report)], trace: &Trace) -> String {
     }
     let fell_back = fell_back(results);
     if results.iter().all(|(_, report)| report.tenants.len() < 2) {
-        return all.trim_fmt() + &fell_back;
+        return all.trim_fmt() + fell_back.as_str();
     }
     let mut tenants = table(&["", "tenant", "good/s", "req/s", "p50 ms", "p95 ms", "p99 ms", "share", "refused"], 2);
     for (name, report) in results {
