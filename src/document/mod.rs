@@ -221,7 +221,7 @@ pub fn decode(file: &str, bytes: Vec<u8>) -> Result<String, Vec<Diagnostic>> {
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(error.as_bytes());
-        let help = Some("TOML is written in UTF-8".to_owned());
+        let help = Some("files are written in UTF-8".to_owned());
         vec![Diagnostic::at(file, &text, good..good + 1, "this byte is not UTF-8", help)]
     })
 }

@@ -42,9 +42,14 @@ pub(super) async fn guard(State(front): State<Arc<Front>>, request: Request, nex
 }
 
 fn named(headers: &HeaderMap) -> Result<Arc<str>, Error> {
-    let Some(value) = headers.get(TENANT) else {
+    let mut all = headers.get_all(TENANT).iter();
+    let Some(value) = all.next() else {
         return Ok("".into());
     };
+    // One of them may be the caller's own, beside that of a proxy that means to say who it is.
+    if all.next().is_some() {
+        return Err(Error::invalid(format!("header {TENANT} must be given once")));
+    }
     let allowed = || Error::invalid(format!("header {TENANT} must be at most 128 visible ASCII characters"));
     visible(value).map(Arc::from).ok_or_else(allowed)
 }

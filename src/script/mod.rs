@@ -44,6 +44,8 @@ impl Script {
             let message = format!("the script holds {} bytes", text.len());
             return Err(Fault { line: 1, column: 1, message, help: Some(format!("at most {MAX_BYTES} bytes")) });
         }
+        // A mark that some editors put before the text, and nobody sees.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let code = ENGINE.compile_with_scope(&engine::names(), text).map_err(Fault::of_syntax)?;
         let script = Self { name: name.into(), text: text.into(), code };
         rehearsal::scenes().iter().try_for_each(|scene| script.decide(scene).map(drop).map_err(Fault::of_rehearsal))?;

@@ -28,6 +28,7 @@ fn verdict(text: &str) -> Verdict {
 fn the_highest_score_wins_and_of_equal_ones_the_first() {
     assert_eq!(verdict("segment.length"), Verdict::Run(2));
     assert_eq!(verdict("-segment.length"), Verdict::Run(0));
+    assert_eq!(verdict("\u{feff}segment.length"), Verdict::Run(2), "as some editors save it");
     assert_eq!(verdict("1"), Verdict::Run(0));
     assert_eq!(verdict("if segment.rows > 2 { segment.rows }"), Verdict::Run(2));
     assert_eq!(verdict("if segment.is_anchor { 1.0 / 0.0 } else { 1e300 }"), Verdict::Run(0));

@@ -9,8 +9,9 @@ use super::tape::{Tape, line};
 use super::{Footer, Header, Models};
 use crate::types::{Time, locked};
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle, park_timeout};
@@ -18,6 +19,8 @@ use std::time::{Duration, SystemTime};
 
 /// Between two looks for what was recorded.
 const LOOK: Duration = Duration::from_millis(200);
+/// Times that what is found in the place of a new file is moved on: another program may be faster.
+const TRIES: u32 = 8;
 
 /// Where a recording goes: into a file, and what was in it before into that name with `.1`, `.2` and so on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,10 +127,7 @@ struct Open {
 impl Output {
     /// Makes room for a new file, and opens it.
     fn begin(&mut self) -> io::Result<&mut Open> {
-        if fs::metadata(&self.files.path).is_ok_and(|found| found.is_file() && found.len() > 0) {
-            self.files.shift()?;
-        }
-        let file = File::create(&self.files.path)?;
+        let file = self.files.open()?;
         Ok(self.open.insert(Open { file, bytes: 0, lines: 0, rows: 0 }))
     }
 
@@ -192,6 +192,25 @@ impl Open {
 }
 
 impl Files {
+    /// Opens an empty file under the path, which no other program writes; what is there already moves on.
+    fn open(&self) -> io::Result<File> {
+        // To open a pipe waits for whoever reads it.
+        if fs::metadata(&self.path).is_ok_and(|found| found.file_type().is_fifo()) {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "it is a pipe"));
+        }
+        for _ in 0..TRIES {
+            let file = File::options().write(true).create(true).truncate(false).open(&self.path)?;
+            let found = file.metadata()?;
+            // The lock goes with the file. Where there are no locks, files are taken to be nobody else's.
+            let is_free = || !matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+            if !found.is_file() || (found.len() == 0 && is_free()) {
+                return Ok(file);
+            }
+            self.shift()?;
+        }
+        Err(io::Error::new(ErrorKind::ResourceBusy, "other programs write it"))
+    }
+
     /// Gives every file the next number; the oldest goes.
     fn shift(&self) -> io::Result<()> {
         for number in (0..self.keep).rev() {

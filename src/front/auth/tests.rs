@@ -106,6 +106,15 @@ async fn with_a_key_all_is_as_without_keys() {
 }
 
 #[tokio::test]
+async fn without_keys_a_tenant_that_is_named_twice_is_nobody() {
+    let world = World::new();
+    let twice = [("x-inferneo-tenant", "acme"), ("x-inferneo-tenant", "bulk")];
+    let message = ask(&world, "POST", "/v1/embeddings", &twice).await.refusal(400, "invalid_request");
+    assert!(message.contains("x-inferneo-tenant must be given once"), "{message}");
+    assert_eq!(ask(&world, "POST", "/v1/embeddings", &twice[..1]).await.status, 200);
+}
+
+#[tokio::test]
 async fn health_and_paths_that_are_not_ours_are_everybodys() {
     let world = World::new().with_keys(KEYS);
     for path in ["/v2/health/live", "/v2/health/ready"] {

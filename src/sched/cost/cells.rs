@@ -198,7 +198,7 @@ impl Cell {
         let sizes = (1.0..1e9).contains(&self.rows) && (1.0..1e9).contains(&self.len);
         let counts = self.count > 0.0 && self.count <= MOST && self.lean.abs() <= 1.0;
         let there = sizes && index(row_step(self.rows.round() as u32), len_step(self.len.round() as u32)) == at;
-        there && counts && (1e-6..1e15).contains(&self.token)
+        there && counts && (1e-6..1e12).contains(&self.token)
     }
 }
 

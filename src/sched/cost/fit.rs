@@ -19,8 +19,12 @@ const TRUST: u32 = 16;
 /// How far, relatively, an observation may be off the trend and count in full.
 const OFF: f64 = 0.25;
 
-/// No coefficient read back is larger: a run of days.
-const MOST: f64 = 1e15;
+/// No coefficient read back is larger: a run of a quarter of an hour.
+const MOST: f64 = 1e12;
+/// No sum over runs is larger: none is faster than a nanosecond.
+const MOST_SUMMED: f64 = 1e30;
+/// How far apart, relatively, two numbers may be that are one but for rounding.
+const ROUNDING: f64 = 1e-9;
 
 type Vec3 = [f64; 3];
 type Mat3 = [Vec3; 3];
@@ -89,14 +93,18 @@ impl Fit {
         }
     }
 
-    /// Whether it could have come from runs: finite, non-negative, symmetric.
+    /// Whether it could have come from runs: bounded, non-negative, symmetric, and so to stay.
     pub(super) fn is_sound(&self) -> bool {
-        let sound = |x: &f64| x.is_finite() && *x >= 0.0;
+        let sound = |x: &f64| (0.0..MOST_SUMMED).contains(x);
         let a = &self.normal;
-        let symmetric = (0..3).all(|i| (0..3).all(|j| a[i][j] == a[j][i]));
+        let alike = |x: f64, y: f64| (x - y).abs() <= ROUNDING * x.max(y);
+        let symmetric = (0..3).all(|i| (0..i).all(|j| alike(a[i][j], a[j][i])));
         let positive = self.theta.iter().any(|t| *t > 0.0) && self.seen > 0;
         let all = a.iter().flatten().chain(&self.target).chain(&self.theta).all(sound);
-        all && symmetric && positive && self.theta.iter().all(|t| *t < MOST)
+        // What the next run would make of it counts too.
+        let mut next = self.clone();
+        next.solve();
+        all && symmetric && positive && self.theta.iter().chain(&next.theta).all(|t| *t < MOST)
     }
 
     pub(super) fn solve(&mut self) {

@@ -54,7 +54,8 @@ impl Margin {
 
     /// Whether it could have come from runs.
     pub(super) fn is_sound(&self) -> bool {
-        self.log.abs() < 10.0 && (0.0..=1.0).contains(&self.held) && (NOISES.0..=NOISES.1).contains(&self.noise)
+        let shares = (0.0..=1.0).contains(&self.held) && (NOISES.0..=NOISES.1).contains(&self.noise);
+        self.log.abs() < 10.0 && shares && self.runs < super::MOST_RUNS
     }
 
     /// The factor as of now.

@@ -36,6 +36,8 @@ const REFRESH: u32 = 8;
 const SURPRISE: f64 = 0.25;
 /// While so few were observed, every one counts at once.
 const EARLY: u32 = 32;
+/// No model has learned from as many runs.
+const MOST_RUNS: u64 = 1 << 53;
 
 /// The learned cost of one model on one device.
 #[derive(Debug, Clone)]

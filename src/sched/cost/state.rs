@@ -108,6 +108,9 @@ impl CostState {
         if !((0.0..=4.0).contains(&self.error) && self.margin.is_sound() && self.recent.is_sound()) {
             return Err(Unsound("errors that no runs have"));
         }
+        if self.observations >= super::MOST_RUNS {
+            return Err(Unsound("more runs than there is time for"));
+        }
         let ascending = self.curves.windows(2).all(|pair| pair[0].at < pair[1].at);
         if !ascending || self.curves.is_empty() || self.curves.iter().any(|curve| curve.at >= MAX_BUSY) {
             return Err(Unsound("a load that no device has"));

@@ -96,3 +96,34 @@ fn a_full_disk_costs_what_is_recorded_meanwhile_and_no_more() {
     let nowhere = Files { path: folder.path().join("absent/t"), max_bytes: 1, keep: 1 };
     assert!(nowhere.record(&recorder, Time(0), UNIX_EPOCH, Models::new).is_err());
 }
+
+#[test]
+fn programs_that_share_a_file_do_not_write_into_each_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(&folder, 1 << 20, 3);
+    let recorders = [Arc::new(Recorder::default()), Arc::new(Recorder::default())];
+    // The second finds a file that is still empty, and held.
+    let start = |recorder| files.clone().record(recorder, Time(0), UNIX_EPOCH, Models::new).unwrap();
+    let writers = [start(&recorders[0]), start(&recorders[1])];
+    for (recorder, arrivals) in recorders.iter().zip([2, 3]) {
+        (0..arrivals).for_each(|at| recorder.record(Time(at), 0, arrival));
+    }
+    writers.into_iter().for_each(|writer| writer.finish(Models::new(), Time(9)));
+    let arrivals = [0, 1].map(|number| read(&files.numbered(number)).footer.arrivals);
+    assert_eq!((arrivals, files.numbered(2).exists()), ([3, 2], false));
+    // One that nobody holds any more is used, as what a crash left.
+    fs::write(&files.path, "").unwrap();
+    start(&recorders[0]).finish(Models::new(), Time(9));
+    assert_eq!(read(&files.numbered(0)).footer.arrivals, 0);
+    assert!(!files.numbered(2).exists());
+}
+
+#[test]
+fn a_pipe_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(&folder, 1, 1);
+    let made = std::process::Command::new("mkfifo").arg(&files.path).status().unwrap();
+    assert!(made.success());
+    let refused = files.record(&Arc::new(Recorder::default()), Time(0), UNIX_EPOCH, Models::new);
+    assert_eq!(refused.unwrap_err().to_string(), "it is a pipe");
+}

@@ -47,6 +47,16 @@ fn a_restored_model_predicts_what_the_saved_one_did_and_goes_on_like_it() {
 }
 
 #[test]
+fn every_state_of_a_model_is_believed() {
+    let mut cost = CostModel::default();
+    for i in 1..400_u32 {
+        let (b, s) = (1 + i * 7 % 13, 1 + i * 31 % 97);
+        cost.observe(b, s, 1 + i / 3 % 2, ms(cpu(b, s) * (1.0 + f64::from(i % 7) / 9.0)));
+        assert_eq!(CostModel::default().restore(&cost.state()), Ok(()), "after {i} runs");
+    }
+}
+
+#[test]
 fn the_first_runs_of_a_new_life_tell_that_all_is_slower() {
     let cost = learned();
     let mut again = restored(&cost);
@@ -95,6 +105,11 @@ fn what_no_model_could_have_learned_is_refused_as_a_whole() {
         ("theta", "[nan, 1.0, 0.0]"),
         ("theta", "[1e300, 1.0, 0.0]"),
         ("seen", "0"),
+        // What the next run would make of it.
+        ("target", "[1e15, 1e15, 1e15]"),
+        ("target", "[1e300, 1e300, 1e300]"),
+        ("observations", "9223372036854775807"),
+        ("runs", "9223372036854775807"),
         ("recent", "[0.0]"),
         ("recent", "[1.0, inf]"),
     ] {
