@@ -107,7 +107,7 @@ fn deciding_allocates_nothing_in_the_steady_state() {
         for grid in [Grid::Exact, Grid::Stepped] {
             let mut bed = Bed::new(strategy, grid);
             // Every queue and table has grown to its size.
-            (0..60).for_each(|_| bed.round());
+            (0..120).for_each(|_| bed.round());
             let counted = allocation_counter::measure(|| (0..20).for_each(|_| bed.round()));
             assert_eq!(counted.count_total, 0, "{} {grid:?}: {counted:?} in 14 000 requests", strategy.name());
         }

@@ -8,14 +8,12 @@ use super::account::{Account, Accounts};
 use super::bucket::{Bucket, Pool};
 use super::form::{Former, Segment};
 use super::lane::Lane;
+use super::spares::Spares;
 use super::table::{ItemSlot, NONE, Table};
 use super::urgency::Entry;
 use super::wish::View;
 use crate::types::Time;
 use std::cmp::Ordering;
-
-/// Lists kept for the next batches.
-const MOST_SPARE: usize = 256;
 
 /// What is kept between batches: scratch space, and the lists of batches that have ended.
 #[derive(Debug, Default)]
@@ -26,7 +24,7 @@ pub(super) struct Filler {
     ordered: usize,
     /// By account: its turn, where it has one.
     turn_of: Vec<u32>,
-    spare: Vec<Vec<u32>>,
+    spares: Spares<u32>,
 }
 
 /// The next item of one account in one bucket.
@@ -97,15 +95,12 @@ impl View<'_> {
 impl Filler {
     /// An empty list.
     pub(super) fn list(&mut self) -> Vec<u32> {
-        self.spare.pop().unwrap_or_default()
+        self.spares.take()
     }
 
     /// Takes back a list that is not needed any more.
-    pub(super) fn reclaim(&mut self, mut list: Vec<u32>) {
-        if self.spare.len() < MOST_SPARE {
-            list.clear();
-            self.spare.push(list);
-        }
+    pub(super) fn reclaim(&mut self, list: Vec<u32>) {
+        self.spares.give_back(list);
     }
 
     /// Lines up the accounts that have a share in the buckets, the one charged least first.

@@ -26,6 +26,7 @@ mod promise;
 mod quota;
 mod retry;
 mod scheduler;
+mod spares;
 mod spread;
 mod status;
 mod strategy;

@@ -10,6 +10,7 @@ use super::form::Former;
 use super::model::{ModelState, Running, Trial, Worker};
 use super::place::Site;
 use super::quota::Quotas;
+use super::spares::Spares;
 use super::strategy::urgency;
 use super::table::{ItemSlot, NONE, RequestSlot, Status, Table};
 use super::urgency::{Entry, Nodes, UrgencyQueue};
@@ -35,7 +36,7 @@ pub struct Scheduler {
     /// Its lanes, in the order in which they are asked.
     pub(super) turns: Vec<(Rank, usize)>,
     /// Lists of items to be used again.
-    pub(super) lists: Vec<Vec<(RequestId, u32)>>,
+    pub(super) lists: Spares<(RequestId, u32)>,
     pub(super) quotas: Quotas,
     pub(super) trials: Slab<Trial>,
     /// As they were last told.
@@ -64,7 +65,7 @@ impl Scheduler {
             running: Vec::new(),
             sites: Vec::new(),
             turns: Vec::new(),
-            lists: Vec::new(),
+            lists: Spares::default(),
             quotas: Quotas::default(),
             trials: Slab::new(),
             conditions: BTreeMap::new(),
