@@ -94,7 +94,7 @@ impl View<'_> {
         let (mut oldest, mut deadline) = (self.now, Time::NEVER);
         let Lane { classes, pool, .. } = lane;
         for share in classes[class].buckets[segment.low..=segment.high].iter().flat_map(|bucket| &bucket.shares) {
-            let Some(front) = pool.queue(share.queue).peek(|entry| self.table.is_waiting(entry)) else { continue };
+            let Some(front) = pool.peek(share.queue, self.table) else { continue };
             let item = self.table.item(front.slot);
             oldest = oldest.min(item.arrival);
             deadline = deadline.min(self.table.request(item.request).deadline);

@@ -13,9 +13,6 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Lists of dispatched items kept for the next.
-const MOST_LISTS: usize = 256;
-
 impl Scheduler {
     /// Fills `outputs` with every batch that can be dispatched now.
     pub(super) fn decide(&mut self) {
@@ -68,11 +65,8 @@ impl Scheduler {
     }
 
     /// Takes back the list of a [`Dispatch`] that has been carried out, so that the next needs no new one.
-    pub fn reclaim(&mut self, mut items: Vec<(RequestId, u32)>) {
-        if self.lists.len() < MOST_LISTS {
-            items.clear();
-            self.lists.push(items);
-        }
+    pub fn reclaim(&mut self, items: Vec<(RequestId, u32)>) {
+        self.lists.give_back(items);
     }
 
     /// Batches that run on a device.
@@ -198,7 +192,7 @@ impl Scheduler {
         }
         self.next_batch += 1;
         let batch = BatchId(self.next_batch);
-        let mut items = self.lists.pop().unwrap_or_default();
+        let mut items = self.lists.take();
         items.extend(slots().map(|s| (self.table.request(s.request).id, s.index)));
         self.outputs.push_back(Output::Dispatch(Dispatch {
             batch,
