@@ -37,7 +37,7 @@ impl View<'_> {
             // The rest of their requests goes with them.
             items.retain(|&slot| former.missed.iter().all(|&missed| of(missed) != of(slot)));
         }
-        let by_length = matches!(self.rule.choice, Choice::Anchor | Choice::Richest);
+        let by_length = !matches!(self.rule.choice, Choice::Arrival | Choice::Alone);
         if !by_length {
             return false;
         }

@@ -7,7 +7,7 @@ fn a_slow_device_makes_nobody_wait_longer_than_the_fast_one_alone_would() {
     for (slow, load) in [(3.0, 200.0), (10.0, 200.0), (100.0, 200.0), (3.0, 1_200.0), (10.0, 1_200.0), (4.0, 2_000.0)] {
         let run = |units: &[f64]| {
             let mut fleet = Fleet::new(units);
-            fleet.open_loop(load, Duration::from_secs(10));
+            fleet.open_loop(load, Duration::from_secs(40));
             fleet.settle();
             (fleet.p99(fleet.start), fleet.units.iter().map(|u| u.rows).collect::<Vec<_>>())
         };
