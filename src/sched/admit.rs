@@ -13,11 +13,17 @@ use std::time::Duration;
 /// The batch size that a request's own items are predicted to share.
 const SHARED: u32 = 8;
 
+/// How long a model must not have run anything before a request is let in that is predicted to be late: were
+/// all refused, nothing would ever show that the prediction no longer holds.
+const UNTRIED: Duration = Duration::from_secs(1);
+
 /// Where an acceptable request goes.
 pub(super) struct Admitted {
     pub(super) lane: usize,
     pub(super) account: u32,
     pub(super) deadline: Time,
+    /// Whether it is let in against the prediction.
+    pub(super) trial: bool,
 }
 
 impl Scheduler {
@@ -39,14 +45,17 @@ impl Scheduler {
         }
         fits_the_queue(a, model, &policy)?;
         let account = self.account(a.model, lane, a.tenant);
-        let admitted = Admitted { lane, account, deadline: self.deadline_of(a, &policy)? };
+        let mut admitted = Admitted { lane, account, deadline: self.deadline_of(a, &policy)?, trial: false };
         let rows = rows(a);
         self.fits_the_account(a.model, &admitted, &policy, rows)?;
         if admitted.deadline < Time::NEVER
             && policy.slo.on_predicted_miss == OnPredictedMiss::Reject
             && self.predicted_finish(a, &admitted) > admitted.deadline
         {
-            return Err(Reject::PredictedMiss { drain: self.queue(a.model).drain });
+            admitted.trial = self.is_untried(a.model);
+            if !admitted.trial {
+                return Err(Reject::PredictedMiss { drain: self.queue(a.model).drain });
+            }
         }
         if let Some(limit) = policy.tenancy.rate_limit {
             let payer = self.payer(a.tenant);
@@ -86,6 +95,12 @@ impl Scheduler {
             return Err(Reject::TenantFull { limit, drain: Duration::from_nanos(model.shared(account.backlog)) });
         }
         Ok(())
+    }
+
+    /// Whether nothing of the model waits, runs or has run for long: a trial is in nobody's way.
+    fn is_untried(&self, id: ModelId) -> bool {
+        let rests = |m: &ModelState| m.rows() == 0 && self.now.since(m.ran) >= UNTRIED;
+        self.models.get(&id).is_some_and(rests) && self.running.iter().all(|r| r.model != id)
     }
 
     /// When the request is predicted to be answered at the latest, or sooner than its deadline: a free worker, what

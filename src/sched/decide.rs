@@ -186,6 +186,7 @@ impl Scheduler {
         let padded_len = learned.padded(longest);
         let predicted = learned.cost.predict(rows, padded_len, busy);
         let best_rows = model.best_rows(&group, longest, worker.device, &self.table);
+        model.ran = self.now;
         // A part of a batch that did not end well was charged for with the whole.
         if why != Release::Retry {
             model.charge(&group, predicted / f64::from(rows), &self.table, self.now);

@@ -30,6 +30,8 @@ pub(super) struct ModelState {
     pub(super) turn: f64,
     /// Payload bytes waiting.
     pub(super) bytes: u64,
+    /// When a batch of it was last sent to a worker.
+    pub(super) ran: Time,
     /// When a held-back batch is due.
     pub(super) wake: Time,
     /// Whether something changed since the last decision.
@@ -113,6 +115,7 @@ impl ModelState {
             retries: VecDeque::new(),
             turn: 0.0,
             bytes: 0,
+            ran: Time::default(),
             wake: Time::NEVER,
             dirty: true,
         }

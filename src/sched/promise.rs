@@ -30,7 +30,9 @@ impl View<'_> {
         if tightest == Time::NEVER || self.ends(shape, self.terms.cost().margin()) <= tightest {
             return false;
         }
-        let hopeless = |slot: u32| self.ends(Shape::default().with(self.table.item(slot)), 1.0) > deadline(slot);
+        let trial = |slot: u32| self.table.request(self.table.item(slot).request).trial;
+        let late = |slot: u32| self.ends(Shape::default().with(self.table.item(slot)), 1.0) > deadline(slot);
+        let hopeless = |slot: u32| !trial(slot) && late(slot);
         if lane.policy.slo.on_predicted_miss == OnPredictedMiss::Reject {
             former.missed.extend(items.iter().copied().filter(|&slot| hopeless(slot)));
             let of = |slot: u32| self.table.item(slot).request;

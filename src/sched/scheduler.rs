@@ -89,7 +89,7 @@ impl Scheduler {
     pub fn handle_arrival(&mut self, a: &Arrival<'_>, now: Time) -> Result<(), Reject> {
         self.advance(now);
         debug_assert!(!a.items.is_empty(), "a request has at least one item");
-        let Admitted { lane, account, deadline } = self.admit(a)?;
+        let Admitted { lane, account, deadline, trial } = self.admit(a)?;
         let Some(model) = self.models.get_mut(&a.model) else {
             return Err(Reject::UnknownModel);
         };
@@ -106,6 +106,7 @@ impl Scheduler {
             first,
             open: a.items.len() as u32,
             dead: false,
+            trial,
         });
         self.queue_items(a, request, (lane, account), (key, level));
         if deadline < Time::NEVER {

@@ -60,6 +60,8 @@ pub(super) struct RequestSlot {
     pub(super) open: u32,
     /// Cancelled or failed: what still runs is not wanted.
     pub(super) dead: bool,
+    /// Let in against the prediction, to learn whether it still holds.
+    pub(super) trial: bool,
 }
 
 /// All of them.

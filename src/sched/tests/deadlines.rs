@@ -43,6 +43,26 @@ fn who_cannot_make_it_is_given_up_and_told_when_to_come_back() {
 }
 
 #[test]
+fn a_prediction_that_lets_nobody_in_is_tried_once_a_second_until_it_holds_again() {
+    let mut world = World::new(policies(&[("p.toml", "")], 1), 1, |rows, len| 10.0 * curve(rows, len));
+    for _ in 0..200 {
+        world.arrive(50);
+        world.settle();
+    }
+    // From now on runs take a tenth of that, and all have a deadline that only this can meet.
+    world.curve = curve;
+    let (mut let_in, mut last) = (0, false);
+    for _ in 0..600 {
+        world.now = world.now + ms(100);
+        let asked = world.request("", Priority(0), Some(ms(12)), &[row(50)]);
+        last = asked.is_ok();
+        let_in += u32::from(last);
+        world.settle();
+    }
+    assert!(last && let_in > 300, "{let_in} of 600");
+}
+
+#[test]
 fn under_serve_it_is_tried_all_the_same() {
     let mut world = busy("[slo]\non_predicted_miss = 'serve'");
     let tight = world.request("", Priority(0), Some(ms(22)), &[row(50)]).expect("accepted");
