@@ -92,6 +92,10 @@ mod tests {
     fn the_page_knows_every_strategy_and_every_reason_of_a_batch() {
         assert_eq!(keys("strategy.js", "STRATEGIES"), Strategy::ALL.map(Strategy::name));
         assert_eq!(keys("words.js", "RELEASES"), Release::ALL.map(Release::label));
+        let page = include_str!("../../docs/interface.md");
+        for label in Release::ALL.map(Release::label) {
+            assert!(page.contains(&format!("\n| `{label}` | ")), "docs/interface.md does not explain {label}");
+        }
     }
 
     #[tokio::test]

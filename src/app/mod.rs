@@ -133,6 +133,7 @@ fn list(faults: &[Diagnostic]) -> String {
 pub async fn serve(config: Config) -> Result<(), AppError> {
     let mut signals = Signals::install().map_err(AppError::system("signal handler"))?;
     remove_ready(&config);
+    trace::check(&config)?;
     let started = clock::now();
     let metrics = Arc::new(Metrics::with_performance(config.monitoring.performance).map_err(AppError::metrics)?);
     let Some((opened, loaded, found)) = load(&config, &metrics, &mut signals).await? else { return Ok(()) };

@@ -17,10 +17,19 @@ pub(super) struct Recording {
     registry: Arc<Registry>,
 }
 
+/// Finds out whether a recording can be written, before anything runs that would have to be stopped.
+pub(super) fn check(config: &Config) -> Result<(), AppError> {
+    let Some(files) = files(config) else { return Ok(()) };
+    files.check().map_err(|source| AppError::Trace { path: files.path, source })
+}
+
+fn files(config: &Config) -> Option<Files> {
+    config.trace.as_ref().map(|f| Files { path: f.path.clone(), max_bytes: f.max_bytes, keep: f.keep })
+}
+
 /// Begins to record. Must be called within a runtime.
 pub(super) fn begin(config: &Config, handle: &Handle, registry: &Arc<Registry>) -> Result<Option<Recording>, AppError> {
-    let Some(files) = &config.trace else { return Ok(None) };
-    let files = Files { path: files.path.clone(), max_bytes: files.max_bytes, keep: files.keep };
+    let Some(files) = files(config) else { return Ok(None) };
     let (path, runtime) = (files.path.clone(), tokio::runtime::Handle::current());
     let (asked, known) = (handle.clone(), Arc::clone(registry));
     let models = move || runtime.block_on(models(&asked, &known));

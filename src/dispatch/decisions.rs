@@ -41,6 +41,8 @@ pub struct Decision {
     pub padded_len: u32,
     /// Sum of the rows' own lengths.
     pub tokens: u64,
+    /// Rows of the batch that would have paid most at that length; `None` where length does not count.
+    pub best_rows: Option<u32>,
     /// How long it was predicted to run.
     pub predicted: Duration,
     /// How long it ran; `None` when its worker was lost.
@@ -125,6 +127,7 @@ impl Decision {
             members,
             padded_len: d.padded_len,
             tokens: d.tokens,
+            best_rows: d.best_rows,
             predicted: d.predicted,
             compute,
             queued: started.since(d.oldest),
@@ -188,6 +191,7 @@ mod tests {
             members: Vec::new(),
             padded_len: 1,
             tokens: u64::from(rows),
+            best_rows: None,
             predicted: Duration::ZERO,
             compute: None,
             queued: Duration::ZERO,

@@ -123,6 +123,7 @@ impl Driver {
             self.recorder.answered(&record::answered(&pending, queue, occupied, now));
             pending.succeed(Timing { queue, assemble: job.assemble, compute: job.compute }, &summary);
         }
+        self.sched.reclaim(inflight.dispatch.items);
     }
 
     /// Tells those who record of a batch that ended well.

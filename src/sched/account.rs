@@ -7,8 +7,9 @@
 //! go before that; an account that is passed over for them rises. Does not know lengths: which of an
 //! account's items share a batch is `form`'s and `fill`'s affair.
 
+use super::spread::Spread;
 use super::table::{ItemSlot, NONE, Table};
-use super::urgency::{Entry, UrgencyQueue};
+use super::urgency::{Entry, Nodes, UrgencyQueue};
 use crate::types::Time;
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -47,9 +48,11 @@ pub(super) struct Account {
 #[derive(Debug)]
 pub(super) struct Accounts {
     list: Vec<Account>,
-    by_name: HashMap<Arc<str>, u32>,
+    by_name: HashMap<Arc<str>, u32, Spread>,
     /// Those where something waits.
     active: Vec<u32>,
+    /// The memory of their queues.
+    nodes: Nodes,
 }
 
 /// How soon an account's most urgent item goes: the lesser the sooner.
@@ -89,7 +92,12 @@ impl Counted {
 
 impl Default for Accounts {
     fn default() -> Self {
-        Self { list: vec![Account::new(None)], by_name: HashMap::new(), active: Vec::new() }
+        Self {
+            list: vec![Account::new(None)],
+            by_name: HashMap::default(),
+            active: Vec::new(),
+            nodes: Nodes::default(),
+        }
     }
 }
 
@@ -136,11 +144,6 @@ impl Accounts {
         self.list.iter_mut()
     }
 
-    /// Whether the items of no more than one account wait.
-    pub(super) fn is_single(&self) -> bool {
-        self.active.len() <= 1
-    }
-
     /// Queues a waiting item. An idle account is lifted to `floor`: it earns no claim on the others' past.
     pub(super) fn push(&mut self, index: u32, entry: Entry, item: Counted, floor: f64, now: Time) {
         let account = &mut self.list[index as usize];
@@ -154,7 +157,7 @@ impl Accounts {
         account.rows += item.rows;
         account.backlog += item.share;
         account.count(item.level);
-        account.queue.push(entry);
+        account.queue.push(entry, &mut self.nodes);
     }
 
     /// Takes an item that waits no longer off the counts; its queue entry goes stale.
@@ -165,10 +168,10 @@ impl Accounts {
         account.backlog -= item.share;
         account.discount(item.level);
         if account.items > 0 {
-            account.queue.sweep(account.items as usize, |e| table.is_waiting(e));
+            account.queue.sweep(account.items as usize, &mut self.nodes, |e| table.is_waiting(e));
             return;
         }
-        account.queue.clear();
+        account.queue.clear(&mut self.nodes);
         let place = std::mem::replace(&mut account.place, NONE) as usize;
         self.active.swap_remove(place);
         if let Some(&moved) = self.active.get(place) {
@@ -185,16 +188,16 @@ impl Accounts {
 
     /// The item that goes next: of the accounts of the highest level, of the one charged least, the most urgent.
     pub(super) fn elect(&mut self, now: Time, table: &Table) -> Option<Rank> {
-        let Self { list, active, .. } = self;
+        let Self { list, active, nodes, .. } = self;
         let mut first: Option<Rank> = None;
         for &index in &*active {
             let account = &mut list[index as usize];
             let (level, served) = (account.level(now), account.served);
-            if first.is_some_and(|f| (f.level, f.served) < (level, served)) {
+            if first.is_some_and(|f| level > f.level || level == f.level && served > f.served) {
                 continue;
             }
             // Only what may go first is worth a look into the table.
-            let Some(entry) = account.queue.peek(|e| table.is_waiting(e)) else { continue };
+            let Some(entry) = account.queue.peek(nodes, |e| table.is_waiting(e)) else { continue };
             let rank = Rank { level, served, entry };
             first = first.filter(|f| f.cmp(&rank).is_lt()).or(Some(rank));
         }
@@ -203,25 +206,25 @@ impl Accounts {
 
     /// The most urgent item of all accounts alike.
     pub(super) fn first(&mut self, table: &Table) -> Option<Entry> {
-        let Self { list, active, .. } = self;
-        let front = |&index: &u32| list[index as usize].queue.peek(|e| table.is_waiting(e));
+        let Self { list, active, nodes, .. } = self;
+        let front = |&index: &u32| list[index as usize].queue.peek(nodes, |e| table.is_waiting(e));
         active.iter().filter_map(front).min()
     }
 
     /// Takes an item that [`first`](Self::first) answered off its queue alone; the caller puts it back with
     /// [`restore`](Self::restore) if it does not leave.
     pub(super) fn pop(&mut self, index: u32) {
-        self.list[index as usize].queue.pop();
+        self.list[index as usize].queue.pop(&mut self.nodes);
     }
 
     /// Puts back what [`pop`](Self::pop) took.
     pub(super) fn restore(&mut self, index: u32, entry: Entry) {
-        self.list[index as usize].queue.push(entry);
+        self.list[index as usize].queue.push(entry, &mut self.nodes);
     }
 
     /// Device time, in ns, of what is more urgent in an account than an item of this urgency.
     pub(super) fn before(&mut self, index: u32, key: u64, table: &Table) -> u64 {
-        self.list[index as usize].before(key, table)
+        self.list[index as usize].before(key, &mut self.nodes, table)
     }
 
     /// Device time, in ns, that the accounts but `own` get while each of them is due `fair`, before an item of
@@ -271,9 +274,9 @@ impl Account {
     }
 
     /// The part of its backlog predicted to be served before an item of urgency `key`.
-    fn before(&mut self, key: u64, table: &Table) -> u64 {
-        let Some(first) = self.queue.peek(|e| table.is_waiting(e)) else { return 0 };
-        let last = self.queue.last().map_or(first.key, |e| e.key).max(first.key);
+    fn before(&mut self, key: u64, nodes: &mut Nodes, table: &Table) -> u64 {
+        let Some(first) = self.queue.peek(nodes, |e| table.is_waiting(e)) else { return 0 };
+        let last = self.queue.last(nodes).map_or(first.key, |e| e.key).max(first.key);
         if key >= last {
             return self.backlog;
         }

@@ -6,7 +6,6 @@ use super::scheduler::Scheduler;
 use super::strategy::Rule;
 use super::table::{NONE, Status};
 use crate::types::ModelId;
-use std::sync::Arc;
 
 impl Scheduler {
     /// Puts a waiting item, whose lane and key are set, into its lane.
@@ -20,9 +19,8 @@ impl Scheduler {
         let ModelState { lanes, learned, home, turn, grid, limits, .. } = state;
         let Some(known) = learned.get(home.slot) else { return };
         let lane = &mut lanes[item.lane as usize];
-        let policy = Arc::clone(&lane.policy);
-        let brief = Rule::of(&policy, limits.batchable).brief;
-        let terms = known.terms(home.slot, &policy, brief, home.busy, self.policies.generation);
+        let brief = Rule::of(&lane.policy, limits.batchable).brief;
+        let terms = known.terms(home.slot, &lane.policy, brief, home.busy, self.policies.generation);
         lane.push(slot, *grid, &terms, (*turn, self.now), &mut self.table);
     }
 

@@ -3,7 +3,7 @@
 //! Keeps order and counts. Does not decide what leaves.
 
 use super::table::Table;
-use super::urgency::{Entry, UrgencyQueue};
+use super::urgency::{Entry, Nodes, UrgencyQueue};
 use crate::types::ShapeClass;
 
 /// Waiting items of one class, by length.
@@ -52,16 +52,30 @@ impl Default for Best {
     }
 }
 
-/// The queues of a lane's shares; those given back keep their memory for the next.
+/// The queues of a lane's shares, and their memory.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     queues: Vec<UrgencyQueue>,
+    nodes: Nodes,
     free: Vec<u32>,
 }
 
 impl Pool {
-    pub(super) fn queue(&mut self, at: u32) -> &mut UrgencyQueue {
-        &mut self.queues[at as usize]
+    /// The most urgent waiting item of a queue.
+    pub(super) fn peek(&mut self, at: u32, table: &Table) -> Option<Entry> {
+        self.queues[at as usize].peek(&mut self.nodes, |e| table.is_waiting(e))
+    }
+
+    pub(super) fn pop(&mut self, at: u32) {
+        self.queues[at as usize].pop(&mut self.nodes);
+    }
+
+    fn push(&mut self, at: u32, entry: Entry) {
+        self.queues[at as usize].push(entry, &mut self.nodes);
+    }
+
+    fn sweep(&mut self, at: u32, live_count: u32, table: &Table) {
+        self.queues[at as usize].sweep(live_count as usize, &mut self.nodes, |e| table.is_waiting(e));
     }
 
     fn take(&mut self) -> u32 {
@@ -72,7 +86,7 @@ impl Pool {
     }
 
     fn give_back(&mut self, at: u32) {
-        self.queue(at).clear();
+        self.queues[at as usize].clear(&mut self.nodes);
         self.free.push(at);
     }
 }
@@ -112,13 +126,13 @@ impl Bucket {
             }
         };
         self.shares[at].items += 1;
-        pool.queue(self.shares[at].queue).push(entry);
+        pool.push(self.shares[at].queue, entry);
     }
 
     /// Puts back an entry that was taken off its queue alone.
     pub(super) fn put_back(&self, account: u32, entry: Entry, pool: &mut Pool) {
         if let Some(share) = self.share(account) {
-            pool.queue(share.queue).push(entry);
+            pool.push(share.queue, entry);
         }
     }
 
@@ -136,7 +150,7 @@ impl Bucket {
         let share = &mut self.shares[at];
         share.items -= 1;
         if share.items > 0 {
-            pool.queue(share.queue).sweep(share.items as usize, |e| table.is_waiting(e));
+            pool.sweep(share.queue, share.items, table);
         } else {
             pool.give_back(share.queue);
             self.shares.remove(at);

@@ -1,10 +1,11 @@
 //! The strategy `custom`: what an operator's script makes of what waits.
 //!
 //! Decides what the script is shown, and what becomes of its answer: nothing waits longer than its policy
-//! allows, and nothing starves. Where the script fails, the decision is made as `adaptive` makes it.
+//! allows, and nothing starves. Where the script fails, the decision is made as `adaptive` makes it. A script may
+//! choose any segment, so between tenants fairness holds for who goes first once the guard is over.
 
 use super::edge::edge;
-use super::event::Release;
+use super::event::{Grid, Release};
 use super::form::{Former, Segment};
 use super::lane::Lane;
 use super::strategy::{GUARD, LEAST_GUARD, Rule};
@@ -79,21 +80,21 @@ impl View<'_> {
             arrivals_per_s: lane.pace.rate(self.now) * 1e9,
             workers: self.crew.all,
             free_workers: self.crew.free,
-            gpu: self.terms.learned.grid == super::event::Grid::Stepped,
+            gpu: self.terms.learned.grid == Grid::Stepped,
             memory_scarce: self.terms.learned.is_scarce(),
             max_wait_ms: lane.policy.batch.max_queue_delay.as_secs_f64() * 1e3,
             slo_ms: lane.policy.slo.target.map_or(script::FAR, |target| target.as_secs_f64() * 1e3),
         }
     }
 
-    /// A segment as a script sees it. Its rows are as urgent as the most urgent row of each length.
+    /// A segment as a script sees it. Its rows are as urgent as the most urgent row of each length and account.
     fn shown(&self, lane: &mut Lane, class: usize, segment: &Segment, is_anchor: bool) -> script::Segment {
         let rows = segment.rows.min(self.target(lane, segment));
         let length = self.terms.learned.padded(segment.edge);
         let (mut oldest, mut deadline) = (self.now, Time::NEVER);
         let Lane { classes, pool, .. } = lane;
         for share in classes[class].buckets[segment.low..=segment.high].iter().flat_map(|bucket| &bucket.shares) {
-            let Some(front) = pool.queue(share.queue).peek(|entry| self.table.is_waiting(entry)) else { continue };
+            let Some(front) = pool.peek(share.queue, self.table) else { continue };
             let item = self.table.item(front.slot);
             oldest = oldest.min(item.arrival);
             deadline = deadline.min(self.table.request(item.request).deadline);

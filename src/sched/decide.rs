@@ -13,9 +13,6 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Lists of dispatched items kept for the next.
-const MOST_LISTS: usize = 256;
-
 impl Scheduler {
     /// Fills `outputs` with every batch that can be dispatched now.
     pub(super) fn decide(&mut self) {
@@ -68,11 +65,8 @@ impl Scheduler {
     }
 
     /// Takes back the list of a [`Dispatch`] that has been carried out, so that the next needs no new one.
-    pub fn reclaim(&mut self, mut items: Vec<(RequestId, u32)>) {
-        if self.lists.len() < MOST_LISTS {
-            items.clear();
-            self.lists.push(items);
-        }
+    pub fn reclaim(&mut self, items: Vec<(RequestId, u32)>) {
+        self.lists.give_back(items);
     }
 
     /// Batches that run on a device.
@@ -191,6 +185,7 @@ impl Scheduler {
         let learned = model.on(worker.device);
         let padded_len = learned.padded(longest);
         let predicted = learned.cost.predict(rows, padded_len, busy);
+        let best_rows = model.best_rows(&group, longest, worker.device, &self.table);
         model.refusing = None;
         // A part of a batch that did not end well was charged for with the whole.
         if why != Release::Retry {
@@ -198,7 +193,7 @@ impl Scheduler {
         }
         self.next_batch += 1;
         let batch = BatchId(self.next_batch);
-        let mut items = self.lists.pop().unwrap_or_default();
+        let mut items = self.lists.take();
         items.extend(slots().map(|s| (self.table.request(s.request).id, s.index)));
         self.outputs.push_back(Output::Dispatch(Dispatch {
             batch,
@@ -211,6 +206,7 @@ impl Scheduler {
             policy: Arc::clone(&model.lanes[group.lane as usize].policy),
             generation,
             why,
+            best_rows,
             predicted: Duration::from_nanos(predicted as u64),
             oldest: slots().map(|s| s.arrival).min().unwrap_or(self.now),
         }));

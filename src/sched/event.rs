@@ -363,6 +363,8 @@ pub struct Dispatch {
     pub generation: u64,
     /// Why now.
     pub why: Release,
+    /// Rows that pay most in a batch of that length, as far as known; `None` where nobody asked.
+    pub best_rows: Option<u32>,
     /// How long it is predicted to run.
     pub predicted: Duration,
     /// When its longest-waiting item arrived.

@@ -8,28 +8,32 @@ use super::account::{Account, Accounts};
 use super::bucket::{Bucket, Pool};
 use super::form::{Former, Segment};
 use super::lane::Lane;
-use super::table::{ItemSlot, Table};
+use super::spares::Spares;
+use super::table::{ItemSlot, NONE, Table};
 use super::urgency::Entry;
 use super::wish::View;
 use crate::types::Time;
-
-/// Lists kept for the next batches.
-const MOST_SPARE: usize = 256;
+use std::cmp::Ordering;
 
 /// What is kept between batches: scratch space, and the lists of batches that have ended.
 #[derive(Debug, Default)]
 pub(super) struct Filler {
     fronts: Vec<Front>,
     turns: Vec<Turn>,
-    spare: Vec<Vec<u32>>,
+    /// How many of them are in order; those behind come after all of them.
+    ordered: usize,
+    /// By account: its turn, where it has one.
+    turn_of: Vec<u32>,
+    spares: Spares<u32>,
 }
 
 /// The next item of one account in one bucket.
 #[derive(Debug)]
 struct Front {
-    account: u32,
     /// Where it waits, and those behind it.
     queue: u32,
+    /// The account's front in another bucket.
+    next: u32,
     /// `None`: not looked up, or there is none, or it does not fit.
     entry: Option<Entry>,
 }
@@ -39,9 +43,8 @@ struct Front {
 struct Turn {
     served: f64,
     account: u32,
-    /// Its fronts.
-    from: usize,
-    to: usize,
+    /// The first of its fronts.
+    first: u32,
     /// Whether they were looked up.
     known: bool,
     /// Its most urgent one.
@@ -92,42 +95,40 @@ impl View<'_> {
 impl Filler {
     /// An empty list.
     pub(super) fn list(&mut self) -> Vec<u32> {
-        self.spare.pop().unwrap_or_default()
+        self.spares.take()
     }
 
     /// Takes back a list that is not needed any more.
-    pub(super) fn reclaim(&mut self, mut list: Vec<u32>) {
-        if self.spare.len() < MOST_SPARE {
-            list.clear();
-            self.spare.push(list);
-        }
+    pub(super) fn reclaim(&mut self, list: Vec<u32>) {
+        self.spares.give_back(list);
     }
 
     /// Lines up the accounts that have a share in the buckets, the one charged least first.
     fn line_up(&mut self, buckets: &[Bucket], accounts: &Accounts, target: u32, now: Time) {
-        let Self { fronts, turns, .. } = self;
-        let shares = buckets.iter().flat_map(|b| &b.shares);
+        let Self { fronts, turns, turn_of, .. } = self;
         fronts.clear();
-        fronts.extend(shares.map(|s| Front { account: s.account, queue: s.queue, entry: None }));
-        if !accounts.is_single() {
-            fronts.sort_unstable_by_key(|f| (f.account, f.queue));
+        for turn in turns.drain(..) {
+            turn_of[turn.account as usize] = NONE;
         }
-        turns.clear();
-        for (at, front) in fronts.iter().enumerate() {
-            match turns.last_mut() {
-                Some(last) if last.account == front.account => last.to = at + 1,
-                _ => turns.push(Turn::of(front.account, accounts.get(front.account), at, now)),
+        for share in buckets.iter().flat_map(|b| &b.shares) {
+            let account = share.account as usize;
+            if turn_of.len() <= account {
+                turn_of.resize(account + 1, NONE);
             }
+            if turn_of[account] == NONE {
+                turn_of[account] = turns.len() as u32;
+                turns.push(Turn::of(share.account, accounts.get(share.account), now));
+            }
+            let turn = &mut turns[turn_of[account] as usize];
+            let next = std::mem::replace(&mut turn.first, fronts.len() as u32);
+            fronts.push(Front { queue: share.queue, next, entry: None });
         }
-        let order = |a: &Turn, b: &Turn| {
-            a.level.cmp(&b.level).then(a.served.total_cmp(&b.served)).then(a.account.cmp(&b.account))
-        };
         // Whoever comes after as many as there are rows has none of this batch, unless those before run out.
-        let likely = (target as usize).min(turns.len());
-        if likely < turns.len() {
-            turns.select_nth_unstable_by(likely, order);
+        self.ordered = (target as usize).min(turns.len());
+        if self.ordered < turns.len() {
+            turns.select_nth_unstable_by(self.ordered, Turn::order);
         }
-        turns[..likely].sort_unstable_by(order);
+        turns[..self.ordered].sort_unstable_by(Turn::order);
     }
 }
 
@@ -135,13 +136,21 @@ impl Batch<'_> {
     /// Lets every account with items of the highest level take `quantum` rows more. Answers the rows that one of
     /// them lacks for its next item, at least one; `None` once the batch is full or nothing is left.
     fn go_round(&mut self, filler: &mut Filler, quantum: u32) -> Option<u32> {
-        let Filler { fronts, turns, .. } = filler;
+        let Filler { fronts, turns, ordered, .. } = filler;
         let level = turns.iter().map(|t| t.level).min().filter(|level| *level < NO_LEVEL)?;
         let quantum = if turns.len() == 1 { self.target } else { quantum };
         let mut missing = u32::MAX;
-        for turn in turns.iter_mut().filter(|t| t.level == level) {
+        for at in 0..turns.len() {
             if self.rows >= self.target {
                 return None;
+            }
+            if at == *ordered {
+                turns[at..].sort_unstable_by(Turn::order);
+                *ordered = turns.len();
+            }
+            let turn = &mut turns[at];
+            if turn.level != level {
+                continue;
             }
             turn.deficit = turn.deficit.saturating_add(quantum);
             missing = missing.min(self.take_turn(turn, fronts));
@@ -154,8 +163,10 @@ impl Batch<'_> {
         let level = turn.level;
         if !turn.known {
             turn.known = true;
-            for front in &mut fronts[turn.from..turn.to] {
-                front.entry = self.pool.queue(front.queue).peek(|e| self.table.is_waiting(e));
+            let mut at = turn.first;
+            while let Some(front) = fronts.get_mut(at as usize) {
+                front.entry = self.pool.peek(front.queue, self.table);
+                at = front.next;
             }
             turn.next = turn.look(fronts);
         }
@@ -183,22 +194,26 @@ impl Batch<'_> {
     fn add(&mut self, front: &mut Front, entry: Entry, rows: u32) {
         self.rows += rows;
         self.items.push(entry.slot);
-        let queue = self.pool.queue(front.queue);
-        queue.pop();
-        front.entry = queue.peek(|e| self.table.is_waiting(e));
+        self.pool.pop(front.queue);
+        front.entry = self.pool.peek(front.queue, self.table);
     }
 }
 
 impl Turn {
-    fn of(account: u32, state: &Account, from: usize, now: Time) -> Self {
+    fn of(account: u32, state: &Account, now: Time) -> Self {
         let (served, level, raised) = (state.served, state.level(now), state.raised(now));
-        Self { served, account, from, to: from + 1, known: false, next: None, level, raised, deficit: 0 }
+        Self { served, account, first: NONE, known: false, next: None, level, raised, deficit: 0 }
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        (self.level.cmp(&other.level)).then(self.served.total_cmp(&other.served)).then(self.account.cmp(&other.account))
     }
 
     /// The most urgent of its fronts.
     fn look(&self, fronts: &[Front]) -> Option<(usize, Entry)> {
-        let own = fronts[self.from..self.to].iter().zip(self.from..);
-        own.filter_map(|(front, at)| front.entry.map(|e| (at, e))).min_by_key(|(_, e)| *e)
+        let next = |&at: &u32| fronts.get(at as usize).map(|front| front.next);
+        let own = std::iter::successors(Some(self.first), next).filter(|at| *at != NONE);
+        own.filter_map(|at| Some((at as usize, fronts[at as usize].entry?))).min_by_key(|(_, e)| *e)
     }
 
     fn level_of(&self, item: &ItemSlot) -> u32 {

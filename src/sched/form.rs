@@ -11,6 +11,7 @@ use super::cost::{CostModel, ROW_STEPS};
 use super::fill::Filler;
 use super::learned::Learned;
 use super::overload::Prospect;
+use crate::types::Time;
 use std::time::Duration;
 
 /// Non-empty buckets looked at on each side of the anchor.
@@ -150,6 +151,8 @@ pub(super) struct Former {
     pub(super) prospects: Vec<Prospect>,
     /// Items of the batch wished for that cannot meet their deadlines any more.
     pub(super) missed: Vec<u32>,
+    /// The items behind the first of a batch that must shrink, by deadline: (deadline, place in the batch, item).
+    pub(super) by_deadline: Vec<(Time, u32, u32)>,
 }
 
 impl Former {

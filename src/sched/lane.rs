@@ -25,6 +25,8 @@ pub(super) struct Lane {
     pub(super) policy: Arc<Policy>,
     pub(super) classes: Vec<Class>,
     class_of: HashMap<ShapeClass, u32>,
+    /// The class asked for last.
+    recent: u32,
     pub(super) accounts: Accounts,
     /// The queues of all buckets.
     pub(super) pool: Pool,
@@ -46,6 +48,7 @@ impl Lane {
             policy,
             classes: Vec::new(),
             class_of: HashMap::new(),
+            recent: 0,
             accounts: Accounts::default(),
             pool: Pool::default(),
             items: 0,
@@ -113,6 +116,14 @@ impl Lane {
     }
 
     fn class(&mut self, id: ShapeClass) -> u32 {
+        if self.classes.get(self.recent as usize).is_some_and(|class| class.id == id) {
+            return self.recent;
+        }
+        self.recent = self.class_index(id);
+        self.recent
+    }
+
+    fn class_index(&mut self, id: ShapeClass) -> u32 {
         if let Some(&known) = self.class_of.get(&id) {
             return known;
         }

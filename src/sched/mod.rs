@@ -26,6 +26,8 @@ mod promise;
 mod quota;
 mod retry;
 mod scheduler;
+mod spares;
+mod spread;
 mod status;
 mod strategy;
 mod table;

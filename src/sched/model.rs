@@ -1,9 +1,11 @@
 //! What the scheduler keeps of a model: its lanes, its devices, its retries.
 
+use super::edge::edge;
 use super::event::{Grid, ModelLimits};
 use super::form::Terms;
 use super::lane::Lane;
 use super::learned::Learned;
+use super::table::Table;
 use crate::policy::Policy;
 use crate::types::{BatchId, DeviceId, ModelId, Time, WorkerId};
 use std::collections::{HashMap, VecDeque};
@@ -151,6 +153,15 @@ impl ModelState {
     pub(super) fn on(&mut self, device: DeviceId) -> &mut Learned {
         let at = self.slot(device);
         &mut self.learned[at]
+    }
+
+    /// Rows that pay most at a length, as was found when the group was formed; `None` for a part of a failed
+    /// batch.
+    pub(super) fn best_rows(&mut self, group: &Group, len: u32, device: DeviceId, table: &Table) -> Option<u32> {
+        let first = group.items.first().filter(|_| group.trial.is_none() && group.losses == 0)?;
+        let (slot, edge) = (self.slot(device), edge(self.grid, len));
+        let class = self.lanes[group.lane as usize].classes.get(table.item(*first).class as usize)?;
+        class.buckets[class.position(edge)?].best.get(slot).map(|best| best.rows)
     }
 
     /// The place of a device among the model's.

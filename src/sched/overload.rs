@@ -68,7 +68,7 @@ impl View<'_> {
     }
 
     fn head(&self, bucket: &Bucket, account: u32, pool: &mut Pool) -> Option<Entry> {
-        pool.queue(bucket.share(account)?.queue).peek(|e| self.table.is_waiting(e))
+        pool.peek(bucket.share(account)?.queue, self.table)
     }
 
     /// The forward pass: were segments run by urgency, how much later could each start? One may go before

@@ -39,35 +39,43 @@ impl View<'_> {
             // The rest of their requests goes with them.
             items.retain(|&slot| former.missed.iter().all(|&missed| of(missed) != of(slot)));
         }
-        let by_length = matches!(self.rule.choice, Choice::Anchor | Choice::Richest);
-        by_length && self.shrink(lane, items, |slot| if hopeless(slot) { Time::NEVER } else { deadline(slot) })
+        let by_length = !matches!(self.rule.choice, Choice::Arrival | Choice::Alone);
+        if !by_length {
+            return false;
+        }
+        let due = |slot: u32| if hopeless(slot) { Time::NEVER } else { deadline(slot) };
+        former.by_deadline.clear();
+        former.by_deadline.extend(items.iter().zip(0..).skip(1).map(|(&slot, at)| (due(slot), at, slot)));
+        former.by_deadline.sort_unstable();
+        self.shrink(lane, items, &former.by_deadline, due)
     }
 
     /// Keeps the most urgent item, and of the others, the tightest first, whatever leaves those before it
     /// in time. Answers whether any had to go back.
-    fn shrink(&self, lane: &mut Lane, items: &mut Vec<u32>, deadline: impl Fn(u32) -> Time) -> bool {
-        let Some((first, others)) = items.split_first_mut() else { return false };
-        others.sort_by_key(|&slot| deadline(slot));
+    fn shrink(
+        &self,
+        lane: &mut Lane,
+        items: &mut Vec<u32>,
+        others: &[(Time, u32, u32)],
+        deadline: impl Fn(u32) -> Time,
+    ) -> bool {
+        let Some(&first) = items.first() else { return false };
         let margin = self.terms.cost().margin();
-        let (mut shape, mut tightest) = (Shape::default().with(self.table.item(*first)), deadline(*first));
-        let (mut kept, mut closed) = (1, false);
-        for at in 1..items.len() {
-            let slot = items[at];
-            let (larger, own) = (shape.with(self.table.item(slot)), deadline(slot));
+        let (mut shape, mut tightest) = (Shape::default().with(self.table.item(first)), deadline(first));
+        let mut closed = false;
+        items.truncate(1);
+        for &(own, _, slot) in others {
+            let larger = shape.with(self.table.item(slot));
             // Those without a deadline keep their order: where one stays behind, all after it do.
             if !closed && self.ends(larger, margin) <= tightest.min(own) {
                 (shape, tightest) = (larger, tightest.min(own));
-                items.swap(kept, at);
-                kept += 1;
+                items.push(slot);
             } else {
                 closed |= own == Time::NEVER;
+                self.put_back(lane, slot);
             }
         }
-        let shrunk = kept < items.len();
-        for slot in items.drain(kept..) {
-            self.put_back(lane, slot);
-        }
-        shrunk
+        items.len() <= others.len()
     }
 
     /// When a batch that starts now is predicted to end, times a margin.

@@ -10,9 +10,10 @@ use super::form::Former;
 use super::model::{ModelState, Running, Trial, Worker};
 use super::place::Site;
 use super::quota::Quotas;
+use super::spares::Spares;
 use super::strategy::urgency;
 use super::table::{ItemSlot, NONE, RequestSlot, Status, Table};
-use super::urgency::{Entry, UrgencyQueue};
+use super::urgency::{Entry, Nodes, UrgencyQueue};
 use crate::policy::PolicySet;
 use crate::types::{DeviceId, ModelId, RequestId, Time, WorkerId};
 use slab::Slab;
@@ -35,7 +36,7 @@ pub struct Scheduler {
     /// Its lanes, in the order in which they are asked.
     pub(super) turns: Vec<(Rank, usize)>,
     /// Lists of items to be used again.
-    pub(super) lists: Vec<Vec<(RequestId, u32)>>,
+    pub(super) lists: Spares<(RequestId, u32)>,
     pub(super) quotas: Quotas,
     pub(super) trials: Slab<Trial>,
     /// As they were last told.
@@ -48,6 +49,7 @@ pub struct Scheduler {
     pub(super) now: Time,
     pub(super) draining: bool,
     deadlines: UrgencyQueue,
+    deadline_nodes: Nodes,
     next_seq: u64,
     pub(super) next_batch: u64,
 }
@@ -63,7 +65,7 @@ impl Scheduler {
             running: Vec::new(),
             sites: Vec::new(),
             turns: Vec::new(),
-            lists: Vec::new(),
+            lists: Spares::default(),
             quotas: Quotas::default(),
             trials: Slab::new(),
             conditions: BTreeMap::new(),
@@ -74,6 +76,7 @@ impl Scheduler {
             now: Time::default(),
             draining: false,
             deadlines: UrgencyQueue::default(),
+            deadline_nodes: Nodes::default(),
             next_seq: 0,
             next_batch: 0,
         }
@@ -90,9 +93,9 @@ impl Scheduler {
         let Some(model) = self.models.get_mut(&a.model) else {
             return Err(Reject::UnknownModel);
         };
-        let policy = Arc::clone(&model.lanes[lane].policy);
+        let policy = &model.lanes[lane].policy;
         let level = a.priority.level(policy.queue.priority_levels);
-        let key = urgency(&policy, now, deadline, level);
+        let key = urgency(policy, now, deadline, level);
         let first = self.table.items.vacant_key() as u32;
         let request = self.table.insert_request(RequestSlot {
             id: a.request,
@@ -107,9 +110,9 @@ impl Scheduler {
         });
         self.queue_items(a, request, (lane, account), (key, level));
         if deadline < Time::NEVER {
-            self.deadlines.push(Entry { key: deadline.0, seq: a.request.0, slot: request });
-            let table = &self.table;
-            self.deadlines.sweep(table.requests.len(), |e| is_open(table, e));
+            let Self { deadlines, deadline_nodes, table, .. } = self;
+            deadlines.push(Entry { key: deadline.0, seq: a.request.0, slot: request }, deadline_nodes);
+            deadlines.sweep(table.requests.len(), deadline_nodes, |e| is_open(table, e));
         }
         Ok(())
     }
@@ -289,10 +292,14 @@ impl Scheduler {
     #[must_use]
     pub fn poll_timeout(&mut self) -> Option<Time> {
         let wake = self.models.values().map(|m| m.wake).min().unwrap_or(Time::NEVER);
-        let table = &self.table;
-        let deadline = self.deadlines.peek(|e| is_open(table, e)).map_or(Time::NEVER, |e| Time(e.key));
+        let deadline = self.next_deadline().map_or(Time::NEVER, |e| Time(e.key));
         let next = wake.min(deadline);
         (next < Time::NEVER).then_some(next)
+    }
+
+    /// The request whose deadline is next.
+    fn next_deadline(&mut self) -> Option<Entry> {
+        self.deadlines.peek(&mut self.deadline_nodes, |e| is_open(&self.table, e))
     }
 
     fn reroute_all(&mut self) {
@@ -311,8 +318,8 @@ impl Scheduler {
     /// Moves to `now` (never back) and ends what expired.
     fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
-        while let Some(entry) = self.deadlines.peek(|e| is_open(&self.table, e)).filter(|e| e.key <= self.now.0) {
-            self.deadlines.pop();
+        while let Some(entry) = self.next_deadline().filter(|e| e.key <= self.now.0) {
+            self.deadlines.pop(&mut self.deadline_nodes);
             self.fail(entry.slot, FailReason::DeadlineExceeded);
         }
         for model in self.models.values_mut() {

@@ -1,11 +1,11 @@
 //! The requests and items the scheduler knows of, in slots that are reused.
 
 use super::event::Item;
+use super::spread::Spread;
 use super::urgency::Entry;
 use crate::types::{ModelId, Priority, RequestId, Time};
 use slab::Slab;
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 /// Marks the end of a request's list of items.
@@ -69,7 +69,7 @@ pub(super) struct RequestSlot {
 pub(super) struct Table {
     pub(super) items: Slab<ItemSlot>,
     pub(super) requests: Slab<RequestSlot>,
-    by_id: HashMap<RequestId, u32, BuildHasherDefault<IdHasher>>,
+    by_id: HashMap<RequestId, u32, Spread>,
 }
 
 impl Table {
@@ -117,24 +117,5 @@ impl Table {
             }
         }
         last
-    }
-}
-
-/// Spreads request ids, which are counted up by the process itself, over a hash table.
-#[derive(Debug, Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for b in bytes {
-            self.write_u64(u64::from(*b));
-        }
-    }
-    fn write_u64(&mut self, n: u64) {
-        // Fibonacci hashing: the top bits, which the table uses for its tags, depend on all of n.
-        self.0 = (self.0 ^ n).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 }

@@ -1,7 +1,7 @@
 //! A queue by urgency that is O(1) while urgencies arrive in order, as they nearly always do.
-
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+//!
+//! Queues that belong together keep their entries in one memory, which grows to the most that ever waited
+//! in all of them at once: what one gives back, the others use. Knows neither items nor accounts.
 
 /// A queued item: its urgency (smaller first), its arrival number (breaks ties), and its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,101 +11,239 @@ pub(super) struct Entry {
     pub(super) slot: u32,
 }
 
-/// Entries by (key, seq): a first-in-first-out run for those that arrive in order, a heap for the rest.
+/// Marks the end of a list of nodes.
+const END: u32 = u32::MAX;
+
+/// The memory of queues that belong together. Each method of a queue is given the one that it was used with first.
+#[derive(Debug, Default)]
+pub(super) struct Nodes {
+    list: Vec<Node>,
+    /// Those that nobody uses.
+    free: List,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    entry: Entry,
+    /// The one behind it in its run, or the next child of its parent in a heap.
+    next: u32,
+    /// The first of its children in a heap.
+    child: u32,
+}
+
+/// The first of some nodes, each of which knows the next.
+#[derive(Debug, Clone, Copy)]
+struct List(u32);
+
+/// Entries by (key, seq): a first-in-first-out run for those that arrive in order, a pairing heap (Fredman,
+/// Sedgewick, Sleator and Tarjan 1986) for the rest.
 ///
 /// Entries are not removed when their item leaves by another way: the owner recognises stale ones by
 /// their arrival number, drops them at the front, and has the queue swept once most are stale.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct UrgencyQueue {
-    run: VecDeque<Entry>,
-    heap: BinaryHeap<Reverse<Entry>>,
+    run: List,
+    /// The last of the run, if there is one.
+    last: List,
+    /// The root of the heap.
+    heap: List,
+    /// Entries in both.
+    len: u32,
 }
 
 impl UrgencyQueue {
-    pub(super) fn push(&mut self, entry: Entry) {
-        if self.run.back().is_none_or(|last| *last <= entry) {
-            self.run.push_back(entry);
-        } else {
-            self.heap.push(Reverse(entry));
+    pub(super) fn push(&mut self, entry: Entry, nodes: &mut Nodes) {
+        let node = nodes.add(entry);
+        self.len += 1;
+        match self.last.first(nodes) {
+            Some(last) if last.entry > entry => self.heap = nodes.meld(self.heap, node),
+            Some(_) => {
+                nodes.at(self.last.0).next = node.0;
+                self.last = node;
+            }
+            None => (self.run, self.last) = (node, node),
         }
     }
 
     /// The most urgent entry for which `live` holds, dropping stale ones before it.
-    pub(super) fn peek(&mut self, live: impl Fn(&Entry) -> bool) -> Option<Entry> {
-        while let Some(entry) = self.front() {
+    pub(super) fn peek(&mut self, nodes: &mut Nodes, live: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        while let Some((entry, in_run)) = self.front(nodes) {
             if live(&entry) {
                 return Some(entry);
             }
-            self.pop();
+            self.drop_front(in_run, nodes);
         }
         None
     }
 
-    pub(super) fn pop(&mut self) -> Option<Entry> {
-        let front = self.front()?;
-        if self.run.front() == Some(&front) { self.run.pop_front() } else { self.heap.pop().map(|Reverse(e)| e) }
+    pub(super) fn pop(&mut self, nodes: &mut Nodes) -> Option<Entry> {
+        let (entry, in_run) = self.front(nodes)?;
+        self.drop_front(in_run, nodes);
+        Some(entry)
     }
 
     /// The least urgent entry of the in-order run: an estimate of the queue's far end.
-    pub(super) fn last(&self) -> Option<&Entry> {
-        self.run.back()
+    pub(super) fn last(&self, nodes: &Nodes) -> Option<Entry> {
+        self.last.first(nodes).map(|node| node.entry)
     }
 
-    pub(super) fn clear(&mut self) {
-        self.run.clear();
-        self.heap.clear();
+    pub(super) fn clear(&mut self, nodes: &mut Nodes) {
+        self.retain(nodes, |_| false);
     }
 
     /// Drops stale entries if they outnumber the `live_count` live ones by far; amortised O(1).
-    pub(super) fn sweep(&mut self, live_count: usize, live: impl Fn(&Entry) -> bool) {
-        if self.run.len() + self.heap.len() > 2 * live_count + 64 {
-            self.run.retain(&live);
-            self.heap.retain(|Reverse(e)| live(e));
+    pub(super) fn sweep(&mut self, live_count: usize, nodes: &mut Nodes, live: impl Fn(&Entry) -> bool) {
+        if self.len as usize > 2 * live_count + 64 {
+            self.retain(nodes, live);
         }
     }
 
-    fn front(&self) -> Option<Entry> {
-        match (self.run.front(), self.heap.peek()) {
-            (Some(a), Some(Reverse(b))) => Some(*a.min(b)),
-            (Some(a), None) => Some(*a),
-            (None, Some(Reverse(b))) => Some(*b),
-            (None, None) => None,
+    fn retain(&mut self, nodes: &mut Nodes, live: impl Fn(&Entry) -> bool) {
+        let (mut run, heap) = (std::mem::take(&mut self.run), std::mem::take(&mut self.heap));
+        (self.last, self.len) = (List::default(), 0);
+        while let Some(node) = nodes.take_first(&mut run) {
+            if !live(&nodes.at(node.0).entry) {
+                nodes.give_back(node);
+                continue;
+            }
+            self.len += 1;
+            match self.last {
+                List(END) => self.run = node,
+                List(last) => nodes.at(last).next = node.0,
+            }
+            self.last = node;
         }
+        let (mut rest, mut kept) = (heap, List::default());
+        while let Some(node) = nodes.take_root(&mut rest) {
+            if live(&nodes.at(node.0).entry) {
+                self.len += 1;
+                nodes.put_first(&mut kept, node);
+            } else {
+                nodes.give_back(node);
+            }
+        }
+        self.heap = nodes.join(kept);
+    }
+
+    /// The most urgent entry, and whether it is in the run.
+    fn front(&self, nodes: &Nodes) -> Option<(Entry, bool)> {
+        match (self.run.first(nodes), self.heap.first(nodes)) {
+            (Some(run), Some(heap)) if heap.entry < run.entry => Some((heap.entry, false)),
+            (Some(run), _) => Some((run.entry, true)),
+            (None, heap) => heap.map(|node| (node.entry, false)),
+        }
+    }
+
+    fn drop_front(&mut self, in_run: bool, nodes: &mut Nodes) {
+        self.len -= 1;
+        if !in_run {
+            let root = self.heap;
+            let children = List(nodes.at(root.0).child);
+            self.heap = nodes.join(children);
+            nodes.give_back(root);
+        } else if let Some(node) = nodes.take_first(&mut self.run) {
+            nodes.give_back(node);
+            if self.run.0 == END {
+                self.last = List::default();
+            }
+        }
+    }
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self(END)
+    }
+}
+
+impl List {
+    fn first(self, nodes: &Nodes) -> Option<&Node> {
+        // The end is past every node.
+        nodes.list.get(self.0 as usize)
+    }
+}
+
+impl Nodes {
+    fn at(&mut self, index: u32) -> &mut Node {
+        &mut self.list[index as usize]
+    }
+
+    /// A node of this entry alone.
+    fn add(&mut self, entry: Entry) -> List {
+        let node = Node { entry, next: END, child: END };
+        let mut free = self.free;
+        let at = self.take_first(&mut free);
+        self.free = free;
+        if let Some(at) = at {
+            *self.at(at.0) = node;
+            return at;
+        }
+        self.list.push(node);
+        List(self.list.len() as u32 - 1)
+    }
+
+    fn give_back(&mut self, node: List) {
+        let mut free = self.free;
+        self.put_first(&mut free, node);
+        self.free = free;
+    }
+
+    /// Takes the first node off a list.
+    fn take_first(&mut self, list: &mut List) -> Option<List> {
+        let first = *list;
+        *list = List(std::mem::replace(&mut self.list.get_mut(first.0 as usize)?.next, END));
+        Some(first)
+    }
+
+    fn put_first(&mut self, list: &mut List, node: List) {
+        self.at(node.0).next = list.0;
+        *list = node;
+    }
+
+    /// Takes the first of a list of heaps apart: its root leaves, and its children take its place.
+    fn take_root(&mut self, list: &mut List) -> Option<List> {
+        let root = self.take_first(list)?;
+        let children = std::mem::replace(&mut self.at(root.0).child, END);
+        if children != END {
+            let mut last = children;
+            while self.at(last).next != END {
+                last = self.at(last).next;
+            }
+            self.at(last).next = list.0;
+            *list = List(children);
+        }
+        Some(root)
+    }
+
+    /// One heap of two, neither of which is in a list.
+    fn meld(&mut self, a: List, b: List) -> List {
+        let (parent, child) = match (a.first(self), b.first(self)) {
+            (None, _) => return b,
+            (_, None) => return a,
+            (Some(first), Some(second)) if first.entry <= second.entry => (a, b),
+            _ => (b, a),
+        };
+        let mut children = List(self.at(parent.0).child);
+        self.put_first(&mut children, child);
+        self.at(parent.0).child = children.0;
+        parent
+    }
+
+    /// One heap of a list of them: melded in pairs, then these from the last to the first.
+    fn join(&mut self, mut heaps: List) -> List {
+        let mut pairs = List::default();
+        while let Some(first) = self.take_first(&mut heaps) {
+            let second = self.take_first(&mut heaps).unwrap_or_default();
+            let pair = self.meld(first, second);
+            self.put_first(&mut pairs, pair);
+        }
+        let mut whole = List::default();
+        while let Some(pair) = self.take_first(&mut pairs) {
+            whole = self.meld(whole, pair);
+        }
+        whole
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn leaves_in_urgency_order(keys in proptest::collection::vec(0_u64..50, 0..200)) {
-            let mut queue = UrgencyQueue::default();
-            let mut expected = Vec::new();
-            for (seq, key) in keys.into_iter().enumerate() {
-                let entry = Entry { key, seq: seq as u64, slot: 0 };
-                queue.push(entry);
-                expected.push(entry);
-            }
-            expected.sort();
-            let left: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
-            prop_assert_eq!(left, expected);
-        }
-
-        #[test]
-        fn stale_entries_never_show(keys in proptest::collection::vec(0_u64..50, 1..200), live in 0_u64..5) {
-            let mut queue = UrgencyQueue::default();
-            for (seq, key) in keys.iter().enumerate() {
-                queue.push(Entry { key: *key, seq: seq as u64, slot: 0 });
-            }
-            let is_live = |e: &Entry| e.seq % 5 == live;
-            queue.sweep(0, is_live);
-            while let Some(entry) = queue.peek(is_live) {
-                prop_assert_eq!(entry.seq % 5, live);
-                queue.pop();
-            }
-        }
-    }
-}
+mod tests;

@@ -35,11 +35,11 @@ pub struct Segment {
     pub padding: f64,
     /// How long the batch is predicted to run.
     pub predicted_ms: f64,
-    /// How long rows of the group have waited: the longest among the most urgent row of each length.
+    /// How long rows of the group have waited: the longest among the most urgent row of each length and tenant.
     pub waited_ms: f64,
     /// What a batch that starts now leaves until the earliest deadline among those rows; [`FAR`] without one.
     pub slack_ms: f64,
-    /// Whether it holds the most urgent row of all.
+    /// Whether it holds the row whose turn it is among tenants.
     pub is_anchor: bool,
     /// Whether at least `best_rows` wait in it.
     pub full: bool,

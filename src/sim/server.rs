@@ -43,6 +43,8 @@ pub(super) enum Action {
     Run(Batch),
     /// Answer this request with an error.
     Fail { request: RequestId, reason: FailReason },
+    /// Count a decision that its policy's script did not make.
+    FellBack,
 }
 
 /// A batch to run.
@@ -102,7 +104,8 @@ impl Server for Scheduler {
                 }
                 Output::Fail { request, reason } => return Some(Action::Fail { request, reason }),
                 // No batch fails here, so no worker comes under suspicion.
-                Output::Suspect { .. } | Output::Fallback { .. } => {}
+                Output::Suspect { .. } => {}
+                Output::Fallback { .. } => return Some(Action::FellBack),
             }
         }
     }

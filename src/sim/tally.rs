@@ -32,6 +32,8 @@ pub struct Report {
     pub busy_ratio: Option<f64>,
     /// Rows waiting and running, on average, of requests that were answered.
     pub inflight_rows: f64,
+    /// Decisions made as `adaptive` makes them, for a policy's script failed.
+    pub fallbacks: u64,
     /// By tenant; the empty name stands for requests without one.
     pub tenants: BTreeMap<Arc<str>, TenantReport>,
 }
@@ -81,6 +83,7 @@ pub(super) struct Tally {
     busy: Duration,
     /// Seconds from arrival to answer, summed over rows.
     row_seconds: f64,
+    fallbacks: u64,
 }
 
 /// Of one tenant, or of all.
@@ -133,6 +136,10 @@ impl Tally {
         *self.tenants.entry(Arc::clone(tenant)).or_default().refused.entry(reason).or_default() += 1;
     }
 
+    pub(super) fn fell_back(&mut self) {
+        self.fallbacks += 1;
+    }
+
     /// Counts a batch, made up of so many tokens of these tenants.
     pub(super) fn ran<'t>(&mut self, batch: &Batch, took: Duration, tokens: impl Iterator<Item = (&'t Arc<str>, u64)>) {
         let second = took.as_secs_f64() / batch.tokens.max(1) as f64;
@@ -169,6 +176,7 @@ impl Tally {
             padding_efficiency: ratio(self.tokens as f64, self.padded as f64),
             busy_ratio: ratio(self.busy.as_secs_f64(), seconds * workers as f64),
             inflight_rows: ratio(self.row_seconds, seconds).unwrap_or(0.0),
+            fallbacks: self.fallbacks,
             tenants,
         }
     }

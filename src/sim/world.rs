@@ -149,6 +149,7 @@ impl<'p, S: Server> World<'p, S> {
             match action {
                 Action::Run(batch) => self.start(batch),
                 Action::Fail { request, reason } => self.fail(request, reason),
+                Action::FellBack => self.tally.fell_back(),
             }
         }
     }

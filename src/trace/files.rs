@@ -43,6 +43,14 @@ pub struct Writer {
 }
 
 impl Files {
+    /// Finds out whether the file can be written.
+    ///
+    /// # Errors
+    /// The operating system's, when it cannot.
+    pub fn check(&self) -> io::Result<()> {
+        File::options().create(true).append(true).open(&self.path).map(drop)
+    }
+
     /// Begins to record from `now`, which is the date `started_at`. What a file was left with by an earlier run is
     /// kept like any full one. `models` tells what the models are, and may take a moment.
     ///
@@ -81,19 +89,20 @@ impl Writer {
 /// Writes tape after tape.
 fn write(mut tape: Arc<Tape>, mut output: Output, models: &impl Fn() -> Models, last: &Mutex<Option<(Models, Time)>>) {
     loop {
-        // Looked at first: what was recorded before is then among the lines.
-        let (next, ended) = (tape.next(), locked(last).take());
+        // Looked at in this order: once no more is to come, a next tape is known; and what was recorded before either
+        // is among the lines.
+        let is_last = locked(last).is_some();
+        let next = tape.next();
         while let Some(part) = tape.pop() {
             output.put(&part, || Header { models: models(), ..tape.header().clone() });
         }
-        match (next, ended) {
-            (Some(next), ended) => {
-                output.end(&tape, models(), Time::default());
-                *locked(last) = ended;
-                tape = next;
-            }
-            (None, Some((models, now))) => return output.end(&tape, models, now),
-            (None, None) => park_timeout(LOOK),
+        if let Some(next) = next {
+            output.end(&tape, models(), Time::default());
+            tape = next;
+        } else if !is_last {
+            park_timeout(LOOK);
+        } else if let Some((models, now)) = locked(last).take() {
+            return output.end(&tape, models, now);
         }
     }
 }

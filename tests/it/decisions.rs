@@ -38,6 +38,7 @@ async fn two_tenants_behave_by_their_own_strategies() {
     assert!(queued(patient) >= 400.0 && queued(hasty) < queued(patient), "{hasty} {patient}");
     assert_eq!((&hasty["lengths"], &hasty["padded_length"], &hasty["tokens"]), (&json!([4]), &json!(4), &json!(4)));
     assert_eq!((&hasty["model"], &hasty["device"], &hasty["worker"]), (&json!("text"), &json!("cpu"), &json!(0)));
+    assert!(hasty["best_rows"].as_u64().unwrap() >= 1, "{hasty}");
     assert!(hasty["predicted_ms"].as_f64().unwrap() > 0.0 && hasty["compute_ms"].as_f64().unwrap() > 0.0);
     assert!(hasty["at"].as_str().unwrap().ends_with('Z') && hasty["generation"] == 1);
 

@@ -7,7 +7,6 @@
 mod answers;
 mod auth;
 mod binding;
-mod calibration;
 mod client;
 mod commands;
 mod context;

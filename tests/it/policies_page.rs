@@ -111,7 +111,7 @@ async fn the_page_on_policies_can_be_followed_line_by_line() {
         let said = admin.get("/policies").await.json();
         let names: Vec<&str> =
             said["files"].as_array().unwrap().iter().map(|file| file["policy"].as_str().unwrap()).collect();
-        said["last_error"].is_null() && names == ["bulk", "everyone", "interactive", "trial"]
+        said["last_error"].is_null() && names == ["bulk", "everyone", "fill", "interactive", "trial"]
     })
     .await;
 }

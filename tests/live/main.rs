@@ -1,8 +1,10 @@
-//! Policies that are edited under full load: what is edited goes live, what is broken does not, and no
-//! request is lost. A program of its own, because other tests at its side would be measured too.
+//! What is measured: policies that are edited under full load (what is edited goes live, what is broken does not, and
+//! no request is lost), and simulations beside what they simulate. A program of its own, whose tests run one at a time,
+//! because others at their side would be measured too.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod calibration;
 #[expect(dead_code, reason = "shared with tests/it, which uses more of it")]
 #[path = "../it/client.rs"]
 mod client;
@@ -19,9 +21,12 @@ use harness::{Settings, model};
 use load::Load;
 use serde_json::Value;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 use watch::{reloads, shown};
 
+/// Held by the test that runs.
+static ALONE: Mutex<()> = Mutex::const_new(());
 /// Edits that go live, and those that are faults.
 const PLAIN: usize = 60;
 const SWAPS: usize = 100;
@@ -31,6 +36,7 @@ const PROMISE: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_edits_under_load_lose_no_request() {
+    let _alone = ALONE.lock().await;
     let tiny = model("tiny", "test/tiny_text", "instances = 2");
     let server = Settings::new(tiny).policy("all", "").start();
     let mut folder = Folder::new(server.folder().join("policies"));

@@ -39,14 +39,19 @@ pub(super) fn heading(plan: &Plan) -> String {
     for model in &plan.models {
         let workers: u32 = model.places.iter().map(|place| place.workers).sum();
         let devices = model.places.len();
-        text += &format!(" {}: {} on {}", model.limits.name, count(workers, "worker"), count(devices as u32, "device"));
+        text += &format!(
+            " {}: {} on {}",
+            model.limits.name,
+            count(workers.into(), "worker"),
+            count(devices as u64, "device")
+        );
         text.push(';');
     }
     text.pop();
     text
 }
 
-fn count(n: u32, what: &str) -> String {
+fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
@@ -69,8 +74,9 @@ pub(super) fn tables(results: &[(&str, Report)], trace: &Trace) -> String {
         let name = if only { "recorded".to_owned() } else { format!("recorded: {model}") };
         all.add_row([vec![name], recorded(measured, trace, model)].concat());
     }
+    let fell_back = fell_back(results);
     if results.iter().all(|(_, report)| report.tenants.len() < 2) {
-        return all.trim_fmt();
+        return all.trim_fmt() + fell_back.as_str();
     }
     let mut tenants = table(&["", "tenant", "good/s", "req/s", "p50 ms", "p95 ms", "p99 ms", "share", "refused"], 2);
     for (name, report) in results {
@@ -82,7 +88,16 @@ pub(super) fn tables(results: &[(&str, Report)], trace: &Trace) -> String {
             tenants.add_row(row);
         }
     }
-    format!("{}\n{}", all.trim_fmt(), tenants.trim_fmt())
+    format!("{}{fell_back}\n{}", all.trim_fmt(), tenants.trim_fmt())
+}
+
+/// A line for each candidate whose script did not decide all that it was asked to.
+fn fell_back(results: &[(&str, Report)]) -> String {
+    let failed = results.iter().filter(|(_, report)| report.fallbacks > 0);
+    let line = |(name, report): &(&str, Report)| {
+        format!("\n{name}: a script failed at {}, made as adaptive makes them", count(report.fallbacks, "decision"))
+    };
+    failed.map(line).collect()
 }
 
 /// The line of what was measured, of one model.

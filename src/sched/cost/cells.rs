@@ -28,6 +28,9 @@ const LEANING: f64 = 0.3;
 /// From here on they lean one way: the cell's time has changed, and is followed with [`CHANGED`].
 const LEAN: f64 = 0.7;
 const CHANGED: f64 = 0.3;
+/// What was measured n times counts half as much once n times so many runs were of other shapes: the trend
+/// wins in the end, and the shape is tried again, each time after longer.
+const FRESH: f64 = 200.0;
 /// A second run so much faster than the first, as a logarithm, shows that the first paid for the shape.
 const WARM: f64 = 0.4;
 
@@ -47,6 +50,8 @@ pub(super) struct Cell {
     pub(super) len: f64,
     /// Which way the last runs were off, -1 to 1.
     lean: f64,
+    /// How many runs the fit had seen when it was last measured.
+    last: u32,
 }
 
 /// Departures from the fit over the grid.
@@ -99,11 +104,11 @@ impl Cells {
         if cell.count > 0.0 {
             let here = fit.time(rows, len);
             let there = if here > 0.0 { took * fit.time(cell.rows, cell.len) / here } else { took };
-            if cell.observe(there / (cell.rows * cell.len)) {
+            if cell.observe(there / (cell.rows * cell.len), fit.seen()) {
                 return;
             }
         }
-        *cell = Cell { count: 1.0, token: took / (rows * len), rows, len, lean: 0.0 };
+        *cell = Cell { count: 1.0, token: took / (rows * len), rows, len, lean: 0.0, last: fit.seen() };
     }
 
     /// The same cells of runs that all took `factor` times as long.
@@ -124,8 +129,9 @@ impl Cells {
             let cell = &cells[at];
             let fitted = fit.time(cell.rows, cell.len);
             let ratio = if fitted > 0.0 { cell.token * cell.rows * cell.len / fitted } else { 1.0 };
+            let count = cell.weight(fit.seen());
             around(at, |n, own| {
-                let weight = if own { cell.count } else { NEIGHBOUR * cell.count.min(4.0) };
+                let weight = if own { count } else { NEIGHBOUR * count.min(4.0) };
                 pour[n].0 += weight * ratio;
                 pour[n].1 += weight;
             });
@@ -137,7 +143,7 @@ impl Cells {
 
     /// The same times with next to no weight: a starting point, not evidence.
     pub(super) fn faded(&self) -> Self {
-        let fade = |cell: &Cell| Cell { count: cell.count.min(1.0), ..*cell };
+        let fade = |cell: &Cell| Cell { count: cell.count.min(1.0), last: 0, ..*cell };
         Self { cells: self.cells.iter().map(fade).collect(), ..self.clone() }
     }
 
@@ -164,19 +170,26 @@ impl Cells {
 }
 
 impl Cell {
+    /// What its evidence still counts as, in observations, after so many runs of the fit.
+    fn weight(&self, seen: u32) -> f64 {
+        let others = f64::from(seen.saturating_sub(self.last));
+        self.count * (-others / (FRESH * self.count)).exp2()
+    }
+
     /// Takes in the time a token of one more run at its shape, unless that shows that the first run was none
     /// of the usual; answers which.
-    fn observe(&mut self, token: f64) -> bool {
+    fn observe(&mut self, token: f64, seen: u32) -> bool {
         let off = (token / self.token).ln();
         if self.count <= 1.0 && off < -WARM {
             return false;
         }
         self.lean += ((off / CLIP).clamp(-1.0, 1.0) - self.lean) * LEANING;
-        let changed = self.lean.abs() > LEAN;
-        let gain = (1.0 / (self.count + 1.0)).max(if changed { CHANGED } else { GAIN });
-        let most = if self.count < KNOWN || changed { f64::INFINITY } else { CLIP };
+        let (changed, weight) = (self.lean.abs() > LEAN, self.weight(seen));
+        let gain = (1.0 / (weight + 1.0)).max(if changed { CHANGED } else { GAIN });
+        let most = if weight < KNOWN || changed { f64::INFINITY } else { CLIP };
         self.token *= (gain * off.clamp(-most, most)).exp();
         self.count = (self.count + 1.0).min(MOST);
+        self.last = seen;
         true
     }
 

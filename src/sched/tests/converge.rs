@@ -69,11 +69,17 @@ fn within_two_hundred_batches_the_sizes_are_right_and_stay_so() {
                 "{name}, told {wrong:?}: worst {:.1} % off, {changes:?} changes, {first:.0} then {then:.0} rows/s",
                 100.0 * worst
             );
-            // A sweep that took too long scares off from sizes that nothing makes it try again.
+            // A sweep that took too long scares off from sizes until what it measured has faded.
             let allowed = if wrong == Some(5.0) { 0.2 } else { 0.1 };
             assert!(worst < allowed, "{name} {wrong:?}: {worst}");
             assert!(changes.into_iter().all(|c| c <= 12) && changes.iter().sum::<u32>() <= 20, "{name}: {changes:?}");
             assert!(then > 0.93 * first, "{name} {wrong:?}: {first} then {then} rows/s");
+            if wrong == Some(5.0) {
+                rig.closed_loop(CLIENTS, 800);
+                let late = COMMON.map(|len| excess(&rig, len)).into_iter().fold(0.0, f64::max);
+                println!("{name}, told {wrong:?}: after 1500 batches {:.1} % off", 100.0 * late);
+                assert!(late < 0.1, "{name}: {late} after 1500 batches");
+            }
         }
     }
 }
@@ -92,8 +98,9 @@ fn where_batching_hurts_there_is_none() {
     assert!(long < 3.0 && short > 6.0, "{long} long rows a batch, {short} short ones");
 }
 
+/// Within 60 batches the predictions are right again, and what was known of the sizes still holds.
 #[test]
-fn sizes_stay_right_while_a_machine_slows_down_or_speeds_up() {
+fn a_machine_that_slows_down_or_speeds_up_is_followed_within_seconds() {
     for (name, curve) in curves::ALL {
         for slow in [2.0, 0.5] {
             let mut rig = rig(curve);
@@ -101,16 +108,25 @@ fn sizes_stay_right_while_a_machine_slows_down_or_speeds_up() {
             let before = rate(&rig, 200);
             rig.slow = slow;
             let from = rig.now;
-            rig.closed_loop(CLIENTS, 400);
-            let worst = COMMON.map(|len| excess(&rig, len)).into_iter().fold(0.0, f64::max);
-            let (took, after) = (rig.now.since(from).as_secs_f64(), rate(&rig, 600));
+            rig.closed_loop(CLIENTS, 60);
+            let took = rig.now.since(from).as_secs_f64();
+            rig.closed_loop(CLIENTS, 60);
+            let soon = error(&rig, 60);
+            rig.closed_loop(CLIENTS, 280);
+            let (late, after) = (error(&rig, 60), rate(&rig, 460));
+            let off = COMMON.map(|len| excess(&rig, len));
+            let (mean, worst) = (off.iter().sum::<f64>() / off.len() as f64, off.into_iter().fold(0.0, f64::max));
             println!(
-                "{name} x {slow}: {took:.1} s later {:.0} % off, predictions {:.0} %; {before:.0} then {after:.0} rows/s",
-                100.0 * worst,
-                100.0 * error(&rig, 50)
+                "{name} x {slow}: {took:.1} s later predictions {:.0} % off, then {:.0} %; sizes {:.0} %, one {:.0} %; {before:.0} then {after:.0} rows/s",
+                100.0 * soon,
+                100.0 * late,
+                100.0 * mean,
+                100.0 * worst
             );
-            assert!(worst < 0.15 && error(&rig, 50) < 0.2, "{name} x {slow}: {worst}, {}", error(&rig, 50));
-            assert!(after * slow > 0.7 * before, "{name} x {slow}: {before} then {after} rows/s");
+            assert!(soon < 0.1 && late < 0.1 && took < 15.0, "{name} x {slow}: {soon}, {late} after {took} s");
+            // A size for which too few rows of a length ever wait is as good as the trend says until it is tried.
+            assert!(mean < 0.08 && worst < 0.2, "{name} x {slow}: {off:?}");
+            assert!(after * slow > 0.85 * before, "{name} x {slow}: {before} then {after} rows/s");
         }
     }
 }

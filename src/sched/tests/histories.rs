@@ -50,10 +50,11 @@ enum Event {
     Load(bool),
 }
 
-fn event() -> impl Strategy_<Value = Event> {
+/// What happens: the more `arrivals`, the less of all else.
+fn event(arrivals: u32) -> impl Strategy_<Value = Event> {
     let item = (1_u32..4, 1_u32..200, 0_u64..3);
     prop_oneof![
-        8 => (prop::bool::weighted(0.3), prop::collection::vec(item, 1..4), 0_u8..6, 0_u32..4, prop::option::of(1_u64..200), prop::bool::weighted(0.05))
+        arrivals => (prop::bool::weighted(0.3), prop::collection::vec(item, 1..4), 0_u8..6, 0_u32..4, prop::option::of(1_u64..200), prop::bool::weighted(0.05))
             .prop_map(|(other, items, tenant, priority, deadline, guilty)| {
                 Event::Arrive { model: model(other), items, tenant, priority, deadline, guilty }
             }),
@@ -75,7 +76,7 @@ fn event() -> impl Strategy_<Value = Event> {
 use proptest::strategy::Strategy as Strategy_;
 
 /// What a tenant may send and keep waiting.
-const QUOTAS: &str = "[tenancy]\nrate_limit = '100/s'\nmax_waiting_rows = 12";
+const QUOTAS: &str = "[tenancy]\nrate_limit = '40/s'\nmax_waiting_rows = 12";
 
 fn some_policies(which: u8) -> std::sync::Arc<crate::policy::PolicySet> {
     let f = ("f.toml", "[match]\ntenants = ['t2']\n[tenancy]\nweight = 3.0");
@@ -210,7 +211,11 @@ fn apply(world: &mut World, event: Event) {
             world.slow.insert(device, slow);
             world.sched.handle_device(device, DeviceCondition { memory_scarce, throttled }, world.now);
         }
-        Event::Reload(which) => world.sched.handle_policies(some_policies(which), world.now),
+        Event::Reload(which) => {
+            let policies = some_policies(which);
+            world.ledger.keep(&policies);
+            world.sched.handle_policies(policies, world.now);
+        }
         Event::Keys(some) => {
             let keys = some.then(|| std::sync::Arc::from("keyed")).into_iter().collect();
             world.sched.handle_tenants(std::sync::Arc::new(keys), world.now);
@@ -230,45 +235,59 @@ fn apply(world: &mut World, event: Event) {
     world.poll();
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_history_keeps_every_invariant(
-        start in 0_u8..6,
-        events in prop::collection::vec(event(), 1..120),
-        drain in prop::option::weighted(0.2, 0_usize..120),
-    ) {
-        let mut world = some_world(start);
-        for (at, event) in events.into_iter().enumerate() {
-            if drain == Some(at) {
-                world.sched.handle_drain(world.now);
-            }
-            apply(&mut world, event);
+/// Plays a history to its end, with a drain before one of its events if at all.
+fn play(start: u8, events: Vec<Event>, drain: Option<usize>) -> World {
+    let mut world = some_world(start);
+    for (at, event) in events.into_iter().enumerate() {
+        if drain == Some(at) {
+            world.sched.handle_drain(world.now);
         }
-        for worker in world.lent.clone() {
-            give_back(&mut world, worker);
-        }
-        load(&mut world, MODEL);
-        load(&mut world, OTHER);
-        world.worker_up(9);
-        world.worker_on(10, OTHER, DEVICE, Grid::Exact);
-        everything_ends(&mut world);
+        apply(&mut world, event);
     }
+    for worker in world.lent.clone() {
+        give_back(&mut world, worker);
+    }
+    load(&mut world, MODEL);
+    load(&mut world, OTHER);
+    world.worker_up(9);
+    world.worker_on(10, OTHER, DEVICE, Grid::Exact);
+    everything_ends(&mut world);
+    world
+}
+
+/// Six times 1700 histories, each from other policies, so that they are played side by side.
+macro_rules! any_history_keeps_every_invariant {
+    ($($name:ident: from $start:expr, $arrivals:expr;)*) => {
+        proptest! {
+            #![proptest_config(ProptestConfig { cases: 1700, failure_persistence: None, ..ProptestConfig::default() })]
+            $(
+                #[test]
+                fn $name(
+                    events in prop::collection::vec(event($arrivals), 1..100),
+                    drain in prop::option::weighted(0.2, 0_usize..100),
+                ) {
+                    play($start, events, drain);
+                }
+            )*
+        }
+    };
+}
+
+any_history_keeps_every_invariant! {
+    any_history_keeps_every_invariant_from_coalescing: from 0, 8;
+    any_history_keeps_every_invariant_from_fixed_sizes: from 1, 8;
+    any_history_keeps_every_invariant_without_batching: from 2, 4;
+    any_history_keeps_every_invariant_under_quotas: from 3, 40;
+    any_history_keeps_every_invariant_from_scripts: from 4, 8;
+    any_history_keeps_every_invariant_under_load: from 5, 24;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_same_history_gives_the_same_decisions(events in prop::collection::vec(event(), 1..60)) {
-        let run = || {
-            let mut world = some_world(0);
-            for event in events.clone() {
-                apply(&mut world, event);
-            }
-            for worker in world.lent.clone() {
-                give_back(&mut world, worker);
-            }
-            everything_ends(&mut world);
-            format!("{:?}", world.history)
-        };
+    fn the_same_history_gives_the_same_decisions(start in 0_u8..6, events in prop::collection::vec(event(8), 1..60)) {
+        let run = || format!("{:?}", play(start, events.clone(), None).history);
         prop_assert_eq!(run(), run());
     }
 }

@@ -13,6 +13,7 @@ mod histories;
 mod invariants;
 mod overload;
 mod queueing;
+mod quotas;
 mod regret;
 mod rig;
 pub(super) mod saturation;

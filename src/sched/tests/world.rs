@@ -54,6 +54,8 @@ pub(super) struct World {
     pub(super) slow: BTreeMap<DeviceId, f64>,
     /// Who runs something else than a batch.
     pub(super) lent: BTreeSet<WorkerId>,
+    /// What counted against which rate.
+    pub(super) ledger: super::quotas::Ledger,
     /// Whether batches that run beside each other on a device take as much longer.
     pub(super) sliced: bool,
     next: u64,
@@ -119,6 +121,7 @@ impl World {
             crew: BTreeMap::new(),
             slow: BTreeMap::new(),
             lent: BTreeSet::new(),
+            ledger: super::quotas::Ledger::default(),
             sliced: false,
             next: 1,
         }
@@ -173,6 +176,7 @@ impl World {
         let deadline = deadline.map(|d| self.now + d);
         let arrival = Arrival { request, model, tenant: &tenant, priority, deadline, items };
         self.sched.handle_arrival(&arrival, self.now)?;
+        self.ledger.accept(&self.sched, &arrival, self.now);
         let caller = Caller {
             model,
             tenant,
@@ -185,6 +189,7 @@ impl World {
             left: None,
         };
         self.callers.insert(request, caller);
+        super::quotas::on_accepted(self, request);
         Ok(request)
     }
 

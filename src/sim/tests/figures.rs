@@ -112,6 +112,17 @@ fn the_table_of_the_page() {
     }
 }
 
+/// What docs/scheduling.md says of more than the device can do.
+#[test]
+#[ignore = "prints figures; it takes a minute"]
+fn the_sentences_about_overload() {
+    for server in [ADAPTIVE, "slo.target = '100ms'\nslo.deadline = '100ms'"] {
+        for rate in [2700.0, 2800.0, 3000.0, 4000.0] {
+            println!("{} at {rate}: {:.1} %", server.replace('\n', ", "), share(server, rate, Grid::Exact) * 100.0);
+        }
+    }
+}
+
 /// A light tenant and one that sends ten times as much, more than the device can do.
 fn flooded(policies: Arc<PolicySet>) -> Report {
     run(policies, &plan(&[stream("light", 400.0, 20), stream("flood", 4000.0, 20)], Grid::Exact, 1))
@@ -121,6 +132,7 @@ fn light_is_served_well(report: &Report) {
     let (light, flood) = (&report.tenants["light"], &report.tenants["flood"]);
     let asked = (light.requests + light.errors) as f64;
     let share = light.goodput_rps * report.duration_s / asked;
+    println!("{:.2} % of the light tenant's, {:.0} a second of the flood", share * 100.0, flood.goodput_rps);
     assert!(share >= GOOD, "{share} of the light tenant's: {report:?}");
     assert!(flood.goodput_rps > 1000.0 && flood.goodput_rps < 3600.0, "the flood has the rest: {report:?}");
 }

@@ -116,6 +116,17 @@ fn tenants_add_up_to_all() {
 }
 
 #[test]
+fn decisions_that_a_script_did_not_make_are_counted() {
+    let text = "strategy = 'custom'\n[custom]\nscript = 's.rhai'";
+    let script = "if segment.length % 8.0 == 3.0 { throw 1 } segment.length";
+    let play =
+        |script| run(policy_set(&[("p.toml", text), ("s.rhai", script)]), &plan(1, curve(2.0, 0.1), stream(500, 500)));
+    let (failing, sound) = (play(script), play("segment.length"));
+    assert_eq!((failing.requests, sound.requests, sound.fallbacks), (500, 500, 0));
+    assert!(failing.fallbacks > 0 && failing.fallbacks <= failing.batch.count, "{failing:?}");
+}
+
+#[test]
 fn batches_and_devices_carry_more() {
     let (alone, batched) = ("dynamic_batching = false\nqueue.max_rows = 100000", "queue.max_rows = 100000");
     let rate =

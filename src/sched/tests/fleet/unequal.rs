@@ -7,7 +7,7 @@ fn a_slow_device_makes_nobody_wait_longer_than_the_fast_one_alone_would() {
     for (slow, load) in [(3.0, 200.0), (10.0, 200.0), (100.0, 200.0), (3.0, 1_200.0), (10.0, 1_200.0), (4.0, 2_000.0)] {
         let run = |units: &[f64]| {
             let mut fleet = Fleet::new(units);
-            fleet.open_loop(load, Duration::from_secs(10));
+            fleet.open_loop(load, Duration::from_secs(40));
             fleet.settle();
             (fleet.p99(fleet.start), fleet.units.iter().map(|u| u.rows).collect::<Vec<_>>())
         };
@@ -20,7 +20,9 @@ fn a_slow_device_makes_nobody_wait_longer_than_the_fast_one_alone_would() {
 #[test]
 fn at_saturation_both_do_what_they_can() {
     for slow in [2.0, 4.0, 10.0] {
-        let run = |units: &[f64]| Fleet::new(units).closed_loop(384, 20_000);
+        // So many that the fast one alone would take longer for all that waits than the slow one for a batch of long
+        // rows: else these are rightly held for it, and at half as many connections the two do 6 % less.
+        let run = |units: &[f64]| Fleet::new(units).closed_loop(768, 20_000);
         let (fast, slow_one, both) = (run(&[1.0]), run(&[slow]), run(&[1.0, slow]));
         println!("{slow}: {fast:.0} + {slow_one:.0}: {both:.0}");
         assert!(both >= 0.95 * (fast + slow_one), "{both} of {fast} and {slow_one}");
