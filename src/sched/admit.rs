@@ -5,8 +5,9 @@ use super::lane::Lane;
 use super::model::ModelState;
 use super::scheduler::Scheduler;
 use super::strategy::urgency;
-use crate::policy::{OnPredictedMiss, Policy};
+use crate::policy::{OnPredictedMiss, Policy, PolicySet};
 use crate::types::{ModelId, Time};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,10 +44,10 @@ impl Scheduler {
         for item in a.items {
             fits_a_batch(item, &policy)?;
         }
-        fits_the_queue(a, model, &policy)?;
+        let rows = a.items.iter().map(|i| u64::from(i.rows)).sum();
+        fits_the_queue(a, rows, model, &policy)?;
         let account = self.account(a.model, lane, a.tenant);
         let mut admitted = Admitted { lane, account, deadline: self.deadline_of(a, &policy)?, trial: false };
-        let rows = rows(a);
         self.fits_the_account(a.model, &admitted, &policy, rows)?;
         if admitted.deadline < Time::NEVER
             && policy.slo.on_predicted_miss == OnPredictedMiss::Reject
@@ -68,13 +69,12 @@ impl Scheduler {
     pub(super) fn account(&mut self, model: ModelId, lane: usize, tenant: &Arc<str>) -> u32 {
         let Self { models, policies, tenants, .. } = self;
         let lane = models.get_mut(&model).and_then(|m| m.lanes.get_mut(lane));
-        lane.map_or(0, |lane| lane.accounts.of(tenant, || policies.names(tenant) || tenants.contains(tenant)))
+        lane.map_or(0, |lane| lane.accounts.of(tenant, || is_named(tenant, policies, tenants)))
     }
 
     /// Whose quota a tenant's requests count against: its own, or that of all whom nobody names.
     fn payer(&self, tenant: &Arc<str>) -> Arc<str> {
-        let named = self.policies.names(tenant) || self.tenants.contains(tenant);
-        if named { Arc::clone(tenant) } else { Arc::default() }
+        if is_named(tenant, &self.policies, &self.tenants) { Arc::clone(tenant) } else { Arc::default() }
     }
 
     fn deadline_of(&self, a: &Arrival<'_>, policy: &Policy) -> Result<Time, Reject> {
@@ -129,9 +129,10 @@ impl Scheduler {
         let shared = |i: &Item| time(SHARED, i.len) / f64::from(SHARED) * f64::from(i.rows);
         let share = a.items.iter().map(shared).sum::<f64>();
         let own = longest.max(share / home.worth.max(1e-3));
-        let finish =
-            |ahead: u64| free_at + Duration::from_nanos(model.shared(ahead)) + Duration::from_nanos(own as u64);
-        let all = finish(model.backlog());
+        let finish = |model: &ModelState, ahead: u64| {
+            free_at + Duration::from_nanos(model.shared(ahead)) + Duration::from_nanos(own as u64)
+        };
+        let all = finish(model, model.backlog());
         if all <= to.deadline {
             return all;
         }
@@ -147,16 +148,16 @@ impl Scheduler {
             lane.accounts.meanwhile(own, level, fair * lane.policy.tenancy.weight, *now)
         };
         let ahead = before + model.lanes.iter().enumerate().filter(|(_, l)| l.items > 0).map(besides).sum::<u64>();
-        free_at + Duration::from_nanos(model.shared(ahead)) + Duration::from_nanos(own as u64)
+        finish(model, ahead)
     }
 }
 
-fn rows(a: &Arrival<'_>) -> u64 {
-    a.items.iter().map(|i| u64::from(i.rows)).sum()
+/// Whether a policy or a key names a tenant, so that it has an account and a quota of its own.
+fn is_named(tenant: &Arc<str>, policies: &PolicySet, keys: &BTreeSet<Arc<str>>) -> bool {
+    policies.names(tenant) || keys.contains(tenant)
 }
 
-fn fits_the_queue(a: &Arrival<'_>, model: &ModelState, policy: &Policy) -> Result<(), Reject> {
-    let rows = rows(a);
+fn fits_the_queue(a: &Arrival<'_>, rows: u64, model: &ModelState, policy: &Policy) -> Result<(), Reject> {
     let bytes: u64 = a.items.iter().map(|i| u64::from(i.bytes)).sum();
     let limits = &policy.queue;
     if rows > u64::from(limits.max_rows) {
