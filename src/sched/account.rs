@@ -7,9 +7,10 @@
 //! go before that; an account that is passed over for them rises. Does not know lengths: which of an
 //! account's items share a batch is `form`'s and `fill`'s affair.
 
+use super::pool::Pool;
 use super::spread::Spread;
-use super::table::{ItemSlot, NONE, Table};
-use super::urgency::{Entry, Nodes, UrgencyQueue};
+use super::table::{ItemSlot, NONE};
+use super::urgency::Entry;
 use crate::types::Time;
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -39,7 +40,8 @@ pub(super) struct Account {
     levels: Vec<u32>,
     /// The highest of these levels.
     best: u32,
-    queue: UrgencyQueue,
+    /// The least urgency of what began to wait since nothing did.
+    last: u64,
     /// Its place among the active ones.
     place: u32,
 }
@@ -51,8 +53,6 @@ pub(super) struct Accounts {
     by_name: HashMap<Arc<str>, u32, Spread>,
     /// Those where something waits.
     active: Vec<u32>,
-    /// The memory of their queues.
-    nodes: Nodes,
 }
 
 /// How soon an account's most urgent item goes: the lesser the sooner.
@@ -82,22 +82,19 @@ pub(super) struct Counted {
     pub(super) level: u32,
     /// Its predicted device time, in ns.
     pub(super) share: u64,
+    /// Its urgency.
+    pub(super) key: u64,
 }
 
 impl Counted {
     pub(super) fn of(slot: &ItemSlot) -> Self {
-        Self { rows: slot.item.rows, level: slot.level, share: slot.share }
+        Self { rows: slot.item.rows, level: slot.level, share: slot.share, key: slot.key }
     }
 }
 
 impl Default for Accounts {
     fn default() -> Self {
-        Self {
-            list: vec![Account::new(None)],
-            by_name: HashMap::default(),
-            active: Vec::new(),
-            nodes: Nodes::default(),
-        }
+        Self { list: vec![Account::new(None)], by_name: HashMap::default(), active: Vec::new() }
     }
 }
 
@@ -144,34 +141,33 @@ impl Accounts {
         self.list.iter_mut()
     }
 
-    /// Queues a waiting item. An idle account is lifted to `floor`: it earns no claim on the others' past.
-    pub(super) fn push(&mut self, index: u32, entry: Entry, item: Counted, floor: f64, now: Time) {
+    /// Counts a waiting item. An idle account is lifted to `floor`: it earns no claim on the others' past.
+    pub(super) fn push(&mut self, index: u32, item: Counted, floor: f64, now: Time) {
         let account = &mut self.list[index as usize];
         if account.items == 0 {
             account.served = account.served.max(floor);
             account.since = now;
+            account.last = 0;
             account.place = self.active.len() as u32;
             self.active.push(index);
         }
         account.items += 1;
         account.rows += item.rows;
         account.backlog += item.share;
+        account.last = account.last.max(item.key);
         account.count(item.level);
-        account.queue.push(entry, &mut self.nodes);
     }
 
-    /// Takes an item that waits no longer off the counts; its queue entry goes stale.
-    pub(super) fn remove(&mut self, index: u32, item: Counted, table: &Table) {
+    /// Takes an item that waits no longer off the counts.
+    pub(super) fn remove(&mut self, index: u32, item: Counted) {
         let account = &mut self.list[index as usize];
         account.items -= 1;
         account.rows -= item.rows;
         account.backlog -= item.share;
         account.discount(item.level);
         if account.items > 0 {
-            account.queue.sweep(account.items as usize, &mut self.nodes, |e| table.is_waiting(e));
             return;
         }
-        account.queue.clear(&mut self.nodes);
         let place = std::mem::replace(&mut account.place, NONE) as usize;
         self.active.swap_remove(place);
         if let Some(&moved) = self.active.get(place) {
@@ -187,17 +183,15 @@ impl Accounts {
     }
 
     /// The item that goes next: of the accounts of the highest level, of the one charged least, the most urgent.
-    pub(super) fn elect(&mut self, now: Time, table: &Table) -> Option<Rank> {
-        let Self { list, active, nodes, .. } = self;
+    pub(super) fn elect(&self, now: Time, pool: &Pool) -> Option<Rank> {
         let mut first: Option<Rank> = None;
-        for &index in &*active {
-            let account = &mut list[index as usize];
+        for &index in &self.active {
+            let account = self.get(index);
             let (level, served) = (account.level(now), account.served);
             if first.is_some_and(|f| level > f.level || level == f.level && served > f.served) {
                 continue;
             }
-            // Only what may go first is worth a look into the table.
-            let Some(entry) = account.queue.peek(nodes, |e| table.is_waiting(e)) else { continue };
+            let Some(entry) = pool.first(index) else { continue };
             let rank = Rank { level, served, entry };
             first = first.filter(|f| f.cmp(&rank).is_lt()).or(Some(rank));
         }
@@ -205,26 +199,21 @@ impl Accounts {
     }
 
     /// The most urgent item of all accounts alike.
-    pub(super) fn first(&mut self, table: &Table) -> Option<Entry> {
-        let Self { list, active, nodes, .. } = self;
-        let front = |&index: &u32| list[index as usize].queue.peek(nodes, |e| table.is_waiting(e));
-        active.iter().filter_map(front).min()
-    }
-
-    /// Takes an item that [`first`](Self::first) answered off its queue alone; the caller puts it back with
-    /// [`restore`](Self::restore) if it does not leave.
-    pub(super) fn pop(&mut self, index: u32) {
-        self.list[index as usize].queue.pop(&mut self.nodes);
-    }
-
-    /// Puts back what [`pop`](Self::pop) took.
-    pub(super) fn restore(&mut self, index: u32, entry: Entry) {
-        self.list[index as usize].queue.push(entry, &mut self.nodes);
+    pub(super) fn first(&self, pool: &Pool) -> Option<Entry> {
+        self.active.iter().filter_map(|&index| pool.first(index)).min()
     }
 
     /// Device time, in ns, of what is more urgent in an account than an item of this urgency.
-    pub(super) fn before(&mut self, index: u32, key: u64, table: &Table) -> u64 {
-        self.list[index as usize].before(key, &mut self.nodes, table)
+    pub(super) fn before(&self, index: u32, key: u64, pool: &Pool) -> u64 {
+        let account = self.get(index);
+        let Some(first) = pool.first(index) else { return 0 };
+        let last = account.last.max(first.key);
+        if key >= last {
+            return account.backlog;
+        }
+        // Between the ends, urgencies are taken to be spread evenly.
+        let part = key.saturating_sub(first.key) as f64 / (last - first.key).max(1) as f64;
+        (account.backlog as f64 * part) as u64
     }
 
     /// Device time, in ns, that the accounts but `own` get while each of them is due `fair`, before an item of
@@ -242,8 +231,8 @@ impl Accounts {
 impl Account {
     fn new(tenant: Option<Arc<str>>) -> Self {
         let (items, rows, backlog, served, since) = (0, 0, 0, 0.0, Time::default());
-        let (levels, queue) = Default::default();
-        Self { tenant, items, rows, backlog, served, spared: 0.0, since, levels, best: 1, queue, place: NONE }
+        let (levels, last) = Default::default();
+        Self { tenant, items, rows, backlog, served, spared: 0.0, since, levels, best: 1, last, place: NONE }
     }
 
     /// The highest level of its waiting items, raised by one for each time that it was passed over as long.
@@ -271,17 +260,5 @@ impl Account {
         if level == self.best && self.levels[at] == 0 {
             self.best = self.levels.iter().position(|&n| n > 0).map_or(1, |at| at as u32 + 1);
         }
-    }
-
-    /// The part of its backlog predicted to be served before an item of urgency `key`.
-    fn before(&mut self, key: u64, nodes: &mut Nodes, table: &Table) -> u64 {
-        let Some(first) = self.queue.peek(nodes, |e| table.is_waiting(e)) else { return 0 };
-        let last = self.queue.last(nodes).map_or(first.key, |e| e.key).max(first.key);
-        if key >= last {
-            return self.backlog;
-        }
-        // Between the ends, urgencies are taken to be spread evenly.
-        let part = key.saturating_sub(first.key) as f64 / (last - first.key).max(1) as f64;
-        (self.backlog as f64 * part) as u64
     }
 }

@@ -114,7 +114,7 @@ impl Scheduler {
         let ends = self.running.iter().filter(|r| r.model == a.model);
         let first_free = ends.map(|r| r.started + Duration::from_nanos(r.predicted as u64)).min();
         let free_at = if idle { self.now } else { first_free.unwrap_or(self.now).max(self.now) };
-        let Self { models, table, now, .. } = self;
+        let Self { models, now, .. } = self;
         let Some(model) = models.get_mut(&a.model) else {
             return Time::default();
         };
@@ -140,7 +140,7 @@ impl Scheduler {
         let policy = Arc::clone(&lane.policy);
         let level = a.priority.level(policy.queue.priority_levels);
         let key = urgency(&policy, *now, to.deadline, level);
-        let before = lane.accounts.before(to.account, key, table);
+        let before = lane.accounts.before(to.account, key, &lane.pool);
         // What an account of weight 1 gets while this one gets what is before the request, and the request.
         let fair = (before as f64 + share) / policy.tenancy.weight;
         let besides = |(index, lane): (usize, &Lane)| {

@@ -2,8 +2,9 @@
 //!
 //! Keeps order and counts. Does not decide what leaves.
 
-use super::table::Table;
-use super::urgency::{Entry, Nodes, UrgencyQueue};
+use super::pool::Pool;
+use super::table::{ItemSlot, Status, Table};
+use super::urgency::Entry;
 use crate::types::ShapeClass;
 
 /// Waiting items of one class, by length.
@@ -52,45 +53,6 @@ impl Default for Best {
     }
 }
 
-/// The queues of a lane's shares, and their memory.
-#[derive(Debug, Default)]
-pub(super) struct Pool {
-    queues: Vec<UrgencyQueue>,
-    nodes: Nodes,
-    free: Vec<u32>,
-}
-
-impl Pool {
-    /// The most urgent waiting item of a queue.
-    pub(super) fn peek(&mut self, at: u32, table: &Table) -> Option<Entry> {
-        self.queues[at as usize].peek(&mut self.nodes, |e| table.is_waiting(e))
-    }
-
-    pub(super) fn pop(&mut self, at: u32) {
-        self.queues[at as usize].pop(&mut self.nodes);
-    }
-
-    fn push(&mut self, at: u32, entry: Entry) {
-        self.queues[at as usize].push(entry, &mut self.nodes);
-    }
-
-    fn sweep(&mut self, at: u32, live_count: u32, table: &Table) {
-        self.queues[at as usize].sweep(live_count as usize, &mut self.nodes, |e| table.is_waiting(e));
-    }
-
-    fn take(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
-            self.queues.push(UrgencyQueue::default());
-            self.queues.len() as u32 - 1
-        })
-    }
-
-    fn give_back(&mut self, at: u32) {
-        self.queues[at as usize].clear(&mut self.nodes);
-        self.free.push(at);
-    }
-}
-
 impl Class {
     pub(super) fn new(id: ShapeClass) -> Self {
         Self { id, buckets: Vec::new(), items: 0, rows: 0 }
@@ -121,19 +83,12 @@ impl Bucket {
         let at = match self.shares.binary_search_by_key(&account, |s| s.account) {
             Ok(at) => at,
             Err(at) => {
-                self.shares.insert(at, Share { account, items: 0, queue: pool.take() });
+                self.shares.insert(at, Share { account, items: 0, queue: pool.open(account) });
                 at
             }
         };
         self.shares[at].items += 1;
         pool.push(self.shares[at].queue, entry);
-    }
-
-    /// Puts back an entry that was taken off its queue alone.
-    pub(super) fn put_back(&self, account: u32, entry: Entry, pool: &mut Pool) {
-        if let Some(share) = self.share(account) {
-            pool.push(share.queue, entry);
-        }
     }
 
     /// What an account has waiting here.
@@ -142,18 +97,19 @@ impl Bucket {
         self.shares.get(at)
     }
 
-    /// Takes an item that waits no longer off the counts; its queue entry goes stale.
-    pub(super) fn remove(&mut self, account: u32, rows: u32, pool: &mut Pool, table: &Table) {
+    /// Takes an item that waits no longer off the counts, and off its queue unless it was taken for a batch.
+    pub(super) fn remove(&mut self, slot: u32, pool: &mut Pool, table: &Table) {
+        let ItemSlot { item, account, status, .. } = table.item(slot);
         self.items -= 1;
-        self.rows -= rows;
-        let Ok(at) = self.shares.binary_search_by_key(&account, |s| s.account) else { return };
+        self.rows -= item.rows;
+        let Ok(at) = self.shares.binary_search_by_key(account, |s| s.account) else { return };
         let share = &mut self.shares[at];
         share.items -= 1;
-        if share.items > 0 {
-            pool.sweep(share.queue, share.items, table);
-        } else {
-            pool.give_back(share.queue);
+        if share.items == 0 {
+            pool.close(share.queue);
             self.shares.remove(at);
+        } else if *status != Status::Running {
+            pool.forsake(share.queue, slot, table);
         }
     }
 }

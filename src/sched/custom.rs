@@ -88,13 +88,13 @@ impl View<'_> {
     }
 
     /// A segment as a script sees it. Its rows are as urgent as the most urgent row of each length and account.
-    fn shown(&self, lane: &mut Lane, class: usize, segment: &Segment, is_anchor: bool) -> script::Segment {
+    fn shown(&self, lane: &Lane, class: usize, segment: &Segment, is_anchor: bool) -> script::Segment {
         let rows = segment.rows.min(self.target(lane, segment));
         let length = self.terms.learned.padded(segment.edge);
         let (mut oldest, mut deadline) = (self.now, Time::NEVER);
         let Lane { classes, pool, .. } = lane;
         for share in classes[class].buckets[segment.low..=segment.high].iter().flat_map(|bucket| &bucket.shares) {
-            let Some(front) = pool.peek(share.queue, self.table) else { continue };
+            let Some(front) = pool.front(share.queue) else { continue };
             let item = self.table.item(front.slot);
             oldest = oldest.min(item.arrival);
             deadline = deadline.min(self.table.request(item.request).deadline);

@@ -107,11 +107,11 @@ impl Scheduler {
 
     /// Lines up the lanes where something waits by the item that each would run next.
     fn take_turns(&mut self, id: ModelId) {
-        let Self { models, turns, table, now, .. } = self;
+        let Self { models, turns, now, .. } = self;
         turns.clear();
         let Some(model) = models.get_mut(&id) else { return };
         let waiting = model.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.items > 0);
-        turns.extend(waiting.filter_map(|(index, lane)| Some((lane.elect(*now, table)?, index))));
+        turns.extend(waiting.filter_map(|(index, lane)| Some((lane.elect(*now)?, index))));
         turns.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.cmp(&b.1)));
     }
 
@@ -138,7 +138,7 @@ impl Scheduler {
         let site = if only {
             0
         } else {
-            let Some(anchor) = lane.anchor(now, table) else { return Some((0, Wish::Nothing)) };
+            let Some(anchor) = lane.anchor(now) else { return Some((0, Wish::Nothing)) };
             let item = table.item(anchor.slot);
             place::put(sites, |site| view(site).offer(lane, item));
             match place::pick(sites, home, waiting, item.arrival, now) {

@@ -5,9 +5,10 @@
 //! come from the one segment, so that fairness does not cost padding. Does not choose the segment.
 
 use super::account::{Account, Accounts};
-use super::bucket::{Bucket, Pool};
+use super::bucket::Bucket;
 use super::form::{Former, Segment};
 use super::lane::Lane;
+use super::pool::Pool;
 use super::spares::Spares;
 use super::table::{ItemSlot, NONE, Table};
 use super::urgency::Entry;
@@ -165,7 +166,7 @@ impl Batch<'_> {
             turn.known = true;
             let mut at = turn.first;
             while let Some(front) = fronts.get_mut(at as usize) {
-                front.entry = self.pool.peek(front.queue, self.table);
+                front.entry = self.pool.front(front.queue);
                 at = front.next;
             }
             turn.next = turn.look(fronts);
@@ -194,8 +195,8 @@ impl Batch<'_> {
     fn add(&mut self, front: &mut Front, entry: Entry, rows: u32) {
         self.rows += rows;
         self.items.push(entry.slot);
-        self.pool.pop(front.queue);
-        front.entry = self.pool.peek(front.queue, self.table);
+        self.pool.pop(front.queue, self.table);
+        front.entry = self.pool.front(front.queue);
     }
 }
 

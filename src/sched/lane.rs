@@ -3,12 +3,13 @@
 //! Keeps order and counts. Does not decide what leaves: that is `form` and `strategy`.
 
 use super::account::{Accounts, Counted, Rank};
-use super::bucket::{Class, Pool};
+use super::bucket::Class;
 use super::edge::edge;
 use super::event::Grid;
 use super::form::Terms;
 use super::pace::Paces;
-use super::table::Table;
+use super::pool::Pool;
+use super::table::{ItemSlot, Table};
 use super::urgency::Entry;
 use crate::policy::Policy;
 use crate::script::Fault;
@@ -84,35 +85,55 @@ impl Lane {
         self.items += 1;
         self.rows += rows;
         self.backlog += waiting.share;
-        self.accounts.push(waiting.account, entry, Counted::of(waiting), floor, now);
+        self.accounts.push(waiting.account, Counted::of(waiting), floor, now);
         self.elected = None;
     }
 
-    /// Takes a waiting item off the counts; its queue entries go stale.
-    ///
-    /// Called after the slot's status changed, so that a sweep sees it as gone.
+    /// Takes an item that waits no longer off the counts, as its status says by now.
     pub(super) fn remove(&mut self, slot: u32, grid: Grid, table: &Table) {
         let taken = table.item(slot);
         let class = &mut self.classes[taken.class as usize];
         class.items -= 1;
         class.rows -= taken.item.rows;
-        class.bucket(edge(grid, taken.item.len)).remove(taken.account, taken.item.rows, &mut self.pool, table);
+        class.bucket(edge(grid, taken.item.len)).remove(slot, &mut self.pool, table);
         self.items -= 1;
         self.rows -= taken.item.rows;
         self.backlog -= taken.share;
-        self.accounts.remove(taken.account, Counted::of(taken), table);
+        self.accounts.remove(taken.account, Counted::of(taken));
         self.elected = None;
     }
 
+    /// Takes an item, the most urgent of its account and length, off its queue alone.
+    pub(super) fn pop(&mut self, slot: u32, grid: Grid, table: &Table) {
+        if let Some(queue) = self.queue_of(slot, grid, table) {
+            self.pool.pop(queue, table);
+        }
+    }
+
+    /// Undoes the taking of an item.
+    pub(super) fn put_back(&mut self, slot: u32, grid: Grid, table: &Table) {
+        let ItemSlot { key, seq, .. } = *table.item(slot);
+        if let Some(queue) = self.queue_of(slot, grid, table) {
+            self.pool.push(queue, Entry { key, seq, slot });
+        }
+    }
+
+    fn queue_of(&self, slot: u32, grid: Grid, table: &Table) -> Option<u32> {
+        let item = table.item(slot);
+        let class = &self.classes[item.class as usize];
+        let bucket = &class.buckets[class.position(edge(grid, item.item.len))?];
+        Some(bucket.share(item.account)?.queue)
+    }
+
     /// The waiting item that goes next, and how soon beside those of other lanes.
-    pub(super) fn elect(&mut self, now: Time, table: &Table) -> Option<Rank> {
-        self.elected = self.accounts.elect(now, table);
+    pub(super) fn elect(&mut self, now: Time) -> Option<Rank> {
+        self.elected = self.accounts.elect(now, &self.pool);
         self.elected
     }
 
     /// The waiting item that goes next, as it was found out last if nothing has changed since.
-    pub(super) fn anchor(&mut self, now: Time, table: &Table) -> Option<Entry> {
-        self.elected.or_else(|| self.elect(now, table)).map(|rank| rank.entry)
+    pub(super) fn anchor(&mut self, now: Time) -> Option<Entry> {
+        self.elected.or_else(|| self.elect(now)).map(|rank| rank.entry)
     }
 
     fn class(&mut self, id: ShapeClass) -> u32 {

@@ -22,6 +22,7 @@ mod model;
 mod overload;
 mod pace;
 mod place;
+mod pool;
 mod promise;
 mod quota;
 mod retry;

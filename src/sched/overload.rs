@@ -6,9 +6,10 @@
 //! concerns the items of one account, the one whose turn it is.
 //! Lanes whose items have neither an SLO nor a deadline are never overloaded: nobody said what late is.
 
-use super::bucket::{Bucket, Pool};
+use super::bucket::Bucket;
 use super::form::{Former, Segment};
 use super::lane::Lane;
+use super::pool::Pool;
 use super::strategy::Choice;
 use super::urgency::Entry;
 use super::wish::View;
@@ -43,7 +44,7 @@ impl View<'_> {
         let Former { segments, prospects, .. } = former;
         prospects.clear();
         prospects.extend(segments.drain(..).filter_map(|segment| {
-            let heads = buckets[segment.low..=segment.high].iter().filter_map(|b| self.head(b, account, pool));
+            let heads = buckets[segment.low..=segment.high].iter().filter_map(|b| head(b, account, pool));
             let late = heads.map(|e| self.late(policy.slo.target, e)).min()?;
             Some(Prospect { slack: late.0 as f64 - self.now.0 as f64, segment })
         }));
@@ -65,10 +66,6 @@ impl View<'_> {
         let item = self.table.item(entry.slot);
         let deadline = self.table.request(item.request).deadline;
         target.map_or(deadline, |t| deadline.min(item.arrival + t))
-    }
-
-    fn head(&self, bucket: &Bucket, account: u32, pool: &mut Pool) -> Option<Entry> {
-        pool.peek(bucket.share(account)?.queue, self.table)
     }
 
     /// The forward pass: were segments run by urgency, how much later could each start? One may go before
@@ -94,4 +91,9 @@ impl View<'_> {
         }
         best.map(|(_, segment)| segment)
     }
+}
+
+/// The most urgent item of an account in a bucket.
+fn head(bucket: &Bucket, account: u32, pool: &Pool) -> Option<Entry> {
+    pool.front(bucket.share(account)?.queue)
 }

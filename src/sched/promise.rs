@@ -3,12 +3,10 @@
 //!
 //! Knows what was taken for the batch. Does not decide what is taken, nor who is told.
 
-use super::edge::edge;
 use super::form::Former;
 use super::lane::Lane;
 use super::strategy::Choice;
 use super::table::ItemSlot;
-use super::urgency::Entry;
 use super::wish::View;
 use crate::policy::OnPredictedMiss;
 use crate::types::Time;
@@ -37,7 +35,13 @@ impl View<'_> {
             former.missed.extend(items.iter().copied().filter(|&slot| hopeless(slot)));
             let of = |slot: u32| self.table.item(slot).request;
             // The rest of their requests goes with them.
-            items.retain(|&slot| former.missed.iter().all(|&missed| of(missed) != of(slot)));
+            items.retain(|&slot| {
+                let stays = former.missed.iter().all(|&missed| of(missed) != of(slot));
+                if !stays {
+                    lane.put_back(slot, self.grid, self.table);
+                }
+                stays
+            });
         }
         let by_length = !matches!(self.rule.choice, Choice::Arrival | Choice::Alone);
         if !by_length {
@@ -72,7 +76,7 @@ impl View<'_> {
                 items.push(slot);
             } else {
                 closed |= own == Time::NEVER;
-                self.put_back(lane, slot);
+                lane.put_back(slot, self.grid, self.table);
             }
         }
         items.len() <= others.len()
@@ -81,16 +85,6 @@ impl View<'_> {
     /// When a batch that starts now is predicted to end, times a margin.
     fn ends(&self, shape: Shape, margin: f64) -> Time {
         self.now + Duration::from_nanos((self.terms.time(shape.rows, shape.len) * margin) as u64)
-    }
-
-    /// Undoes the taking of an item.
-    fn put_back(&self, lane: &mut Lane, slot: u32) {
-        let item = self.table.item(slot);
-        let class = &mut lane.classes[item.class as usize];
-        if let Some(at) = class.position(edge(self.grid, item.item.len)) {
-            let entry = Entry { key: item.key, seq: item.seq, slot };
-            class.buckets[at].put_back(item.account, entry, &mut lane.pool);
-        }
     }
 }
 

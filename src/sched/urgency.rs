@@ -82,9 +82,8 @@ impl UrgencyQueue {
         Some(entry)
     }
 
-    /// The least urgent entry of the in-order run: an estimate of the queue's far end.
-    pub(super) fn last(&self, nodes: &Nodes) -> Option<Entry> {
-        self.last.first(nodes).map(|node| node.entry)
+    pub(super) fn len(&self) -> u32 {
+        self.len
     }
 
     pub(super) fn clear(&mut self, nodes: &mut Nodes) {
@@ -98,7 +97,8 @@ impl UrgencyQueue {
         }
     }
 
-    fn retain(&mut self, nodes: &mut Nodes, live: impl Fn(&Entry) -> bool) {
+    /// Drops the entries for which `live` does not hold.
+    pub(super) fn retain(&mut self, nodes: &mut Nodes, live: impl Fn(&Entry) -> bool) {
         let (mut run, heap) = (std::mem::take(&mut self.run), std::mem::take(&mut self.heap));
         (self.last, self.len) = (List::default(), 0);
         while let Some(node) = nodes.take_first(&mut run) {

@@ -6,7 +6,7 @@ use super::form::{Former, Segment, Terms};
 use super::lane::Lane;
 use super::place::Crew;
 use super::strategy::{Choice, GUARD, LEAST_GUARD, Rule};
-use super::table::{ItemSlot, Table};
+use super::table::Table;
 use super::urgency::Entry;
 use crate::types::Time;
 use std::sync::Arc;
@@ -64,13 +64,14 @@ impl Segment {
 impl View<'_> {
     /// What a lane wants, given what waits in it.
     pub(super) fn wish(&self, lane: &mut Lane, former: &mut Former) -> Wish {
-        let Some(anchor) = lane.anchor(self.now, self.table) else {
+        let Some(anchor) = lane.anchor(self.now) else {
             return Wish::Nothing;
         };
         let mut wish = match self.rule.choice {
             Choice::Alone => {
                 let mut items = former.filler.list();
                 items.push(anchor.slot);
+                lane.pop(anchor.slot, self.grid, self.table);
                 Wish::Run(items, Release::Alone)
             }
             Choice::Arrival => self.arrival(lane, former),
@@ -91,7 +92,7 @@ impl View<'_> {
 
     /// The first N rows in arrival order once there are N, or once the first waited long enough.
     fn arrival(&self, lane: &mut Lane, former: &mut Former) -> Wish {
-        let Some(anchor) = lane.accounts.first(self.table) else {
+        let Some(anchor) = lane.accounts.first(&lane.pool) else {
             return Wish::Nothing;
         };
         let first = self.table.item(anchor.slot);
@@ -110,11 +111,11 @@ impl View<'_> {
         let (mut items, mut skipped) = (former.filler.list(), former.filler.list());
         let (mut rows, mut longest) = (0, 0);
         while rows < limits.max_batch_size {
-            let Some(entry) = lane.accounts.first(self.table) else {
+            let Some(entry) = lane.accounts.first(&lane.pool) else {
                 break;
             };
             let slot = self.table.item(entry.slot);
-            lane.accounts.pop(slot.account);
+            lane.pop(entry.slot, self.grid, self.table);
             if slot.class != first.class {
                 skipped.push(entry.slot);
                 continue;
@@ -132,8 +133,7 @@ impl View<'_> {
             items.push(entry.slot);
         }
         for &slot in &skipped {
-            let ItemSlot { account, key, seq, .. } = *self.table.item(slot);
-            lane.accounts.restore(account, Entry { key, seq, slot });
+            lane.put_back(slot, self.grid, self.table);
         }
         former.filler.reclaim(skipped);
         Wish::Run(items, why)

@@ -88,15 +88,3 @@ proptest! {
         prop_assert_eq!(left, (0..keys.len() as u64).filter(|seq| seq % 5 == live).count());
     }
 }
-
-#[test]
-fn the_far_end_is_that_of_what_came_in_order() {
-    let (mut nodes, mut queue) = (Nodes::default(), UrgencyQueue::default());
-    assert_eq!(queue.last(&nodes), None);
-    for (seq, key) in [3, 9, 5].into_iter().enumerate() {
-        queue.push(Entry { key, seq: seq as u64, slot: 0 }, &mut nodes);
-    }
-    assert_eq!(queue.last(&nodes).map(|e| e.key), Some(9));
-    let left: Vec<u64> = std::iter::from_fn(|| queue.pop(&mut nodes)).map(|e| e.key).collect();
-    assert_eq!((left, queue.last(&nodes)), (vec![3, 5, 9], None));
-}
