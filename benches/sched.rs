@@ -57,6 +57,8 @@ struct Bed {
     next: u64,
     random: u64,
     waiting: u64,
+    /// How many are to wait.
+    level: u64,
     /// Every worker has one, while enough waits.
     running: VecDeque<Dispatch>,
 }
@@ -84,7 +86,7 @@ impl Bed {
         let tenants = if tenants.is_empty() { vec!["".into()] } else { tenants };
         let (deadline, random) = (scene.deadline, 0x9E37_79B9_7F4A_7C15);
         let (now, running) = (Time(1), VecDeque::new());
-        let mut bed = Self { sched, tenants, deadline, now, next: 1, random, waiting: 0, running };
+        let mut bed = Self { sched, tenants, deadline, now, next: 1, random, waiting: 0, level: waiting, running };
         while bed.waiting < waiting {
             bed.arrive();
         }
@@ -121,13 +123,16 @@ impl Bed {
         self.waiting += 1;
     }
 
-    /// Takes in a round of requests and lets as many out.
+    /// Takes in a round of requests; a batch ends whenever more wait than are to.
     fn round(&mut self) {
-        let level = self.waiting;
         for _ in 0..ROUND {
             self.arrive();
+            self.end_batches();
         }
-        while self.waiting > level {
+    }
+
+    fn end_batches(&mut self) {
+        while self.waiting > self.level {
             let batch = self.running.pop_front().expect("a full queue keeps every worker busy");
             let compute = Duration::from_nanos(cost(batch.rows, batch.padded_len));
             let report = BatchReport { batch: batch.batch, compute, outcome: BatchOutcome::Ok };

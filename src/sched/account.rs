@@ -88,7 +88,7 @@ pub(super) struct Counted {
 
 impl Counted {
     pub(super) fn of(slot: &ItemSlot) -> Self {
-        Self { rows: slot.item.rows, level: slot.level, share: slot.share, key: slot.key }
+        Self { rows: slot.rows, level: u32::from(slot.level), share: slot.share, key: slot.key }
     }
 }
 

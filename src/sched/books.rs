@@ -5,23 +5,23 @@ use super::model::ModelState;
 use super::scheduler::Scheduler;
 use super::strategy::Rule;
 use super::table::{NONE, Status};
-use crate::types::ModelId;
+use crate::types::{ModelId, ShapeClass};
 
 impl Scheduler {
     /// Puts a waiting item, whose lane and key are set, into its lane.
-    pub(super) fn enqueue(&mut self, model: ModelId, slot: u32) {
+    pub(super) fn enqueue(&mut self, model: ModelId, slot: u32, class: ShapeClass) {
         let Some(state) = self.models.get_mut(&model) else {
             return;
         };
         let item = self.table.item(slot);
-        state.bytes += u64::from(item.item.bytes);
+        state.bytes += u64::from(item.bytes);
         state.dirty = true;
         let ModelState { lanes, learned, home, turn, grid, limits, .. } = state;
         let Some(known) = learned.get(home.slot) else { return };
         let lane = &mut lanes[item.lane as usize];
         let brief = Rule::of(&lane.policy, limits.batchable).brief;
         let terms = known.terms(home.slot, &lane.policy, brief, home.busy, self.policies.generation);
-        lane.push(slot, *grid, &terms, (*turn, self.now), &mut self.table);
+        lane.push((slot, class), *grid, &terms, (*turn, self.now), &mut self.table);
     }
 
     /// Takes a waiting item out of its lane; its new status says where it went.
@@ -31,7 +31,7 @@ impl Scheduler {
             return;
         };
         let item = self.table.item(slot);
-        state.bytes -= u64::from(item.item.bytes);
+        state.bytes -= u64::from(item.bytes);
         let grid = state.grid;
         state.lanes[item.lane as usize].remove(slot, grid, &self.table);
     }

@@ -99,9 +99,9 @@ impl Bucket {
 
     /// Takes an item that waits no longer off the counts, and off its queue unless it was taken for a batch.
     pub(super) fn remove(&mut self, slot: u32, pool: &mut Pool, table: &Table) {
-        let ItemSlot { item, account, status, .. } = table.item(slot);
+        let ItemSlot { rows, account, status, .. } = table.item(slot);
         self.items -= 1;
-        self.rows -= item.rows;
+        self.rows -= rows;
         let Ok(at) = self.shares.binary_search_by_key(account, |s| s.account) else { return };
         let share = &mut self.shares[at];
         share.items -= 1;

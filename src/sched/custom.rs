@@ -38,10 +38,10 @@ impl View<'_> {
         let script = lane.policy.script.clone()?;
         let item = self.table.item(anchor.slot);
         let (class, delay) = (item.class as usize, lane.policy.batch.max_queue_delay);
-        if self.now >= item.arrival + (delay * GUARD).max(LEAST_GUARD) {
+        if self.now >= self.table.owner(anchor.slot).arrival + (delay * GUARD).max(LEAST_GUARD) {
             return None;
         }
-        let at = lane.classes[class].position(edge(self.grid, item.item.len))?;
+        let at = lane.classes[class].position(edge(self.grid, item.len))?;
         former.lay_out_around(&mut lane.classes[class], at, &self.terms);
         let mut segments = former.segments.clone();
         segments.reverse();
@@ -95,9 +95,9 @@ impl View<'_> {
         let Lane { classes, pool, .. } = lane;
         for share in classes[class].buckets[segment.low..=segment.high].iter().flat_map(|bucket| &bucket.shares) {
             let Some(front) = pool.front(share.queue) else { continue };
-            let item = self.table.item(front.slot);
-            oldest = oldest.min(item.arrival);
-            deadline = deadline.min(self.table.request(item.request).deadline);
+            let request = self.table.owner(front.slot);
+            oldest = oldest.min(request.arrival);
+            deadline = deadline.min(request.deadline);
         }
         let (batch, padded) = (f64::from(rows), f64::from(rows) * f64::from(length));
         let tokens = segment.tokens as f64 * batch / f64::from(segment.rows.max(1));

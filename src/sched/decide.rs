@@ -141,7 +141,7 @@ impl Scheduler {
             let Some(anchor) = lane.anchor(now) else { return Some((0, Wish::Nothing)) };
             let item = table.item(anchor.slot);
             place::put(sites, |site| view(site).offer(lane, item));
-            match place::pick(sites, home, waiting, item.arrival, now) {
+            match place::pick(sites, home, waiting, table.owner(anchor.slot).arrival, now) {
                 Some(Spot::On(site)) => site,
                 Some(Spot::Later(until)) => return Some((0, Wish::Hold(until))),
                 None => return Some((0, Wish::Nothing)),
@@ -160,7 +160,7 @@ impl Scheduler {
 
     /// The free worker that is predicted to be done first with a part of a failed batch.
     fn place_again(&mut self, id: ModelId, group: &Group) -> Option<Worker> {
-        let slots = || group.items.iter().map(|&s| &self.table.item(s).item);
+        let slots = || group.items.iter().map(|&s| self.table.item(s));
         let (rows, len) = (slots().map(|i| i.rows).sum(), slots().map(|i| i.len).max().unwrap_or(1));
         let learned = &self.models.get(&id)?.learned;
         place::put(&mut self.sites, |site| Offer::of(&learned[site.slot], rows, len, site.busy + 1));
@@ -180,8 +180,8 @@ impl Scheduler {
         let generation = self.policies.generation;
         let Some(model) = self.models.get_mut(&id) else { return };
         let slots = || group.items.iter().map(|&s| self.table.item(s));
-        let rows: u32 = slots().map(|s| s.item.rows).sum();
-        let longest = slots().map(|s| s.item.len).max().unwrap_or(1);
+        let rows: u32 = slots().map(|s| s.rows).sum();
+        let longest = slots().map(|s| s.len).max().unwrap_or(1);
         let learned = model.on(worker.device);
         let padded_len = learned.padded(longest);
         let predicted = learned.cost.predict(rows, padded_len, busy);
@@ -202,13 +202,13 @@ impl Scheduler {
             items,
             rows,
             padded_len,
-            tokens: slots().map(|s| u64::from(s.item.rows) * u64::from(s.item.len)).sum(),
+            tokens: slots().map(|s| u64::from(s.rows) * u64::from(s.len)).sum(),
             policy: Arc::clone(&model.lanes[group.lane as usize].policy),
             generation,
             why,
             best_rows,
             predicted: Duration::from_nanos(predicted as u64),
-            oldest: slots().map(|s| s.arrival).min().unwrap_or(self.now),
+            oldest: slots().map(|s| self.table.request(s.request).arrival).min().unwrap_or(self.now),
         }));
         let (worker, device, started) = (worker.id, worker.device, self.now);
         for w in &mut self.workers {
@@ -228,7 +228,7 @@ impl ModelState {
         let least = group.items.iter().map(|&s| accounts.get(charged(s)).served).fold(f64::INFINITY, f64::min);
         self.turn = self.turn.max(least);
         for &slot in &group.items {
-            let time = row * f64::from(table.item(slot).item.rows);
+            let time = row * f64::from(table.item(slot).rows);
             accounts.charge(charged(slot), time / policy.tenancy.weight, now);
         }
     }

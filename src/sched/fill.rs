@@ -10,7 +10,7 @@ use super::form::{Former, Segment};
 use super::lane::Lane;
 use super::pool::Pool;
 use super::spares::Spares;
-use super::table::{ItemSlot, NONE, Table};
+use super::table::{NONE, Table};
 use super::urgency::Entry;
 use super::wish::View;
 use crate::types::Time;
@@ -172,8 +172,7 @@ impl Batch<'_> {
             turn.next = turn.look(fronts);
         }
         while let Some((front, entry)) = turn.next {
-            let item = self.table.item(entry.slot);
-            let rows = item.item.rows;
+            let rows = entry.rows();
             if self.rows + rows > self.target && !self.items.is_empty() {
                 fronts[front].entry = None;
             } else if rows > turn.deficit {
@@ -183,7 +182,7 @@ impl Batch<'_> {
                 self.add(&mut fronts[front], entry, rows);
             }
             turn.next = turn.look(fronts);
-            turn.level = turn.next.map_or(NO_LEVEL, |(_, e)| turn.level_of(self.table.item(e.slot)));
+            turn.level = turn.next.map_or(NO_LEVEL, |(_, e)| turn.level_of(e));
             if turn.level != level || self.rows >= self.target {
                 return 1;
             }
@@ -217,7 +216,7 @@ impl Turn {
         own.filter_map(|at| Some((at as usize, fronts[at as usize].entry?))).min_by_key(|(_, e)| *e)
     }
 
-    fn level_of(&self, item: &ItemSlot) -> u32 {
-        item.level.saturating_sub(self.raised).max(1)
+    fn level_of(&self, entry: Entry) -> u32 {
+        entry.level().saturating_sub(self.raised).max(1)
     }
 }

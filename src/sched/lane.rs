@@ -9,7 +9,7 @@ use super::event::Grid;
 use super::form::Terms;
 use super::pace::Paces;
 use super::pool::Pool;
-use super::table::{ItemSlot, Table};
+use super::table::Table;
 use super::urgency::Entry;
 use crate::policy::Policy;
 use crate::script::Fault;
@@ -65,17 +65,17 @@ impl Lane {
     /// share. An idle account is lifted to `floor`.
     pub(super) fn push(
         &mut self,
-        slot: u32,
+        (slot, class): (u32, ShapeClass),
         grid: Grid,
         terms: &Terms<'_>,
         (floor, now): (f64, Time),
         table: &mut Table,
     ) {
-        let class_index = self.class(table.item(slot).item.class);
+        let class_index = self.class(class);
         let class = &mut self.classes[class_index as usize];
         let waiting = table.item_mut(slot);
-        let (entry, rows) = (Entry { key: waiting.key, seq: waiting.seq, slot }, waiting.item.rows);
-        let bucket = class.bucket(edge(grid, waiting.item.len));
+        let (entry, rows) = (Entry::of(slot, waiting), waiting.rows);
+        let bucket = class.bucket(edge(grid, waiting.len));
         let best = terms.refresh(bucket);
         waiting.class = class_index;
         waiting.share = (best.time / f64::from(best.rows) * f64::from(rows)) as u64;
@@ -94,10 +94,10 @@ impl Lane {
         let taken = table.item(slot);
         let class = &mut self.classes[taken.class as usize];
         class.items -= 1;
-        class.rows -= taken.item.rows;
-        class.bucket(edge(grid, taken.item.len)).remove(slot, &mut self.pool, table);
+        class.rows -= taken.rows;
+        class.bucket(edge(grid, taken.len)).remove(slot, &mut self.pool, table);
         self.items -= 1;
-        self.rows -= taken.item.rows;
+        self.rows -= taken.rows;
         self.backlog -= taken.share;
         self.accounts.remove(taken.account, Counted::of(taken));
         self.elected = None;
@@ -112,16 +112,15 @@ impl Lane {
 
     /// Undoes the taking of an item.
     pub(super) fn put_back(&mut self, slot: u32, grid: Grid, table: &Table) {
-        let ItemSlot { key, seq, .. } = *table.item(slot);
         if let Some(queue) = self.queue_of(slot, grid, table) {
-            self.pool.push(queue, Entry { key, seq, slot });
+            self.pool.push(queue, Entry::of(slot, table.item(slot)));
         }
     }
 
     fn queue_of(&self, slot: u32, grid: Grid, table: &Table) -> Option<u32> {
         let item = table.item(slot);
         let class = &self.classes[item.class as usize];
-        let bucket = &class.buckets[class.position(edge(grid, item.item.len))?];
+        let bucket = &class.buckets[class.position(edge(grid, item.len))?];
         Some(bucket.share(item.account)?.queue)
     }
 

@@ -13,6 +13,7 @@ mod custom;
 mod decide;
 mod edge;
 mod event;
+mod expiry;
 mod fill;
 mod fleet;
 mod form;

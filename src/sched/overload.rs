@@ -11,6 +11,7 @@ use super::form::{Former, Segment};
 use super::lane::Lane;
 use super::pool::Pool;
 use super::strategy::Choice;
+use super::table::RequestSlot;
 use super::urgency::Entry;
 use super::wish::View;
 use crate::types::Time;
@@ -56,16 +57,15 @@ impl View<'_> {
     /// Whether another of the same account that arrives now is predicted to be late.
     fn is_overloaded(&self, lane: &Lane, anchor: Entry) -> bool {
         let late = self.late(lane.policy.slo.target, anchor);
-        let patience = late.since(self.table.item(anchor.slot).arrival).as_nanos() as f64;
+        let patience = late.since(self.table.owner(anchor.slot).arrival).as_nanos() as f64;
         let ahead = lane.backlog.min(lane.accounts.due(self.table.item(anchor.slot).account));
         late < Time::NEVER && ahead as f64 > patience * self.crew.all.max(1.0)
     }
 
     /// When an item is late: past its deadline or its SLO.
     fn late(&self, target: Option<std::time::Duration>, entry: Entry) -> Time {
-        let item = self.table.item(entry.slot);
-        let deadline = self.table.request(item.request).deadline;
-        target.map_or(deadline, |t| deadline.min(item.arrival + t))
+        let RequestSlot { arrival, deadline, .. } = *self.table.owner(entry.slot);
+        target.map_or(deadline, |t| deadline.min(arrival + t))
     }
 
     /// The forward pass: were segments run by urgency, how much later could each start? One may go before

@@ -180,10 +180,10 @@ impl View<'_> {
     /// The batch that a lane would run on this view's device around its most urgent item: about that, for
     /// it is not formed yet.
     pub(super) fn offer(&self, lane: &mut Lane, item: &ItemSlot) -> Offer {
-        let (learned, busy, len) = (self.terms.learned, self.terms.busy, item.item.len);
+        let (learned, busy, len) = (self.terms.learned, self.terms.busy, item.len);
         let class = &mut lane.classes[item.class as usize];
         let rows = match self.rule.choice {
-            Choice::Alone => item.item.rows,
+            Choice::Alone => item.rows,
             Choice::Arrival => class.rows.min(self.terms.cap(learned.padded(len))),
             Choice::Anchor | Choice::Richest | Choice::Scored => {
                 let waiting = class.rows;
@@ -191,7 +191,7 @@ impl View<'_> {
                 bucket.map_or(1, |b| self.terms.refresh(b).rows).min(waiting)
             }
         };
-        Offer::of(learned, rows.max(item.item.rows), len, busy)
+        Offer::of(learned, rows.max(item.rows), len, busy)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The queues of a lane: what waits of each account in each bucket, by urgency.
 //!
-//! The front of every queue is known at hand and is always an item that waits, and so is the most urgent of an
-//! account's fronts; so nothing is looked up but what leaves. An item that leaves from behind a front leaves a
-//! stale entry, which is counted, passed over when it comes to the front, and swept once most are stale.
+//! The front of every queue is kept apart, in a heap of its account's, and is always an item that waits: nothing
+//! is looked up but what leaves. An item that leaves from behind a front leaves a stale entry, which is counted,
+//! passed over when its turn comes, and swept once most are stale.
 //! Does not know lengths, nor who is served.
 
 use super::table::{NONE, Table};
@@ -21,11 +21,12 @@ pub(super) struct Pool {
 /// What waits of one account in one bucket.
 #[derive(Debug)]
 struct Queue {
-    entries: UrgencyQueue,
+    /// Those behind its front.
+    rest: UrgencyQueue,
     account: u32,
     /// The place of its front among those of its account.
     place: u32,
-    /// Entries whose items wait no longer.
+    /// Those of the rest whose items wait no longer.
     stale: u32,
 }
 
@@ -54,7 +55,7 @@ impl Pool {
             self.fronts.resize_with(account as usize + 1, Vec::new);
         }
         let at = self.free.pop().unwrap_or_else(|| {
-            self.queues.push(Queue { entries: UrgencyQueue::default(), account, place: NONE, stale: 0 });
+            self.queues.push(Queue { rest: UrgencyQueue::default(), account, place: NONE, stale: 0 });
             self.queues.len() as u32 - 1
         });
         self.queues[at as usize].account = account;
@@ -64,28 +65,34 @@ impl Pool {
     /// Gives back a queue where nothing waits.
     pub(super) fn close(&mut self, queue: u32) {
         let closed = &mut self.queues[queue as usize];
-        closed.entries.clear(&mut self.nodes);
+        closed.rest.clear(&mut self.nodes);
         closed.stale = 0;
         self.rank(queue, None);
         self.free.push(queue);
     }
 
     pub(super) fn push(&mut self, queue: u32, entry: Entry) {
-        self.queues[queue as usize].entries.push(entry, &mut self.nodes);
-        if self.front(queue).is_none_or(|front| entry < front) {
-            self.rank(queue, Some(entry));
-        }
+        let behind = match self.front(queue) {
+            Some(front) if front < entry => entry,
+            front => {
+                self.rank(queue, Some(entry));
+                let Some(behind) = front else { return };
+                behind
+            }
+        };
+        self.queues[queue as usize].rest.push(behind, &mut self.nodes);
     }
 
     /// Takes the front off a queue.
     pub(super) fn pop(&mut self, queue: u32, table: &Table) {
-        let Queue { entries, stale, .. } = &mut self.queues[queue as usize];
-        entries.pop(&mut self.nodes);
-        let before = entries.len();
+        let Queue { rest, stale, .. } = &mut self.queues[queue as usize];
+        let mut next = rest.pop(&mut self.nodes);
         // Only where there are stale ones is an entry worth a look into the table.
-        let front = entries.peek(&mut self.nodes, |e| *stale == 0 || table.is_waiting(e));
-        *stale -= before - entries.len();
-        self.rank(queue, front);
+        while *stale > 0 && next.is_some_and(|entry| !table.is_waiting(&entry)) {
+            *stale -= 1;
+            next = rest.pop(&mut self.nodes);
+        }
+        self.rank(queue, next);
     }
 
     /// An item of a queue waits no longer, and was not taken off its front.
@@ -93,10 +100,10 @@ impl Pool {
         if self.front(queue).is_some_and(|front| front.slot == slot) {
             return self.pop(queue, table);
         }
-        let Queue { entries, stale, .. } = &mut self.queues[queue as usize];
+        let Queue { rest, stale, .. } = &mut self.queues[queue as usize];
         *stale += 1;
-        if *stale > entries.len() / 2 + 32 {
-            entries.retain(&mut self.nodes, |e| table.is_waiting(e));
+        if *stale > rest.len() / 2 + 32 {
+            rest.retain(&mut self.nodes, |e| table.is_waiting(e));
             *stale = 0;
         }
     }

@@ -97,6 +97,6 @@ struct Shape {
 
 impl Shape {
     fn with(self, slot: &ItemSlot) -> Self {
-        Self { rows: self.rows + slot.item.rows, len: self.len.max(slot.item.len) }
+        Self { rows: self.rows + slot.rows, len: self.len.max(slot.len) }
     }
 }

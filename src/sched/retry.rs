@@ -101,14 +101,15 @@ impl Scheduler {
         for slot in waiting {
             let item = self.table.item(slot);
             let request = self.table.request(item.request);
+            let class = old.lanes[item.lane as usize].classes[item.class as usize].id;
             let lane = policies.lookup(&name, &request.tenant);
             let policy = &policies.policies()[lane];
             let level = request.priority.level(policy.queue.priority_levels);
-            let key = urgency(policy, item.arrival, request.deadline, level);
+            let key = urgency(policy, request.arrival, request.deadline, level);
             let account = self.account(id, lane, &Arc::clone(&request.tenant));
             let item = self.table.item_mut(slot);
-            (item.lane, item.account, item.key, item.level) = (lane as u32, account, key, level);
-            self.enqueue(id, slot);
+            (item.lane, item.account, item.key, item.level) = (lane as u32, account, key, level as u8);
+            self.enqueue(id, slot, class);
         }
         if let Some(model) = self.models.get_mut(&id) {
             model.inherit(&old.lanes);

@@ -6,6 +6,7 @@ use super::cost::{CostState, Unsound};
 use super::event::{
     Arrival, BatchReport, DeviceCondition, FailReason, Measured, ModelLimits, Output, Reject, WorkerState,
 };
+use super::expiry::{Due, Expiry};
 use super::form::Former;
 use super::model::{ModelState, Running, Trial, Worker};
 use super::place::Site;
@@ -13,7 +14,6 @@ use super::quota::Quotas;
 use super::spares::Spares;
 use super::strategy::urgency;
 use super::table::{ItemSlot, NONE, RequestSlot, Status, Table};
-use super::urgency::{Entry, Nodes, UrgencyQueue};
 use crate::policy::PolicySet;
 use crate::types::{DeviceId, ModelId, RequestId, Time, WorkerId};
 use slab::Slab;
@@ -48,8 +48,7 @@ pub struct Scheduler {
     pub(super) outputs: VecDeque<Output>,
     pub(super) now: Time,
     pub(super) draining: bool,
-    deadlines: UrgencyQueue,
-    deadline_nodes: Nodes,
+    deadlines: Expiry,
     next_seq: u64,
     pub(super) next_batch: u64,
 }
@@ -75,8 +74,7 @@ impl Scheduler {
             outputs: VecDeque::new(),
             now: Time::default(),
             draining: false,
-            deadlines: UrgencyQueue::default(),
-            deadline_nodes: Nodes::default(),
+            deadlines: Expiry::default(),
             next_seq: 0,
             next_batch: 0,
         }
@@ -102,6 +100,7 @@ impl Scheduler {
             model: a.model,
             tenant: Arc::clone(a.tenant),
             priority: a.priority,
+            arrival: self.now,
             deadline,
             first,
             open: a.items.len() as u32,
@@ -110,9 +109,9 @@ impl Scheduler {
         });
         self.queue_items(a, request, (lane, account), (key, level));
         if deadline < Time::NEVER {
-            let Self { deadlines, deadline_nodes, table, .. } = self;
-            deadlines.push(Entry { key: deadline.0, seq: a.request.0, slot: request }, deadline_nodes);
-            deadlines.sweep(table.requests.len(), deadline_nodes, |e| is_open(table, e));
+            let Self { deadlines, table, .. } = self;
+            deadlines.push(Due { at: deadline, request: a.request, slot: request });
+            deadlines.sweep(table.requests.len(), |e| is_open(table, e));
         }
         Ok(())
     }
@@ -122,17 +121,18 @@ impl Scheduler {
         let mut previous = NONE;
         for (index, item) in a.items.iter().enumerate() {
             let slot = self.table.items.insert(ItemSlot {
-                item: *item,
+                rows: item.rows,
+                len: item.len,
+                bytes: item.bytes,
                 request,
                 index: index as u32,
                 next: NONE,
                 seq: self.next_seq,
                 key,
-                arrival: self.now,
                 share: 0,
                 lane: lane as u32,
                 account,
-                level,
+                level: level as u8,
                 class: 0,
                 status: Status::Waiting,
             }) as u32;
@@ -141,7 +141,7 @@ impl Scheduler {
                 self.table.item_mut(previous).next = slot;
             }
             previous = slot;
-            self.enqueue(a.model, slot);
+            self.enqueue(a.model, slot, item.class);
         }
         if let Some(lane) = self.models.get_mut(&a.model).and_then(|m| m.lanes.get_mut(lane)) {
             a.items.iter().for_each(|item| lane.pace.add(item.rows, item.len, self.now));
@@ -292,14 +292,14 @@ impl Scheduler {
     #[must_use]
     pub fn poll_timeout(&mut self) -> Option<Time> {
         let wake = self.models.values().map(|m| m.wake).min().unwrap_or(Time::NEVER);
-        let deadline = self.next_deadline().map_or(Time::NEVER, |e| Time(e.key));
+        let deadline = self.next_deadline().map_or(Time::NEVER, |due| due.at);
         let next = wake.min(deadline);
         (next < Time::NEVER).then_some(next)
     }
 
     /// The request whose deadline is next.
-    fn next_deadline(&mut self) -> Option<Entry> {
-        self.deadlines.peek(&mut self.deadline_nodes, |e| is_open(&self.table, e))
+    fn next_deadline(&mut self) -> Option<Due> {
+        self.deadlines.next(|e| is_open(&self.table, e))
     }
 
     fn reroute_all(&mut self) {
@@ -318,9 +318,9 @@ impl Scheduler {
     /// Moves to `now` (never back) and ends what expired.
     fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
-        while let Some(entry) = self.next_deadline().filter(|e| e.key <= self.now.0) {
-            self.deadlines.pop(&mut self.deadline_nodes);
-            self.fail(entry.slot, FailReason::DeadlineExceeded);
+        while let Some(due) = self.next_deadline().filter(|due| due.at <= self.now) {
+            self.deadlines.pop();
+            self.fail(due.slot, FailReason::DeadlineExceeded);
         }
         for model in self.models.values_mut() {
             if model.wake <= self.now {
@@ -330,7 +330,7 @@ impl Scheduler {
     }
 }
 
-/// Whether a deadline's entry still stands for a request somebody waits for.
-fn is_open(table: &Table, entry: &Entry) -> bool {
-    table.requests.get(entry.slot as usize).is_some_and(|r| r.id.0 == entry.seq && !r.dead)
+/// Whether a deadline still stands for a request somebody waits for.
+fn is_open(table: &Table, due: &Due) -> bool {
+    table.requests.get(due.slot as usize).is_some_and(|r| r.id == due.request && !r.dead)
 }

@@ -65,7 +65,7 @@ impl Scheduler {
     #[must_use]
     pub fn rows_retrying(&self) -> u32 {
         let groups = self.models.values().flat_map(|m| &m.retries);
-        groups.flat_map(|g| &g.items).map(|&slot| self.table.item(slot).item.rows).sum()
+        groups.flat_map(|g| &g.items).map(|&slot| self.table.item(slot).rows).sum()
     }
 
     /// The learned costs of a model, by device.

@@ -3,12 +3,36 @@
 //! Queues that belong together keep their entries in one memory, which grows to the most that ever waited
 //! in all of them at once: what one gives back, the others use. Knows neither items nor accounts.
 
+use super::table::ItemSlot;
+
 /// A queued item: its urgency (smaller first), its arrival number (breaks ties), and its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry {
     pub(super) key: u64,
     pub(super) seq: u64,
     pub(super) slot: u32,
+    /// What must be known of an item to take it: its rows and, in the lowest byte, its level of priority.
+    size: u32,
+}
+
+impl Entry {
+    /// The entry of an item in this slot.
+    pub(super) fn of(slot: u32, item: &ItemSlot) -> Self {
+        let ItemSlot { key, seq, rows, level, .. } = *item;
+        Self { key, seq, slot, size: rows << 8 | u32::from(level) }
+    }
+
+    pub(super) fn rows(&self) -> u32 {
+        self.size >> 8
+    }
+
+    pub(super) fn level(&self) -> u32 {
+        self.size & 0xFF
+    }
+
+    fn order(&self) -> (u64, u64) {
+        (self.key, self.seq)
+    }
 }
 
 /// Marks the end of a list of nodes.
@@ -38,13 +62,15 @@ struct List(u32);
 /// Entries by (key, seq): a first-in-first-out run for those that arrive in order, a pairing heap (Fredman,
 /// Sedgewick, Sleator and Tarjan 1986) for the rest.
 ///
-/// Entries are not removed when their item leaves by another way: the owner recognises stale ones by
-/// their arrival number, drops them at the front, and has the queue swept once most are stale.
+/// Entries are not removed when their item leaves by another way: the owner passes over stale ones as they come,
+/// and has them dropped once most are stale.
 #[derive(Debug, Default)]
 pub(super) struct UrgencyQueue {
     run: List,
     /// The last of the run, if there is one.
     last: List,
+    /// Its key and arrival number.
+    end: (u64, u64),
     /// The root of the heap.
     heap: List,
     /// Entries in both.
@@ -55,27 +81,15 @@ impl UrgencyQueue {
     pub(super) fn push(&mut self, entry: Entry, nodes: &mut Nodes) {
         let node = nodes.add(entry);
         self.len += 1;
-        match self.last.first(nodes) {
-            Some(last) if last.entry > entry => self.heap = nodes.meld(self.heap, node),
-            Some(_) => {
-                nodes.at(self.last.0).next = node.0;
-                self.last = node;
-            }
-            None => (self.run, self.last) = (node, node),
+        // Nothing is read of the last one, which is likely in no cache.
+        if self.last.0 != END && self.end > entry.order() {
+            self.heap = nodes.meld(self.heap, node);
+        } else {
+            self.append(node, entry, nodes);
         }
     }
 
-    /// The most urgent entry for which `live` holds, dropping stale ones before it.
-    pub(super) fn peek(&mut self, nodes: &mut Nodes, live: impl Fn(&Entry) -> bool) -> Option<Entry> {
-        while let Some((entry, in_run)) = self.front(nodes) {
-            if live(&entry) {
-                return Some(entry);
-            }
-            self.drop_front(in_run, nodes);
-        }
-        None
-    }
-
+    /// Takes off the most urgent entry.
     pub(super) fn pop(&mut self, nodes: &mut Nodes) -> Option<Entry> {
         let (entry, in_run) = self.front(nodes)?;
         self.drop_front(in_run, nodes);
@@ -90,13 +104,6 @@ impl UrgencyQueue {
         self.retain(nodes, |_| false);
     }
 
-    /// Drops stale entries if they outnumber the `live_count` live ones by far; amortised O(1).
-    pub(super) fn sweep(&mut self, live_count: usize, nodes: &mut Nodes, live: impl Fn(&Entry) -> bool) {
-        if self.len as usize > 2 * live_count + 64 {
-            self.retain(nodes, live);
-        }
-    }
-
     /// Drops the entries for which `live` does not hold.
     pub(super) fn retain(&mut self, nodes: &mut Nodes, live: impl Fn(&Entry) -> bool) {
         let (mut run, heap) = (std::mem::take(&mut self.run), std::mem::take(&mut self.heap));
@@ -107,11 +114,8 @@ impl UrgencyQueue {
                 continue;
             }
             self.len += 1;
-            match self.last {
-                List(END) => self.run = node,
-                List(last) => nodes.at(last).next = node.0,
-            }
-            self.last = node;
+            let entry = nodes.at(node.0).entry;
+            self.append(node, entry, nodes);
         }
         let (mut rest, mut kept) = (heap, List::default());
         while let Some(node) = nodes.take_root(&mut rest) {
@@ -123,6 +127,15 @@ impl UrgencyQueue {
             }
         }
         self.heap = nodes.join(kept);
+    }
+
+    /// Puts a node behind the run.
+    fn append(&mut self, node: List, entry: Entry, nodes: &mut Nodes) {
+        match self.last {
+            List(END) => self.run = node,
+            List(last) => nodes.at(last).next = node.0,
+        }
+        (self.last, self.end) = (node, entry.order());
     }
 
     /// The most urgent entry, and whether it is in the run.

@@ -6,7 +6,7 @@ use super::form::{Former, Segment, Terms};
 use super::lane::Lane;
 use super::place::Crew;
 use super::strategy::{Choice, GUARD, LEAST_GUARD, Rule};
-use super::table::Table;
+use super::table::{RequestSlot, Table};
 use super::urgency::Entry;
 use crate::types::Time;
 use std::sync::Arc;
@@ -98,7 +98,7 @@ impl View<'_> {
         let first = self.table.item(anchor.slot);
         let policy = Arc::clone(&lane.policy);
         let limits = &policy.batch;
-        let due = first.arrival + limits.max_queue_delay;
+        let due = self.table.owner(anchor.slot).arrival + limits.max_queue_delay;
         let mut why = if lane.classes[first.class as usize].rows >= limits.max_batch_size {
             Release::Full
         } else if self.draining {
@@ -120,7 +120,7 @@ impl View<'_> {
                 skipped.push(entry.slot);
                 continue;
             }
-            let (total, len) = (rows + slot.item.rows, longest.max(slot.item.len));
+            let (total, len) = (rows + slot.rows, longest.max(slot.len));
             let padded = self.terms.learned.padded(len);
             if !items.is_empty() && (total > limits.max_batch_size || total > self.terms.cap(padded)) {
                 if total <= limits.max_batch_size && self.terms.is_squeezed(padded) {
@@ -143,13 +143,13 @@ impl View<'_> {
     pub(super) fn by_length(&self, lane: &mut Lane, anchor: Entry, former: &mut Former) -> Wish {
         let item = self.table.item(anchor.slot);
         let class = item.class as usize;
-        let Some(at) = lane.classes[class].position(edge(self.grid, item.item.len)) else {
+        let Some(at) = lane.classes[class].position(edge(self.grid, item.len)) else {
             return Wish::Nothing;
         };
         let delay = lane.policy.batch.max_queue_delay;
         let guard = (delay * GUARD).max(LEAST_GUARD);
         let mut segment = None;
-        if self.rule.choice == Choice::Richest && self.now < item.arrival + guard {
+        if self.rule.choice == Choice::Richest && self.now < self.table.owner(anchor.slot).arrival + guard {
             segment = former.richest(&mut lane.classes[class], at, false, &self.terms);
         }
         let segment = segment.unwrap_or_else(|| former.around(&mut lane.classes[class], at, &self.terms));
@@ -237,9 +237,8 @@ impl View<'_> {
 
     /// When a held-back segment must go, and why then.
     pub(super) fn due(&self, anchor: Entry, time: f64, delay: Duration) -> (Time, Release) {
-        let item = self.table.item(anchor.slot);
-        let by_delay = item.arrival + delay;
-        let deadline = self.table.request(item.request).deadline;
+        let RequestSlot { arrival, deadline, .. } = *self.table.owner(anchor.slot);
+        let by_delay = arrival + delay;
         // A tenth more than predicted, and a millisecond: time for the answer to get out.
         let needed = Duration::from_nanos((time * 1.1) as u64) + Duration::from_millis(1);
         let by_deadline = deadline - needed;

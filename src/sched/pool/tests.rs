@@ -1,9 +1,7 @@
 //! A pool beside sorted lists.
 
-use super::super::event::Item;
 use super::super::table::{ItemSlot, Status};
 use super::*;
-use crate::types::{ShapeClass, Time};
 use proptest::prelude::*;
 
 /// What is done to one of the queues.
@@ -29,24 +27,25 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn waiting(table: &mut Table, key: u64, seq: u64) -> Entry {
-    let item = Item { rows: 1, len: 1, bytes: 1, class: ShapeClass(0) };
-    let (arrival, status) = (Time(0), Status::Waiting);
     let slot = ItemSlot {
-        item,
+        rows: 1,
+        len: 1,
+        bytes: 1,
         request: 0,
         index: 0,
         next: NONE,
         seq,
         key,
-        arrival,
         share: 0,
         lane: 0,
         level: 1,
         account: 0,
         class: 0,
-        status,
+        status: Status::Waiting,
     };
-    Entry { key, seq, slot: table.items.insert(slot) as u32 }
+    let entry = Entry::of(table.items.vacant_key() as u32, &slot);
+    table.items.insert(slot);
+    entry
 }
 
 /// Three queues, the first two of one account.
