@@ -13,6 +13,8 @@ pub(super) struct Class {
     pub(super) id: ShapeClass,
     /// Ascending by edge; empty ones stay for reuse.
     pub(super) buckets: Vec<Bucket>,
+    /// Their edges, to be searched.
+    edges: Vec<u32>,
     pub(super) items: u32,
     pub(super) rows: u32,
 }
@@ -55,19 +57,20 @@ impl Default for Best {
 
 impl Class {
     pub(super) fn new(id: ShapeClass) -> Self {
-        Self { id, buckets: Vec::new(), items: 0, rows: 0 }
+        Self { id, buckets: Vec::new(), edges: Vec::new(), items: 0, rows: 0 }
     }
 
     /// The position of the bucket with this edge, if there is one.
     pub(super) fn position(&self, edge: u32) -> Option<usize> {
-        self.buckets.binary_search_by_key(&edge, |b| b.edge).ok()
+        self.edges.binary_search(&edge).ok()
     }
 
     /// The bucket with this edge, from when it is first asked for.
     pub(super) fn bucket(&mut self, edge: u32) -> &mut Bucket {
-        let at = match self.buckets.binary_search_by_key(&edge, |b| b.edge) {
+        let at = match self.edges.binary_search(&edge) {
             Ok(at) => at,
             Err(at) => {
+                self.edges.insert(at, edge);
                 self.buckets.insert(at, Bucket { edge, items: 0, rows: 0, shares: Vec::new(), best: Vec::new() });
                 at
             }

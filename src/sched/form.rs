@@ -7,7 +7,7 @@
 //! looks at a bounded window.
 
 use super::bucket::{Best, Bucket, Class};
-use super::cost::{CostModel, ROW_STEPS};
+use super::cost::{CostModel, Line, ROW_STEPS};
 use super::fill::Filler;
 use super::learned::Learned;
 use super::overload::Prospect;
@@ -75,6 +75,11 @@ impl<'a> Terms<'a> {
         self.cost().predict(rows, self.learned.padded(len), self.busy)
     }
 
+    /// The same for every number of rows.
+    fn line(&self, len: u32) -> Line<'a> {
+        self.cost().line(self.learned.padded(len), self.busy)
+    }
+
     /// Most rows a batch of this length may have; at least one.
     pub(super) fn cap(&self, len: u32) -> u32 {
         self.cap_in_order(len).min(self.learned.rows_while_scarce(len))
@@ -94,14 +99,13 @@ impl<'a> Terms<'a> {
     /// while it is within [`STAY`].
     pub(super) fn best(&self, len: u32, last: u32) -> (u32, f64) {
         let (len, cost) = (self.learned.padded(len), self.cost());
-        let cap = self.cap(len);
-        let longest =
-            self.brief.map_or(f64::INFINITY, |t| (t.as_nanos() as f64).max(2.0 * cost.predict(1, len, self.busy)));
+        let (cap, line) = (self.cap(len), cost.line(len, self.busy));
+        let longest = self.brief.map_or(f64::INFINITY, |t| (t.as_nanos() as f64).max(2.0 * line.time(1)));
         let mut least = f64::INFINITY;
         let mut times = [(0_u32, 0.0_f64); ROW_STEPS.len() + 1];
         let mut count = 0;
         for rows in ROW_STEPS.into_iter().filter(|r| *r < cap).chain([cap]) {
-            let time = cost.predict(rows, len, self.busy);
+            let time = line.time(rows);
             let untried = time > EXPLORE && !cost.measured(rows, len, self.busy);
             if rows > 1 && (time > longest || untried) {
                 break;
@@ -265,10 +269,11 @@ impl Former {
         self.from.push(0);
         for j in 1..=self.cells.len() {
             let cell = self.cells[j - 1];
+            let line = terms.line(cell.edge);
             let (mut best, mut from, mut rows) = (f64::INFINITY, j - 1, 0);
             for i in (0..j).rev() {
                 rows += self.cells[i].rows;
-                let total = self.least[i] + group_time(rows, &cell, terms);
+                let total = self.least[i] + group_time(rows, cell.best, &line);
                 if total < best {
                     (best, from) = (total, i);
                 }
@@ -296,8 +301,8 @@ impl Former {
 }
 
 /// g(n, S): the time to serve `rows` rows padded to the cell's edge.
-fn group_time(rows: u32, cell: &Cell, terms: &Terms<'_>) -> f64 {
-    let rest = rows % cell.best.rows;
-    let full = f64::from(rows / cell.best.rows) * cell.best.time;
-    if rest == 0 { full } else { full + terms.time(rest, cell.edge) }
+fn group_time(rows: u32, best: Best, line: &Line<'_>) -> f64 {
+    let rest = rows % best.rows;
+    let full = f64::from(rows / best.rows) * best.time;
+    if rest == 0 { full } else { full + line.time(rest) }
 }

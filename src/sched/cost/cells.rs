@@ -11,6 +11,19 @@ use serde::{Deserialize, Serialize};
 /// The batch sizes told apart; optima are searched among these.
 pub(in crate::sched) const ROW_STEPS: [u32; 17] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512];
 const LEN_STEPS: usize = 28;
+/// The cell of each batch size, up to the last.
+const STEP_OF: [u8; 513] = {
+    let mut of = [0; 513];
+    let (mut rows, mut step) = (1, 0);
+    while rows < of.len() {
+        if step + 1 < ROW_STEPS.len() && rows as u32 >= ROW_STEPS[step + 1] {
+            step += 1;
+        }
+        of[rows] = step as u8;
+        rows += 1;
+    }
+    of
+};
 /// How much the newest time counts once a cell has evidence.
 const GAIN: f64 = 0.05;
 /// Evidence, in observations, that the trend is worth.
@@ -66,6 +79,10 @@ pub(super) struct Cells {
     pour: Vec<(f64, f64)>,
 }
 
+/// By how much the fit is off at one length.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Corrections<'a>(&'a [f32]);
+
 impl Default for Cells {
     fn default() -> Self {
         let n = ROW_STEPS.len() * LEN_STEPS;
@@ -74,9 +91,9 @@ impl Default for Cells {
 }
 
 impl Cells {
-    /// The factor by which the fit is off at this shape, as far as is known.
-    pub(super) fn correction(&self, rows: u32, len: u32) -> f64 {
-        f64::from(self.smooth[index(row_step(rows), len_step(len))])
+    /// The factors by which the fit is off at this length, as far as is known.
+    pub(super) fn corrections(&self, len: u32) -> Corrections<'_> {
+        Corrections(&self.smooth[len_step(len)..])
     }
 
     /// How many runs of about this shape were measured, up to a bound.
@@ -202,6 +219,13 @@ impl Cell {
     }
 }
 
+impl Corrections<'_> {
+    /// The factor for a batch of so many rows.
+    pub(super) fn of(&self, rows: u32) -> f64 {
+        f64::from(self.0[index(row_step(rows), 0)])
+    }
+}
+
 /// Visits a cell and its neighbours; says which is the cell itself.
 fn around(at: usize, mut visit: impl FnMut(usize, bool)) {
     let (r, l) = (at / LEN_STEPS, at % LEN_STEPS);
@@ -219,7 +243,7 @@ fn index(row_step: usize, len_step: usize) -> usize {
 
 /// The cell of a batch size: the nearest step at or below it.
 fn row_step(rows: u32) -> usize {
-    ROW_STEPS.partition_point(|&s| s <= rows.max(1)) - 1
+    usize::from(STEP_OF[(rows as usize).min(STEP_OF.len() - 1)])
 }
 
 /// The cell of a length: steps of about a quarter, from 8.

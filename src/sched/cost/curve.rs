@@ -2,7 +2,7 @@
 //!
 //! Puts [`fit`](super::fit) and [`cells`](super::cells) together. Knows nothing of other loads.
 
-use super::cells::{Cell, Cells, KNOWN};
+use super::cells::{Cell, Cells, Corrections, KNOWN};
 use super::fit::Fit;
 
 /// The cost while so many workers are busy.
@@ -12,9 +12,30 @@ pub(super) struct Curve {
     pub(super) cells: Cells,
 }
 
+/// The cost of batches of one length under one load.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::sched) struct Line<'a> {
+    pub(super) fixed: f64,
+    pub(super) row: f64,
+    pub(super) corrections: Corrections<'a>,
+}
+
+impl Line<'_> {
+    /// Predicted ns of a batch of so many rows.
+    pub(in crate::sched) fn time(&self, rows: u32) -> f64 {
+        (self.fixed + self.row * f64::from(rows)) * self.corrections.of(rows)
+    }
+}
+
 impl Curve {
     pub(super) fn predict(&self, rows: u32, len: u32) -> f64 {
-        self.fit.time(f64::from(rows), f64::from(len)) * self.cells.correction(rows, len)
+        self.line(len, 1.0).time(rows)
+    }
+
+    /// The cost at one length, times a factor.
+    pub(super) fn line(&self, len: u32, scale: f64) -> Line<'_> {
+        let (fixed, row) = self.fit.line(f64::from(len));
+        Line { fixed: fixed * scale, row: row * scale, corrections: self.cells.corrections(len) }
     }
 
     /// Whether runs of about this shape are known so well that one which is off has a reason.

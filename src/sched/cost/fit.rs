@@ -49,6 +49,12 @@ impl Fit {
         dot(&self.theta, &terms(rows, len))
     }
 
+    /// Nanoseconds of a batch at this length: the fixed part, and that of each row.
+    pub(super) fn line(&self, len: f64) -> (f64, f64) {
+        let [fixed, ..] = self.theta;
+        (fixed * SCALE[0], self.theta[1] * (len * SCALE[1]) + self.theta[2] * (len * len * SCALE[2]))
+    }
+
     /// Takes an observation in; [`solve`](Self::solve) makes it count.
     pub(super) fn observe(&mut self, rows: u32, len: u32, took: f64) {
         let x = terms(f64::from(rows), f64::from(len));

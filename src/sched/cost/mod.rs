@@ -27,6 +27,7 @@ use throttle::Throttle;
 pub use state::{CostState, Unsound};
 
 pub(super) use cells::ROW_STEPS;
+pub(super) use curve::Line;
 
 /// How many busy-worker counts are told apart; more share the last.
 const MAX_BUSY: usize = 8;
@@ -97,11 +98,16 @@ impl CostModel {
     /// included, in nanoseconds. Before any observation: a guess of 1 ms and 50 µs a token.
     #[must_use]
     pub fn predict(&self, rows: u32, len: u32, busy: u32) -> f64 {
+        self.line(len, busy).time(rows)
+    }
+
+    /// The same for every number of rows at one length.
+    pub(super) fn line(&self, len: u32, busy: u32) -> Line<'_> {
         let curve = &self.by_busy[self.nearest(busy)];
         if curve.fit.known() {
-            curve.predict(rows, len) * self.scale()
+            curve.line(len, self.scale())
         } else {
-            1e6 + 5e4 * f64::from(rows) * f64::from(len)
+            Line { fixed: 1e6, row: 5e4 * f64::from(len), corrections: curve.cells.corrections(len) }
         }
     }
 
