@@ -4,7 +4,7 @@
 //! A cost model forgets fast, as it must to follow a machine; a replay wants the whole time that it replays. Keeps
 //! the newest runs alone.
 
-use super::models::{Curve, Place, Point};
+use super::models::{Coefficients, Curve, Place, Point};
 use crate::types::Time;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -21,11 +21,11 @@ const STEPS_LEN: f64 = 4.0;
 const STEPS_ROWS: f64 = 2.0;
 /// Quantiles of a spread, but for the first: each is a percent.
 const PERCENTS: usize = 100;
-/// What the pace is told by: parts of a second, or longer ones where these would be too many.
-const PART: Duration = Duration::from_secs(1);
+/// What the pace is told by: tenths of a second, or longer ones where these would be too many.
+const PART: Duration = Duration::from_millis(100);
 const MOST_PARTS: usize = 3600;
 /// Runs at the usual pace that each part counts beside its own, so that one slow run makes no slow machine.
-const USUAL: f64 = 2.0;
+const USUAL: f64 = 1.0;
 
 /// One run.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +60,11 @@ impl Runs {
             let (rows, len) = step(f64::from(run.rows), f64::from(run.len));
             alike.entry((run.busy, rows, len)).or_default().push(run);
         }
+        let rare: Vec<&Run> = alike.values().filter(|runs| runs.len() < FEWEST_ALIKE).flatten().copied().collect();
         alike.retain(|_, runs| runs.len() >= FEWEST_ALIKE);
-        (place.pace, place.spread) = deviations(&alike, began, lasted);
+        // Large batches are rare but while the device is slow: that shows in them, if only against the trend.
+        let rare = rare.into_iter().filter_map(|run| Some((run, run.token() / trend(&place.costs, run)?)));
+        (place.pace, place.spread) = deviations(&alike, rare, began, lasted);
         let mut measured: BTreeMap<u32, Vec<(usize, Point)>> = BTreeMap::new();
         for ((busy, ..), runs) in &alike {
             measured.entry(*busy).or_default().push((runs.len(), mean(runs)));
@@ -93,28 +96,47 @@ fn mean(runs: &[&Run]) -> Point {
 
 /// How far runs are off the mean of those alike: part by part of the time, and what is left of each, as quantiles from
 /// the least to the most, a percent apart. Nothing of too few.
-fn deviations(alike: &Alike<'_>, began: Time, lasted: Duration) -> (Vec<f64>, Vec<f64>) {
+fn deviations<'r>(
+    alike: &Alike<'_>,
+    rare: impl Iterator<Item = (&'r Run, f64)>,
+    began: Time,
+    lasted: Duration,
+) -> (Vec<f64>, Vec<f64>) {
     let parts = (lasted.as_secs_f64() / PART.as_secs_f64()).ceil().clamp(1.0, MOST_PARTS as f64);
-    let part = |run: &Run| run.at.since(began).as_secs_f64() / lasted.as_secs_f64().max(1e-9) * parts;
+    let part = |run: &Run| {
+        let part = run.at.since(began).as_secs_f64() / lasted.as_secs_f64().max(1e-9) * parts;
+        (part as usize).min(parts as usize - 1)
+    };
     let mut ratios: Vec<(usize, f64)> = Vec::new();
     for runs in alike.values() {
         let mean = runs.iter().map(|run| run.token()).sum::<f64>() / runs.len() as f64;
         // Few runs lie nearer to their own mean than to the true one: Bessel's correction.
         let wider = (runs.len() as f64 / (runs.len() - 1) as f64).sqrt();
         let ratio = |run: &Run| (1.0 + (run.token() / mean - 1.0) * wider).max(0.01);
-        ratios.extend(runs.iter().map(|run| ((part(run) as usize).min(parts as usize - 1), ratio(run))));
+        ratios.extend(runs.iter().map(|run| (part(run), ratio(run))));
     }
     if ratios.len() < FEWEST {
         return (Vec::new(), Vec::new());
     }
     let mut sums = vec![(USUAL, USUAL); parts as usize];
-    ratios.iter().for_each(|(part, ratio)| sums[*part] = (sums[*part].0 + ratio, sums[*part].1 + 1.0));
+    let rare = rare.map(|(run, ratio)| (part(run), ratio));
+    for (part, ratio) in ratios.iter().copied().chain(rare) {
+        sums[part] = (sums[part].0 + ratio, sums[part].1 + 1.0);
+    }
     let pace: Vec<f64> = sums.into_iter().map(|(sum, count)| thousandths(sum / count)).collect();
     let mut left: Vec<f64> = ratios.iter().map(|(part, ratio)| ratio / pace[*part]).collect();
     left.sort_by(f64::total_cmp);
     let last = left.len() - 1;
     let spread = (0..=PERCENTS).map(|percent| thousandths(left[last * percent / PERCENTS])).collect();
     (pace, spread)
+}
+
+/// Milliseconds a token that a run of this shape takes by the trend.
+fn trend(costs: &[Curve], run: &Run) -> Option<f64> {
+    let curve = costs.iter().min_by_key(|curve| curve.busy_workers.abs_diff(run.busy))?;
+    let Coefficients { base, per_token, per_squared_token, .. } = curve.coefficients_ms;
+    let (rows, len) = (f64::from(run.rows), f64::from(run.len));
+    Some(base / (rows * len) + per_token + per_squared_token * len).filter(|ms| *ms > 0.0)
 }
 
 fn thousandths(value: f64) -> f64 {
@@ -139,7 +161,6 @@ fn merge(costs: &mut Vec<Curve>, busy: u32, mut points: Vec<(usize, Point)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::Coefficients;
 
     fn place() -> Place {
         let coefficients_ms = Coefficients { base: 1.0, per_token: 0.1, per_squared_token: 0.0, least: 0.0 };
@@ -164,13 +185,13 @@ mod tests {
         let (mut runs, mut place) = (Runs::default(), place());
         (0..40).for_each(|i| runs.push(run(1, 16, 8 + 4 * (i % 2))));
         (0..3).for_each(|_| runs.push(run(2, 16, 20)));
-        runs.push(run(1, 300, 5));
+        runs.push(run(1, 300, 31));
         runs.add_to(&mut place, Time(0), Duration::from_secs(1));
         let [one, two] = &place.costs[..] else { panic!("{place:?}") };
         let told = |curve: &Curve| curve.points.iter().map(|p| (p.len, p.measured_ms)).collect::<Vec<_>>();
         assert_eq!(told(one), [(16.0, 10.0), (90.0, 99.0)]);
         assert_eq!((two.busy_workers, told(two)), (2, vec![(16.0, 20.0), (90.0, 99.0)]));
-        assert_eq!((place.spread.len(), place.spread[50], &*place.pace), (101, 1.0, &[1.0][..]));
+        assert_eq!((place.spread.len(), place.spread[50], &*place.pace), (101, 1.0, &[1.0; 10][..]));
         assert!((0.79..0.81).contains(&place.spread[0]) && (1.19..1.21).contains(&place.spread[100]));
     }
 
@@ -181,8 +202,9 @@ mod tests {
             runs.push(Run { at, ..run(1, 16, if at < Time::from_millis(1_000) { 10 } else { 30 }) });
         }
         runs.add_to(&mut place, Time(0), Duration::from_secs(2));
-        assert!((0.5..0.53).contains(&place.pace[0]) && (1.47..1.51).contains(&place.pace[1]), "{:?}", place.pace);
-        assert!(place.spread[0] > 0.95 && place.spread[100] < 1.05, "{:?}", place.spread);
+        let [before, since] = [0..10, 10..20].map(|parts| place.pace[parts].iter().sum::<f64>() / 10.0);
+        assert!((0.5..0.56).contains(&before) && (1.44..1.51).contains(&since), "{:?}", place.pace);
+        assert!(place.spread[0] > 0.9 && place.spread[100] < 1.05, "{:?}", place.spread);
     }
 
     #[test]
