@@ -77,10 +77,12 @@ def record(admin, seconds):
 async def recorded(addresses, rate, seconds, seed):
     """A trace of so many seconds of such a load."""
     sender = Sender(addresses["listen"])
-    load = asyncio.create_task(sender.run(rate, BEFORE + seconds + 1, random.Random(seed)))
-    await asyncio.sleep(BEFORE)
-    trace = await asyncio.to_thread(record, addresses["admin_listen"], seconds)
-    await load
+    # A replay starts from an empty queue, so a recording does too.
+    await sender.run(rate, BEFORE, random.Random(seed + 1000))
+    trace = asyncio.create_task(asyncio.to_thread(record, addresses["admin_listen"], seconds))
+    await asyncio.sleep(0.05)
+    await sender.run(rate, seconds + 1, random.Random(seed))
+    trace = await trace
     late = sorted(sender.late)
     if sender.failed:
         print(f"  {sender.failed} requests were not answered well", file=sys.stderr)

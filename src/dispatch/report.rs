@@ -87,8 +87,6 @@ pub struct CostReport {
     pub coverage_ratio: Option<f64>,
     /// The factor that 95 of 100 runs are expected to stay under.
     pub margin: f64,
-    /// Quantiles 0 %, 5 % … 100 % of real ÷ predicted over these runs; empty before.
-    pub spread: Vec<f64>,
     /// Whether part of it was learned in an earlier life of the program.
     pub restored: bool,
     /// Busy workers that the coefficients and points are for: the usual number.
@@ -215,7 +213,6 @@ impl CostReport {
             median_error: cost.median_error(),
             coverage_ratio: cost.coverage_ratio(),
             margin: cost.margin(),
-            spread: cost.spread(),
             restored: cost.restored(),
             busy,
             coefficients: cost.coefficients(busy),

@@ -4,12 +4,18 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use uuid::Uuid;
 
 /// The largest file that is read. A device's cost under eight loads takes a few hundred KiB.
 const MOST: u64 = 16 << 20;
+
+/// A draft that was not touched for as long is nobody's any more.
+const LEFT: Duration = Duration::from_secs(600);
 
 /// Why a file is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +61,9 @@ pub fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let mut draft = path.as_os_str().to_owned();
-    // Two programs may share the folder.
-    draft.push(format!(".{}.draft", std::process::id()));
+    sweep(path);
+    // Two programs may share the folder, and be of one number in containers of their own.
+    let draft = draft(path, &Uuid::new_v4().simple().to_string());
     let written = File::create(&draft).and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
     let moved = written.and_then(|()| fs::rename(&draft, path));
     if moved.is_err() {
@@ -65,6 +71,29 @@ pub fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
         drop(fs::remove_file(&draft));
     }
     moved
+}
+
+fn draft(path: &Path, name: &str) -> PathBuf {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{name}.draft"));
+    draft.into()
+}
+
+/// Removes the drafts of a file that a program left which was ended while it wrote.
+fn sweep(path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_draft = |file: &OsStr| {
+        let file = file.as_encoded_bytes();
+        file.starts_with(name.as_encoded_bytes()) && file.ends_with(b".draft")
+    };
+    for entry in entries.filter(|entry| is_draft(&entry.file_name())) {
+        let touched = entry.metadata().and_then(|found| found.modified());
+        if touched.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT)) {
+            // Another program may have been quicker.
+            drop(fs::remove_file(entry.path()));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -81,6 +110,26 @@ mod tests {
             assert_eq!(read::<Vec<f64>>(&path).unwrap(), Some(value));
         }
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn drafts_that_were_left_long_ago_are_swept_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        let of = |name: &str, age: u64| {
+            let file = File::create(folder.path().join(name)).unwrap();
+            let touched = file.metadata().unwrap().modified().unwrap();
+            file.set_modified(touched - Duration::from_secs(age)).unwrap();
+        };
+        for (name, age) in
+            [("x.json.a.draft", 700), ("x.json.b.draft", 500), ("y.json.c.draft", 700), ("x.json.d", 700)]
+        {
+            of(name, age);
+        }
+        write(&path, &1).unwrap();
+        let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["x.json", "x.json.b.draft", "x.json.d", "y.json.c.draft"]);
     }
 
     #[test]

@@ -32,11 +32,11 @@ pub struct Place {
     /// most; empty where none ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub handover_ms: Vec<f64>,
-    /// How slow the device was, part by equal part of the recording: the mean of run ÷ what such runs took on average;
-    /// 1 where too few ran.
+    /// How slow the device was, part by equal part of the recording: all runs of the part together ÷ what they would have
+    /// taken at the usual pace; 1 where none ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pace: Vec<f64>,
-    /// Run ÷ what such runs took on average, pace apart: quantiles likewise; empty where too few ran.
+    /// Run ÷ what such runs take at the pace of the time: quantiles likewise; empty where too few ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spread: Vec<f64>,
     /// What was learned and, of shapes that ran, measured, by the number of busy workers; at least one.

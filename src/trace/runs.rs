@@ -24,8 +24,11 @@ const PERCENTS: usize = 100;
 /// What the pace is told by: tenths of a second, or longer ones where these would be too many.
 const PART: Duration = Duration::from_millis(100);
 const MOST_PARTS: usize = 3600;
-/// Runs at the usual pace that each part counts beside its own, so that one slow run makes no slow machine.
-const USUAL: f64 = 1.0;
+/// Milliseconds of runs at the usual pace that each part counts beside its own, so that one slow run makes no slow
+/// machine.
+const USUAL: f64 = 10.0;
+/// How often the pace and what runs take at the usual one are found by turns; more changes nothing.
+const TURNS: usize = 8;
 
 /// One run.
 #[derive(Debug, Clone, Copy)]
@@ -63,14 +66,63 @@ impl Runs {
         let rare: Vec<&Run> = alike.values().filter(|runs| runs.len() < FEWEST_ALIKE).flatten().copied().collect();
         alike.retain(|_, runs| runs.len() >= FEWEST_ALIKE);
         // Large batches are rare but while the device is slow: that shows in them, if only against the trend.
-        let rare = rare.into_iter().filter_map(|run| Some((run, run.token() / trend(&place.costs, run)?)));
-        (place.pace, place.spread) = deviations(&alike, rare, began, lasted);
+        let rare: Vec<_> = rare.into_iter().filter_map(|run| Some((run, trend(&place.costs, run)?))).collect();
+        let mut pace = Pace::new(began, lasted);
+        if alike.values().map(Vec::len).sum::<usize>() >= FEWEST {
+            pace.find(&alike, &rare);
+            place.spread = spread(&alike, &pace);
+            place.pace = pace.parts.iter().copied().map(thousandths).collect();
+        }
         let mut measured: BTreeMap<u32, Vec<(usize, Point)>> = BTreeMap::new();
         for ((busy, ..), runs) in &alike {
-            measured.entry(*busy).or_default().push((runs.len(), mean(runs)));
+            measured.entry(*busy).or_default().push((runs.len(), mean(runs, &pace)));
         }
         for (busy, points) in measured {
             merge(&mut place.costs, busy, points);
+        }
+    }
+}
+
+/// How slow the device was, part by part of the time.
+#[derive(Debug)]
+struct Pace {
+    began: Time,
+    lasted: Duration,
+    parts: Vec<f64>,
+}
+
+impl Pace {
+    /// The usual one throughout.
+    fn new(began: Time, lasted: Duration) -> Self {
+        let parts = (lasted.as_secs_f64() / PART.as_secs_f64()).ceil().clamp(1.0, MOST_PARTS as f64);
+        Self { began, lasted, parts: vec![1.0; parts as usize] }
+    }
+
+    fn part(&self, run: &Run) -> usize {
+        let share = run.at.since(self.began).as_secs_f64() / self.lasted.as_secs_f64().max(1e-9);
+        ((share * self.parts.len() as f64) as usize).min(self.parts.len() - 1)
+    }
+
+    fn of(&self, run: &Run) -> f64 {
+        self.parts[self.part(run)]
+    }
+
+    /// Finds the pace and what runs take at the usual one by turns, each from the other: some shapes hardly run but
+    /// while the device is slow. Those of `rare` go with what the trend says of them.
+    fn find(&mut self, alike: &Alike<'_>, rare: &[(&Run, f64)]) {
+        for _ in 0..TURNS {
+            let mut sums = vec![(USUAL, USUAL); self.parts.len()];
+            let mut add = |run: &Run, usual: f64| {
+                let (took, would) = &mut sums[self.part(run)];
+                let tokens = f64::from(run.rows) * f64::from(run.len);
+                (*took, *would) = (*took + run.token() * tokens, *would + usual * tokens);
+            };
+            for runs in alike.values() {
+                let usual = usual(runs, self);
+                runs.iter().for_each(|run| add(run, usual));
+            }
+            rare.iter().for_each(|(run, usual)| add(run, *usual));
+            self.parts = sums.into_iter().map(|(took, would)| (took / would).max(0.01)).collect();
         }
     }
 }
@@ -86,49 +138,32 @@ fn step(rows: f64, len: f64) -> (i32, i32) {
     ((rows.log2() * STEPS_ROWS).round() as i32, (len.log2() * STEPS_LEN).round() as i32)
 }
 
-/// The mean shape, and what it took on average.
-fn mean(runs: &[&Run]) -> Point {
+/// Milliseconds a token that these take on average at the usual pace.
+fn usual(runs: &[&Run], pace: &Pace) -> f64 {
+    runs.iter().map(|run| run.token() / pace.of(run)).sum::<f64>() / runs.len() as f64
+}
+
+/// The mean shape, and what it takes at the usual pace.
+fn mean(runs: &[&Run], pace: &Pace) -> Point {
     let mean = |of: fn(&Run) -> f64| runs.iter().map(|run| of(run)).sum::<f64>() / runs.len() as f64;
     let (rows, len) = (mean(|run| f64::from(run.rows)), mean(|run| f64::from(run.len)));
-    let measured_ms = (mean(Run::token) * rows * len).max(1e-3);
+    let measured_ms = (usual(runs, pace) * rows * len).max(1e-3);
     Point { rows: thousandths(rows), len: thousandths(len), measured_ms: thousandths(measured_ms) }
 }
 
-/// How far runs are off the mean of those alike: part by part of the time, and what is left of each, as quantiles from
-/// the least to the most, a percent apart. Nothing of too few.
-fn deviations<'r>(
-    alike: &Alike<'_>,
-    rare: impl Iterator<Item = (&'r Run, f64)>,
-    began: Time,
-    lasted: Duration,
-) -> (Vec<f64>, Vec<f64>) {
-    let parts = (lasted.as_secs_f64() / PART.as_secs_f64()).ceil().clamp(1.0, MOST_PARTS as f64);
-    let part = |run: &Run| {
-        let part = run.at.since(began).as_secs_f64() / lasted.as_secs_f64().max(1e-9) * parts;
-        (part as usize).min(parts as usize - 1)
-    };
-    let mut ratios: Vec<(usize, f64)> = Vec::new();
+/// How far single runs are off what those alike take at the pace of the time: quantiles from the least to the most, a
+/// percent apart.
+fn spread(alike: &Alike<'_>, pace: &Pace) -> Vec<f64> {
+    let mut off: Vec<f64> = Vec::new();
     for runs in alike.values() {
-        let mean = runs.iter().map(|run| run.token()).sum::<f64>() / runs.len() as f64;
+        let usual = usual(runs, pace);
         // Few runs lie nearer to their own mean than to the true one: Bessel's correction.
         let wider = (runs.len() as f64 / (runs.len() - 1) as f64).sqrt();
-        let ratio = |run: &Run| (1.0 + (run.token() / mean - 1.0) * wider).max(0.01);
-        ratios.extend(runs.iter().map(|run| (part(run), ratio(run))));
+        off.extend(runs.iter().map(|run| (1.0 + (run.token() / pace.of(run) / usual - 1.0) * wider).max(0.01)));
     }
-    if ratios.len() < FEWEST {
-        return (Vec::new(), Vec::new());
-    }
-    let mut sums = vec![(USUAL, USUAL); parts as usize];
-    let rare = rare.map(|(run, ratio)| (part(run), ratio));
-    for (part, ratio) in ratios.iter().copied().chain(rare) {
-        sums[part] = (sums[part].0 + ratio, sums[part].1 + 1.0);
-    }
-    let pace: Vec<f64> = sums.into_iter().map(|(sum, count)| thousandths(sum / count)).collect();
-    let mut left: Vec<f64> = ratios.iter().map(|(part, ratio)| ratio / pace[*part]).collect();
-    left.sort_by(f64::total_cmp);
-    let last = left.len() - 1;
-    let spread = (0..=PERCENTS).map(|percent| thousandths(left[last * percent / PERCENTS])).collect();
-    (pace, spread)
+    off.sort_by(f64::total_cmp);
+    let last = off.len() - 1;
+    (0..=PERCENTS).map(|percent| thousandths(off[last * percent / PERCENTS])).collect()
 }
 
 /// Milliseconds a token that a run of this shape takes by the trend.
@@ -203,7 +238,7 @@ mod tests {
         }
         runs.add_to(&mut place, Time(0), Duration::from_secs(2));
         let [before, since] = [0..10, 10..20].map(|parts| place.pace[parts].iter().sum::<f64>() / 10.0);
-        assert!((0.5..0.56).contains(&before) && (1.44..1.51).contains(&since), "{:?}", place.pace);
+        assert!((2.7..3.0).contains(&(since / before)) && (0.5..0.6).contains(&before), "{:?}", place.pace);
         assert!(place.spread[0] > 0.9 && place.spread[100] < 1.05, "{:?}", place.spread);
     }
 

@@ -236,12 +236,6 @@ impl CostModel {
         self.recent.median_error()
     }
 
-    /// Measured ÷ predicted of the last 128 runs: the quantiles 0 %, 5 % … 100 %; empty before 32 runs.
-    #[must_use]
-    pub fn spread(&self) -> Vec<f64> {
-        self.recent.spread()
-    }
-
     /// Whether part of it was learned in an earlier life of the program.
     #[must_use]
     pub fn restored(&self) -> bool {

@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 const KEPT: usize = 128;
 /// Runs before there is anything to tell.
 const ENOUGH: usize = 32;
-/// Quantiles of the spread: each twentieth.
-const QUANTILES: usize = 21;
 
 /// Measured ÷ predicted of the last runs, oldest first from `next` once there are [`KEPT`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,13 +35,12 @@ impl Recent {
 
     /// The median of |predicted − measured| ÷ measured; `None` before there are enough runs.
     pub(super) fn median_error(&self) -> Option<f64> {
-        self.sorted(|ratio| (1.0 / ratio - 1.0).abs()).map(|errors| quantile(&errors, 0.5))
-    }
-
-    /// Quantiles of measured ÷ predicted, from the least to the most; empty before there are enough runs.
-    pub(super) fn spread(&self) -> Vec<f64> {
-        let Some(ratios) = self.sorted(|ratio| ratio) else { return Vec::new() };
-        (0..QUANTILES).map(|i| quantile(&ratios, i as f64 / (QUANTILES - 1) as f64)).collect()
+        if self.ratios.len() < ENOUGH {
+            return None;
+        }
+        let mut errors: Vec<f64> = self.ratios.iter().map(|ratio| (1.0 / f64::from(*ratio) - 1.0).abs()).collect();
+        errors.sort_unstable_by(f64::total_cmp);
+        Some(quantile(&errors, 0.5))
     }
 
     /// How far the middle half of the ratios reaches, as a difference of logarithms; 0 before there are
@@ -78,15 +75,6 @@ impl Recent {
         ratios.rotate_left(oldest);
         Self { ratios, next: 0 }
     }
-
-    fn sorted(&self, of: impl Fn(f64) -> f64) -> Option<Vec<f64>> {
-        if self.ratios.len() < ENOUGH {
-            return None;
-        }
-        let mut values: Vec<f64> = self.ratios.iter().map(|r| of(f64::from(*r))).collect();
-        values.sort_unstable_by(f64::total_cmp);
-        Some(values)
-    }
 }
 
 /// The value that this share of the ascending `values` is below, between the two nearest.
@@ -101,17 +89,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_of_the_last_runs_only() {
+    fn only_the_last_runs_count() {
         let mut recent = Recent::default();
-        assert_eq!((recent.median_error(), recent.spread()), (None, vec![]));
+        assert_eq!((recent.median_error(), recent.noise()), (None, 0.0));
         (0..500).for_each(|_| recent.push(9.0));
         (0..KEPT).for_each(|i| recent.push(0.5 + i as f64 / (KEPT - 1) as f64));
-        let spread = recent.spread();
-        assert_eq!(spread.len(), QUANTILES);
-        assert!((spread[0] - 0.5).abs() < 1e-6 && (spread[10] - 1.0).abs() < 1e-3 && (spread[20] - 1.5).abs() < 1e-6);
         assert!((recent.noise() - (1.25_f64 / 0.75).ln()).abs() < 0.03, "{}", recent.noise());
         let ordered = recent.in_order().resumed();
-        assert_eq!(ordered.spread(), spread);
+        assert_eq!((ordered.noise(), ordered.median_error()), (recent.noise(), recent.median_error()));
     }
 
     #[test]

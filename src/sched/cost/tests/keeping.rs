@@ -32,7 +32,7 @@ fn a_restored_model_predicts_what_the_saved_one_did_and_goes_on_like_it() {
     let mut again = restored(&cost);
     same(&cost, &again);
     assert!(again.restored() && !cost.restored());
-    let figures = |c: &CostModel| (c.observations(), c.error_ratio(), c.median_error(), c.margin(), c.spread());
+    let figures = |c: &CostModel| (c.observations(), c.error_ratio(), c.median_error(), c.margin());
     assert_eq!(figures(&cost), figures(&again));
     let usual = cost.predict(8, 32, 1);
     for i in 0..64 {
