@@ -48,8 +48,8 @@ struct Turn {
     first: u32,
     /// Whether they were looked up.
     known: bool,
-    /// Its most urgent one.
-    next: Option<(usize, Entry)>,
+    /// The most urgent of them, once they were.
+    front: u32,
     /// At first the account's level, then that of its next item; no level where there is none.
     level: u32,
     /// By how many levels the account is raised.
@@ -169,20 +169,20 @@ impl Batch<'_> {
                 front.entry = self.pool.front(front.queue);
                 at = front.next;
             }
-            turn.next = turn.look(fronts);
+            turn.front = turn.look(fronts);
         }
-        while let Some((front, entry)) = turn.next {
+        while let Some((front, entry)) = turn.next(fronts) {
             let rows = entry.rows();
             if self.rows + rows > self.target && !self.items.is_empty() {
-                fronts[front].entry = None;
+                front.entry = None;
             } else if rows > turn.deficit {
                 return rows - turn.deficit;
             } else {
                 turn.deficit -= rows;
-                self.add(&mut fronts[front], entry, rows);
+                self.add(front, entry, rows);
             }
-            turn.next = turn.look(fronts);
-            turn.level = turn.next.map_or(NO_LEVEL, |(_, e)| turn.level_of(e));
+            turn.front = turn.look(fronts);
+            turn.level = turn.next(fronts).map_or(NO_LEVEL, |(_, e)| turn.level_of(e));
             if turn.level != level || self.rows >= self.target {
                 return 1;
             }
@@ -202,7 +202,7 @@ impl Batch<'_> {
 impl Turn {
     fn of(account: u32, state: &Account, now: Time) -> Self {
         let (served, level, raised) = (state.served, state.level(now), state.raised(now));
-        Self { served, account, first: NONE, known: false, next: None, level, raised, deficit: 0 }
+        Self { served, account, first: NONE, known: false, front: NONE, level, raised, deficit: 0 }
     }
 
     fn order(&self, other: &Self) -> Ordering {
@@ -210,10 +210,18 @@ impl Turn {
     }
 
     /// The most urgent of its fronts.
-    fn look(&self, fronts: &[Front]) -> Option<(usize, Entry)> {
+    fn look(&self, fronts: &[Front]) -> u32 {
         let next = |&at: &u32| fronts.get(at as usize).map(|front| front.next);
         let own = std::iter::successors(Some(self.first), next).filter(|at| *at != NONE);
-        own.filter_map(|at| Some((at as usize, fronts[at as usize].entry?))).min_by_key(|(_, e)| *e)
+        let urgencies = own.filter_map(|at| Some((fronts[at as usize].entry?, at)));
+        urgencies.min().map_or(NONE, |(_, at)| at)
+    }
+
+    /// That one, and its item.
+    fn next<'f>(&self, fronts: &'f mut [Front]) -> Option<(&'f mut Front, Entry)> {
+        let front = fronts.get_mut(self.front as usize)?;
+        let entry = front.entry?;
+        Some((front, entry))
     }
 
     fn level_of(&self, entry: Entry) -> u32 {

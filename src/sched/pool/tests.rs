@@ -82,7 +82,9 @@ proptest! {
                 }
                 Step::Reopen => {
                     pool.close(queue);
-                    model.drain(..).for_each(|e| drop(table.items.remove(e.slot as usize)));
+                    for entry in model.drain(..) {
+                        table.items.remove(entry.slot as usize);
+                    }
                     queues[which] = pool.open(ACCOUNTS[which]);
                 }
                 Step::Pop | Step::PutBack | Step::Forsake(_) => {}
