@@ -51,12 +51,16 @@ impl Expiry {
         }
     }
 
-    /// Drops stale ones if they outnumber the `live_count` live ones by far; amortised O(1).
+    /// Drops stale ones if they outnumber the `live_count` live ones by far; amortised O(1). To be called after each
+    /// push: it makes room for all that so many may leave, so that the next needs none.
     pub(super) fn sweep(&mut self, live_count: usize, live: impl Fn(&Due) -> bool) {
-        if self.run.len() + self.rest.len() > 2 * live_count + 64 {
+        let most = 2 * live_count + 64;
+        if self.run.len() + self.rest.len() > most {
             self.run.retain(&live);
             self.rest.retain(|Reverse(due)| live(due));
         }
+        self.run.reserve((most + 1).saturating_sub(self.run.len()));
+        self.rest.reserve((most + 1).saturating_sub(self.rest.len()));
     }
 
     fn front(&self) -> Option<Due> {
