@@ -270,7 +270,12 @@ async fn what_befalls_a_gpu_reaches_the_scheduler() {
     standin.set(&[("1.lost", "15")]);
     until_workers(&handle, [WorkerDoes::Waiting, WorkerDoes::Lost]).await;
     ask(&handle, &model).await.unwrap();
-    assert!(text().contains("inferneo_gpu_up{gpu=\"1\",uuid=\"GPU-1\"} 0\n"), "{}", text());
+    // The scheduler is told before the metrics are.
+    let (down, end) = ("inferneo_gpu_up{gpu=\"1\",uuid=\"GPU-1\"} 0\n", clock::now() + Duration::from_secs(60));
+    while !text().contains(down) {
+        assert!(clock::now() < end, "{}", text());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     assert!(!text().contains("inferneo_gpu_power_watts{gpu=\"1\""), "{}", text());
 
     standin.set(&[("1.lost", "")]);
