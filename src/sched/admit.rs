@@ -112,7 +112,7 @@ impl Scheduler {
     fn predicted_finish(&mut self, a: &Arrival<'_>, to: &Admitted) -> Time {
         let idle = self.has_free_worker(a.model);
         let ends = self.running.iter().filter(|r| r.model == a.model);
-        let first_free = ends.map(|r| r.started + Duration::from_nanos(r.predicted as u64)).min();
+        let first_free = ends.map(|r| Time(r.started.0.saturating_add(r.predicted as u64))).min();
         let free_at = if idle { self.now } else { first_free.unwrap_or(self.now).max(self.now) };
         let Self { models, now, .. } = self;
         let Some(model) = models.get_mut(&a.model) else {
@@ -122,16 +122,16 @@ impl Scheduler {
         let Some(learned) = model.learned.get(home.slot).filter(|l| l.cost.known()) else {
             return Time::default();
         };
-        let time = |rows, len| learned.cost.predict(rows, learned.padded(len), home.busy);
-        let alone = |i: &Item| time(i.rows, i.len);
-        let longest = a.items.iter().map(alone).fold(0.0, f64::max);
-        // Many items share the workers, in batches of about this size.
-        let shared = |i: &Item| time(SHARED, i.len) / f64::from(SHARED) * f64::from(i.rows);
-        let share = a.items.iter().map(shared).sum::<f64>();
-        let own = longest.max(share / home.worth.max(1e-3));
-        let finish = |model: &ModelState, ahead: u64| {
-            free_at + Duration::from_nanos(model.shared(ahead)) + Duration::from_nanos(own as u64)
-        };
+        let (mut longest, mut share) = (0.0_f64, 0.0);
+        for item in a.items {
+            let line = learned.cost.line(learned.padded(item.len), home.busy);
+            longest = longest.max(line.time(item.rows));
+            // Many items share the workers, in batches of about this size.
+            share += line.time(SHARED) / f64::from(SHARED) * f64::from(item.rows);
+        }
+        let own = longest.max(share / home.worth.max(1e-3)) as u64;
+        let finish =
+            |model: &ModelState, ahead: u64| Time(free_at.0.saturating_add(model.shared(ahead)).saturating_add(own));
         let all = finish(model, model.backlog());
         if all <= to.deadline {
             return all;

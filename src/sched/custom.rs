@@ -4,6 +4,7 @@
 //! allows, and nothing starves. Where the script fails, the decision is made as `adaptive` makes it. A script may
 //! choose any segment, so between tenants fairness holds for who goes first once the guard is over.
 
+use super::bucket::Bucket;
 use super::edge::edge;
 use super::event::{Grid, Release};
 use super::form::{Former, Segment};
@@ -93,8 +94,8 @@ impl View<'_> {
         let length = self.terms.learned.padded(segment.edge);
         let (mut oldest, mut deadline) = (self.now, Time::NEVER);
         let Lane { classes, pool, .. } = lane;
-        for share in classes[class].buckets[segment.low..=segment.high].iter().flat_map(|bucket| &bucket.shares) {
-            let Some(front) = pool.front(share.queue) else { continue };
+        let buckets = &classes[class].buckets[segment.low..=segment.high];
+        for front in buckets.iter().flat_map(Bucket::queues).filter_map(|queue| pool.front(queue)) {
             let request = self.table.owner(front.slot);
             oldest = oldest.min(request.arrival);
             deadline = deadline.min(request.deadline);

@@ -5,7 +5,7 @@
 //! come from the one segment, so that fairness does not cost padding. Does not choose the segment.
 
 use super::account::{Account, Accounts};
-use super::bucket::Bucket;
+use super::bucket::{Bucket, accounts_of};
 use super::form::{Former, Segment};
 use super::lane::Lane;
 use super::pool::Pool;
@@ -14,17 +14,16 @@ use super::table::{NONE, Table};
 use super::urgency::Entry;
 use super::wish::View;
 use crate::types::Time;
-use std::cmp::Ordering;
 
 /// What is kept between batches: scratch space, and the lists of batches that have ended.
 #[derive(Debug, Default)]
 pub(super) struct Filler {
-    fronts: Vec<Front>,
+    /// The accounts that have a share in the segment, as one bit each.
+    holders: Vec<u64>,
+    /// The same. As many as there are turns are in order; the rest come after all of them.
+    line: Vec<Place>,
     turns: Vec<Turn>,
-    /// How many of them are in order; those behind come after all of them.
-    ordered: usize,
-    /// By account: its turn, where it has one.
-    turn_of: Vec<u32>,
+    fronts: Vec<Front>,
     spares: Spares<u32>,
 }
 
@@ -33,22 +32,21 @@ pub(super) struct Filler {
 struct Front {
     /// Where it waits, and those behind it.
     queue: u32,
-    /// The account's front in another bucket.
-    next: u32,
-    /// `None`: not looked up, or there is none, or it does not fit.
+    /// `None`: there is none, or it does not fit.
     entry: Option<Entry>,
 }
+
+/// How soon an account has its turn: by its level, what it was charged, and its index, as one number that is
+/// quickly compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(u128);
 
 /// One account's turn.
 #[derive(Debug)]
 struct Turn {
-    served: f64,
-    account: u32,
-    /// The first of its fronts.
-    first: u32,
-    /// Whether they were looked up.
-    known: bool,
-    /// The most urgent of them, once they were.
+    /// Its fronts, from this one to before that one.
+    fronts: (u32, u32),
+    /// The most urgent of them, if there is any.
     front: u32,
     /// At first the account's level, then that of its next item; no level where there is none.
     level: u32,
@@ -66,7 +64,11 @@ struct Batch<'a> {
     items: Vec<u32>,
     rows: u32,
     target: u32,
+    now: Time,
     table: &'a Table,
+    /// Those of the segment.
+    buckets: &'a [Bucket],
+    accounts: &'a Accounts,
     pool: &'a mut Pool,
 }
 
@@ -83,8 +85,12 @@ impl View<'_> {
     ) -> Vec<u32> {
         let filler = &mut former.filler;
         let Lane { classes, pool, accounts, .. } = lane;
-        filler.line_up(&classes[class].buckets[segment.low..=segment.high], accounts, target, self.now);
-        let mut batch = Batch { items: filler.list(), rows: 0, target, table: self.table, pool };
+        let buckets = &classes[class].buckets[segment.low..=segment.high];
+        filler.line_up(buckets, accounts, self.now);
+        let (items, now, table) = (filler.list(), self.now, self.table);
+        let mut batch = Batch { items, rows: 0, target, now, table, buckets, accounts, pool };
+        // Whoever comes after as many as there are rows has none of this batch, unless those before run out.
+        batch.seat(filler, target as usize);
         let mut quantum = 1;
         while let Some(missing) = batch.go_round(filler, quantum) {
             quantum = missing;
@@ -104,32 +110,15 @@ impl Filler {
         self.spares.give_back(list);
     }
 
-    /// Lines up the accounts that have a share in the buckets, the one charged least first.
-    fn line_up(&mut self, buckets: &[Bucket], accounts: &Accounts, target: u32, now: Time) {
-        let Self { fronts, turns, turn_of, .. } = self;
+    /// Lines up the accounts that have a share in the buckets, in no order yet.
+    fn line_up(&mut self, buckets: &[Bucket], accounts: &Accounts, now: Time) {
+        let Self { holders, line, turns, fronts, .. } = self;
+        holders.fill(0);
+        buckets.iter().for_each(|bucket| bucket.add_holders(holders));
+        line.clear();
+        turns.clear();
         fronts.clear();
-        for turn in turns.drain(..) {
-            turn_of[turn.account as usize] = NONE;
-        }
-        for share in buckets.iter().flat_map(|b| &b.shares) {
-            let account = share.account as usize;
-            if turn_of.len() <= account {
-                turn_of.resize(account + 1, NONE);
-            }
-            if turn_of[account] == NONE {
-                turn_of[account] = turns.len() as u32;
-                turns.push(Turn::of(share.account, accounts.get(share.account), now));
-            }
-            let turn = &mut turns[turn_of[account] as usize];
-            let next = std::mem::replace(&mut turn.first, fronts.len() as u32);
-            fronts.push(Front { queue: share.queue, next, entry: None });
-        }
-        // Whoever comes after as many as there are rows has none of this batch, unless those before run out.
-        self.ordered = (target as usize).min(turns.len());
-        if self.ordered < turns.len() {
-            turns.select_nth_unstable_by(self.ordered, Turn::order);
-        }
-        turns[..self.ordered].sort_unstable_by(Turn::order);
+        line.extend(accounts_of(holders).map(|index| Place::of(index, accounts.get(index), now)));
     }
 }
 
@@ -137,18 +126,17 @@ impl Batch<'_> {
     /// Lets every account with items of the highest level take `quantum` rows more. Answers the rows that one of
     /// them lacks for its next item, at least one; `None` once the batch is full or nothing is left.
     fn go_round(&mut self, filler: &mut Filler, quantum: u32) -> Option<u32> {
-        let Filler { fronts, turns, ordered, .. } = filler;
-        let level = turns.iter().map(|t| t.level).min().filter(|level| *level < NO_LEVEL)?;
-        let quantum = if turns.len() == 1 { self.target } else { quantum };
+        let level = filler.turns.iter().map(|t| t.level).min().filter(|level| *level < NO_LEVEL)?;
+        let quantum = if filler.line.len() == 1 { self.target } else { quantum };
         let mut missing = u32::MAX;
-        for at in 0..turns.len() {
+        for at in 0..filler.line.len() {
             if self.rows >= self.target {
                 return None;
             }
-            if at == *ordered {
-                turns[at..].sort_unstable_by(Turn::order);
-                *ordered = turns.len();
+            if at == filler.turns.len() {
+                self.seat(filler, usize::MAX);
             }
+            let Filler { fronts, turns, .. } = filler;
             let turn = &mut turns[at];
             if turn.level != level {
                 continue;
@@ -159,18 +147,36 @@ impl Batch<'_> {
         Some(missing.max(1)).filter(|_| self.rows < self.target)
     }
 
+    /// Gives the next accounts of the line their turns, at most so many.
+    fn seat(&self, filler: &mut Filler, count: usize) {
+        let Filler { line, turns, fronts, .. } = filler;
+        let seated = turns.len();
+        let rest = &mut line[seated..];
+        let count = count.min(rest.len());
+        if count < rest.len() {
+            rest.select_nth_unstable(count);
+        }
+        rest[..count].sort_unstable();
+        // What many turns read is read for all of them at once, for hardly any of it is in a cache.
+        for place in &rest[..count] {
+            let (from, account) = (fronts.len() as u32, place.account());
+            let queues = self.buckets.iter().filter_map(|bucket| bucket.queue(account));
+            fronts.extend(queues.map(|queue| Front { queue, entry: self.pool.front(queue) }));
+            let raised = self.accounts.get(account).raised(self.now);
+            let fronts = (from, fronts.len() as u32);
+            turns.push(Turn { fronts, front: NONE, level: place.level(), raised, deficit: 0 });
+        }
+        for turn in &mut turns[seated..] {
+            turn.front = turn.look(fronts);
+            if let Some((front, _)) = turn.next(fronts) {
+                self.pool.fetch(front.queue);
+            }
+        }
+    }
+
     /// Takes what one account may give; answers the rows that it lacks for its next item.
     fn take_turn(&mut self, turn: &mut Turn, fronts: &mut [Front]) -> u32 {
         let level = turn.level;
-        if !turn.known {
-            turn.known = true;
-            let mut at = turn.first;
-            while let Some(front) = fronts.get_mut(at as usize) {
-                front.entry = self.pool.front(front.queue);
-                at = front.next;
-            }
-            turn.front = turn.look(fronts);
-        }
         while let Some((front, entry)) = turn.next(fronts) {
             let rows = entry.rows();
             if self.rows + rows > self.target && !self.items.is_empty() {
@@ -199,21 +205,26 @@ impl Batch<'_> {
     }
 }
 
+impl Place {
+    fn of(index: u32, account: &Account, now: Time) -> Self {
+        // What was charged is never negative: its bits are in the order of the numbers.
+        Self(u128::from(account.level(now)) << 96 | u128::from(account.served.to_bits()) << 32 | u128::from(index))
+    }
+
+    fn level(self) -> u32 {
+        (self.0 >> 96) as u32
+    }
+
+    fn account(self) -> u32 {
+        self.0 as u32
+    }
+}
+
 impl Turn {
-    fn of(account: u32, state: &Account, now: Time) -> Self {
-        let (served, level, raised) = (state.served, state.level(now), state.raised(now));
-        Self { served, account, first: NONE, known: false, front: NONE, level, raised, deficit: 0 }
-    }
-
-    fn order(&self, other: &Self) -> Ordering {
-        (self.level.cmp(&other.level)).then(self.served.total_cmp(&other.served)).then(self.account.cmp(&other.account))
-    }
-
     /// The most urgent of its fronts.
     fn look(&self, fronts: &[Front]) -> u32 {
-        let next = |&at: &u32| fronts.get(at as usize).map(|front| front.next);
-        let own = std::iter::successors(Some(self.first), next).filter(|at| *at != NONE);
-        let urgencies = own.filter_map(|at| Some((fronts[at as usize].entry?, at)));
+        let (from, to) = self.fronts;
+        let urgencies = (from..to).filter_map(|at| Some((fronts[at as usize].entry?, at)));
         urgencies.min().map_or(NONE, |(_, at)| at)
     }
 

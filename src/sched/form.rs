@@ -16,6 +16,9 @@ use std::time::Duration;
 
 /// Non-empty buckets looked at on each side of the anchor.
 const REACH: usize = 32;
+/// Rows on each side of the anchor that bear on its segment, in best batches of its length: two may be in the segment,
+/// and what the other two make of themselves decides which.
+const NEAR: u32 = 4;
 /// Batch sizes within this share of the least time a row count as equally good; the smallest is taken,
 /// since it answers sooner and pads less.
 const KNEE: f64 = 0.01;
@@ -90,6 +93,11 @@ impl<'a> Terms<'a> {
         self.max_rows.min(self.max_tokens / len.max(1)).min(self.learned.rows_in_memory(len)).max(1)
     }
 
+    /// Rows on each side of the anchor that are worth a look where any segment may be chosen.
+    fn far(&self) -> u32 {
+        self.max_rows.saturating_mul(2)
+    }
+
     /// Whether it is scarce memory that caps a batch of this length.
     pub(super) fn is_squeezed(&self, len: u32) -> bool {
         self.learned.rows_while_scarce(len) < self.cap_in_order(len)
@@ -98,8 +106,9 @@ impl<'a> Terms<'a> {
     /// The smallest batch size at this length whose time a row is within [`KNEE`] of the least, or `last`
     /// while it is within [`STAY`].
     pub(super) fn best(&self, len: u32, last: u32) -> (u32, f64) {
-        let (len, cost) = (self.learned.padded(len), self.cost());
-        let (cap, line) = (self.cap(len), cost.line(len, self.busy));
+        let (cost, line) = (self.cost(), self.line(len));
+        let len = self.learned.padded(len);
+        let cap = self.cap(len);
         let longest = self.brief.map_or(f64::INFINITY, |t| (t.as_nanos() as f64).max(2.0 * line.time(1)));
         let mut least = f64::INFINITY;
         let mut times = [(0_u32, 0.0_f64); ROW_STEPS.len() + 1];
@@ -162,7 +171,8 @@ pub(super) struct Former {
 impl Former {
     /// The segment of the cheapest plan that holds the bucket at `anchor`.
     pub(super) fn around(&mut self, class: &mut Class, anchor: usize, terms: &Terms<'_>) -> Segment {
-        let at = self.plan(class, anchor, terms);
+        let near = NEAR * terms.refresh(&mut class.buckets[anchor]).rows;
+        let at = self.plan(class, anchor, near, terms);
         let mut high = self.cells.len();
         loop {
             let low = self.from[high] as usize;
@@ -182,7 +192,7 @@ impl Former {
         full_only: bool,
         terms: &Terms<'_>,
     ) -> Option<Segment> {
-        self.plan(class, anchor, terms);
+        self.plan(class, anchor, terms.far(), terms);
         let mut high = self.cells.len();
         let mut best: Option<(f64, Segment)> = None;
         while high > 0 {
@@ -213,7 +223,7 @@ impl Former {
 
     /// The cheapest plan within the window, into `segments`.
     pub(super) fn lay_out_around(&mut self, class: &mut Class, anchor: usize, terms: &Terms<'_>) {
-        self.plan(class, anchor, terms);
+        self.plan(class, anchor, terms.far(), terms);
         self.list(terms);
     }
 
@@ -229,10 +239,10 @@ impl Former {
         }
     }
 
-    /// Fills the window and solves it; answers the anchor's place among the cells.
-    fn plan(&mut self, class: &mut Class, anchor: usize, terms: &Terms<'_>) -> usize {
+    /// Fills the window, on each side no further than `enough` rows, and solves it; answers the anchor's place among
+    /// the cells.
+    fn plan(&mut self, class: &mut Class, anchor: usize, enough: u32, terms: &Terms<'_>) -> usize {
         self.cells.clear();
-        let enough = terms.max_rows.saturating_mul(2);
         let mut low = anchor;
         let (mut found, mut rows) = (0, 0);
         while low > 0 && found < REACH && rows < enough {
@@ -302,6 +312,9 @@ impl Former {
 
 /// g(n, S): the time to serve `rows` rows padded to the cell's edge.
 fn group_time(rows: u32, best: Best, line: &Line<'_>) -> f64 {
+    if rows < best.rows {
+        return line.time(rows);
+    }
     let rest = rows % best.rows;
     let full = f64::from(rows / best.rows) * best.time;
     if rest == 0 { full } else { full + line.time(rest) }

@@ -121,7 +121,7 @@ impl Lane {
         let item = table.item(slot);
         let class = &self.classes[item.class as usize];
         let bucket = &class.buckets[class.position(edge(grid, item.len))?];
-        Some(bucket.share(item.account)?.queue)
+        bucket.queue(item.account)
     }
 
     /// The waiting item that goes next, and how soon beside those of other lanes.

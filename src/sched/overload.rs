@@ -95,5 +95,5 @@ impl View<'_> {
 
 /// The most urgent item of an account in a bucket.
 fn head(bucket: &Bucket, account: u32, pool: &Pool) -> Option<Entry> {
-    pool.front(bucket.share(account)?.queue)
+    pool.front(bucket.queue(account)?)
 }

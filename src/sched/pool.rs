@@ -18,8 +18,9 @@ pub(super) struct Pool {
     fronts: Vec<Vec<Front>>,
 }
 
-/// What waits of one account in one bucket.
+/// What waits of one account in one bucket. One cache line.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Queue {
     /// Those behind its front.
     rest: UrgencyQueue,
@@ -72,6 +73,10 @@ impl Pool {
     }
 
     pub(super) fn push(&mut self, queue: u32, entry: Entry) {
+        let rest = &mut self.queues[queue as usize].rest;
+        if rest.precedes(&entry) {
+            return rest.push(entry, &mut self.nodes);
+        }
         let behind = match self.front(queue) {
             Some(front) if front < entry => entry,
             front => {
@@ -81,6 +86,11 @@ impl Pool {
             }
         };
         self.queues[queue as usize].rest.push(behind, &mut self.nodes);
+    }
+
+    /// Fetches what taking the front off a queue reads: of many queues, all at once.
+    pub(super) fn fetch(&self, queue: u32) {
+        self.queues[queue as usize].rest.fetch(&self.nodes);
     }
 
     /// Takes the front off a queue.

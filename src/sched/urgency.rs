@@ -4,6 +4,7 @@
 //! in all of them at once: what one gives back, the others use. Knows neither items nor accounts.
 
 use super::table::ItemSlot;
+use std::hint::black_box;
 
 /// A queued item: its urgency (smaller first), its arrival number (breaks ties), and its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +47,9 @@ pub(super) struct Nodes {
     free: List,
 }
 
+/// Half a cache line, and never astride of two.
 #[derive(Debug, Clone, Copy)]
+#[repr(align(32))]
 struct Node {
     entry: Entry,
     /// The one behind it in its run, or the next child of its parent in a heap.
@@ -94,6 +97,16 @@ impl UrgencyQueue {
         let (entry, in_run) = self.front(nodes)?;
         self.drop_front(in_run, nodes);
         Some(entry)
+    }
+
+    /// Whether an entry is known to go behind all of a run, at least: it is none of the first then.
+    pub(super) fn precedes(&self, entry: &Entry) -> bool {
+        self.last.0 != END && self.end <= entry.order()
+    }
+
+    /// Fetches what the next [`pop`](Self::pop) reads, as far as it is known where that is.
+    pub(super) fn fetch(&self, nodes: &Nodes) {
+        black_box(self.run.first(nodes).map(|node| node.next));
     }
 
     pub(super) fn len(&self) -> u32 {

@@ -1,9 +1,9 @@
 //! The rough part of the cost: how much a measured shape departs from the smooth fit.
 //!
 //! A grid of (rows, length) cells; each keeps the running time a padded token of the shape it was first
-//! measured at. Runs of other shapes of the cell are carried over to that one along the fit. Departures are
-//! taken from the fit of the day, so that a fit that moves does not carry the cells along. A cell without evidence borrows from its neighbours, and with none of those follows
-//! the trend: unknown shapes get tried, measured, and then known.
+//! measured at. Runs of other shapes of the cell are carried over to that one along the fit. Departures are taken from the fit of
+//! the day, so that a fit that moves does not carry the cells along. A cell without evidence borrows from its
+//! neighbours, and with none of those follows the trend: unknown shapes get tried, measured, and then known.
 
 use super::fit::Fit;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 /// The batch sizes told apart; optima are searched among these.
 pub(in crate::sched) const ROW_STEPS: [u32; 17] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512];
 const LEN_STEPS: usize = 28;
+/// The same with a border.
+const BORDERED: usize = LEN_STEPS + 2;
 /// The cell of each batch size, up to the last.
 const STEP_OF: [u8; 513] = {
     let mut of = [0; 513];
@@ -75,7 +77,7 @@ pub(super) struct Cells {
     smooth: Vec<f32>,
     /// The cells with evidence.
     known: Vec<usize>,
-    /// Scratch of a refresh: (weighted ratios, weights).
+    /// Scratch of a refresh: (weighted ratios, weights) of the cells and of a border around them.
     pour: Vec<(f64, f64)>,
 }
 
@@ -86,7 +88,8 @@ pub(super) struct Corrections<'a>(&'a [f32]);
 impl Default for Cells {
     fn default() -> Self {
         let n = ROW_STEPS.len() * LEN_STEPS;
-        Self { cells: vec![Cell::default(); n], smooth: vec![1.0; n], known: Vec::new(), pour: vec![(1.0, 1.0); n] }
+        let pour = vec![(1.0, 1.0); (ROW_STEPS.len() + 2) * BORDERED];
+        Self { cells: vec![Cell::default(); n], smooth: vec![1.0; n], known: Vec::new(), pour }
     }
 }
 
@@ -135,26 +138,31 @@ impl Cells {
         }
     }
 
-    /// Takes all departures anew from `fit`.
+    /// Takes all departures anew from `fit`: each known cell pours its ratio into itself and into its neighbours.
     pub(super) fn refresh(&mut self, fit: &Fit) {
-        // Only cells near evidence can change: each known one pours its ratio into its neighbours.
         let Self { cells, smooth, known, pour } = self;
-        for &at in known.iter() {
-            around(at, |n, _| pour[n] = (SHRINK, SHRINK));
-        }
+        pour.fill((SHRINK, SHRINK));
         for &at in known.iter() {
             let cell = &cells[at];
             let fitted = fit.time(cell.rows, cell.len);
             let ratio = if fitted > 0.0 { cell.token * cell.rows * cell.len / fitted } else { 1.0 };
-            let count = cell.weight(fit.seen());
-            around(at, |n, own| {
-                let weight = if own { count } else { NEIGHBOUR * count.min(4.0) };
-                pour[n].0 += weight * ratio;
-                pour[n].1 += weight;
-            });
+            let own = cell.weight(fit.seen());
+            let near = NEIGHBOUR * own.min(4.0);
+            let mut add = |at: usize, weight: f64| {
+                pour[at].0 += weight * ratio;
+                pour[at].1 += weight;
+            };
+            // The border takes what falls over the edge.
+            let corner = at / LEN_STEPS * BORDERED + at % LEN_STEPS;
+            for row in 0..3 {
+                (0..3).for_each(|step| add(corner + row * BORDERED + step, near));
+            }
+            add(corner + BORDERED + 1, own - near);
         }
-        for &at in known.iter() {
-            around(at, |n, _| smooth[n] = (pour[n].0 / pour[n].1) as f32);
+        for (smooth, pour) in smooth.chunks_exact_mut(LEN_STEPS).zip(pour.chunks_exact(BORDERED).skip(1)) {
+            for (factor, (ratios, weights)) in smooth.iter_mut().zip(&pour[1..]) {
+                *factor = (ratios / weights) as f32;
+            }
         }
     }
 
@@ -223,17 +231,6 @@ impl Corrections<'_> {
     /// The factor for a batch of so many rows.
     pub(super) fn of(&self, rows: u32) -> f64 {
         f64::from(self.0[index(row_step(rows), 0)])
-    }
-}
-
-/// Visits a cell and its neighbours; says which is the cell itself.
-fn around(at: usize, mut visit: impl FnMut(usize, bool)) {
-    let (r, l) = (at / LEN_STEPS, at % LEN_STEPS);
-    for nr in r.saturating_sub(1)..=(r + 1).min(ROW_STEPS.len() - 1) {
-        for nl in l.saturating_sub(1)..=(l + 1).min(LEN_STEPS - 1) {
-            let n = index(nr, nl);
-            visit(n, n == at);
-        }
     }
 }
 

@@ -57,6 +57,25 @@ fn tenants_that_wait_alike_are_served_alike_whatever_they_queue() {
 }
 
 #[test]
+fn of_many_tenants_none_is_served_again_before_all_were() {
+    let names: Vec<String> = (0..150).map(|i| format!("t{i}")).collect();
+    let text = format!("[match]\ntenants = {names:?}\n[batch]\nmax_batch_size = 16");
+    let mut world = World::new(policies(&[("p.toml", &text)], 1), 1, cpu);
+    let waiting = 4;
+    for name in (0..waiting).flat_map(|_| &names) {
+        send(&mut world, name, 20);
+    }
+    world.settle();
+    let mut served: BTreeMap<Arc<str>, u32> = names.iter().map(|name| (name.as_str().into(), 0)).collect();
+    for (request, _) in world.history.iter().flat_map(|d| &d.items) {
+        *served.get_mut(&world.callers[request].tenant).expect("all are named") += 1;
+        let (least, most) = (served.values().min(), served.values().max());
+        assert!(most <= least.map(|n| n + 1).as_ref(), "{served:?}");
+    }
+    assert!(served.values().all(|n| *n == waiting), "{served:?}");
+}
+
+#[test]
 fn tenants_that_nobody_names_share_one_account() {
     let mut world = World::new(policies(&[("p.toml", NAMED)], 1), 1, cpu);
     for i in 0..200 {
