@@ -78,7 +78,7 @@ async def recorded(addresses, rate, seconds, seed):
     """A trace of so many seconds of such a load."""
     sender = Sender(addresses["listen"])
     # A replay starts from an empty queue, so a recording does too.
-    await sender.run(rate, BEFORE, random.Random(seed + 1000))
+    await sender.run(rate, BEFORE, random.Random(f"before {seed}"))
     trace = asyncio.create_task(asyncio.to_thread(record, addresses["admin_listen"], seconds))
     await asyncio.sleep(0.05)
     await sender.run(rate, seconds + 1, random.Random(seed))

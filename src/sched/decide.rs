@@ -208,7 +208,7 @@ impl Scheduler {
             why,
             best_rows,
             predicted: Duration::from_nanos(predicted as u64),
-            oldest: slots().map(|s| self.table.request(s.request).arrival).min().unwrap_or(self.now),
+            oldest: group.items.iter().map(|&s| self.table.owner(s).arrival).min().unwrap_or(self.now),
         }));
         let (worker, device, started) = (worker.id, worker.device, self.now);
         for w in &mut self.workers {

@@ -21,14 +21,14 @@ impl View<'_> {
     /// could make it without.
     pub(super) fn keep_promises(&self, lane: &mut Lane, items: &mut Vec<u32>, former: &mut Former) -> bool {
         former.missed.clear();
-        let deadline = |slot: u32| self.table.request(self.table.item(slot).request).deadline;
+        let deadline = |slot: u32| self.table.owner(slot).deadline;
         let tightest = items.iter().map(|&slot| deadline(slot)).min().unwrap_or(Time::NEVER);
         let mut shape = Shape::default();
         items.iter().for_each(|&slot| shape = shape.with(self.table.item(slot)));
         if tightest == Time::NEVER || self.ends(shape, self.terms.cost().margin()) <= tightest {
             return false;
         }
-        let trial = |slot: u32| self.table.request(self.table.item(slot).request).trial;
+        let trial = |slot: u32| self.table.owner(slot).trial;
         let late = |slot: u32| self.ends(Shape::default().with(self.table.item(slot)), 1.0) > deadline(slot);
         let hopeless = |slot: u32| !trial(slot) && late(slot);
         if lane.policy.slo.on_predicted_miss == OnPredictedMiss::Reject {
