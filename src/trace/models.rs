@@ -72,6 +72,19 @@ pub struct Coefficients {
     pub least: f64,
 }
 
+impl Coefficients {
+    /// Those of runs that all take so many times as long.
+    pub(super) fn times(self, factor: f64) -> Self {
+        let Self { base, per_token, per_squared_token, least } = self;
+        Self {
+            base: base * factor,
+            per_token: per_token * factor,
+            per_squared_token: per_squared_token * factor,
+            least: least * factor,
+        }
+    }
+}
+
 /// One measured shape; of several near ones the first.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -24,11 +24,12 @@ const PERCENTS: usize = 100;
 /// What the pace is told by: tenths of a second, or longer ones where these would be too many.
 const PART: Duration = Duration::from_millis(100);
 const MOST_PARTS: usize = 3600;
-/// Milliseconds of runs at the usual pace that each part counts beside its own, so that one slow run makes no slow
-/// machine.
-const USUAL: f64 = 10.0;
+/// Milliseconds of runs that each part counts beside its own, so that one slow run makes no slow machine: at the pace of
+/// the parts around it, so many on each side, and these at the usual pace.
+const BESIDE: f64 = 10.0;
+const AROUND: usize = 5;
 /// How often the pace and what runs take at the usual one are found by turns.
-const TURNS: usize = 8;
+const TURNS: usize = 32;
 
 /// One run.
 #[derive(Debug, Clone, Copy)]
@@ -65,21 +66,42 @@ impl Runs {
         }
         let rare: Vec<&Run> = alike.values().filter(|runs| runs.len() < FEWEST_ALIKE).flatten().copied().collect();
         alike.retain(|_, runs| runs.len() >= FEWEST_ALIKE);
-        // Large batches are rare but while the device is slow: that shows in them, if only against the trend.
-        let rare: Vec<_> = rare.into_iter().filter_map(|run| Some((run, trend(&place.costs, run)?))).collect();
+        let learned = std::mem::take(&mut place.costs);
         let mut pace = Pace::new(began, lasted);
+        let mut level = Level::default();
         if alike.values().map(Vec::len).sum::<usize>() >= FEWEST {
-            pace.find(&alike, &rare);
+            level = pace.find(&alike, &rare, &learned);
             place.spread = spread(&alike, &pace);
             place.pace = pace.parts.iter().copied().map(thousandths).collect();
         }
-        let mut measured: BTreeMap<u32, Vec<(usize, Point)>> = BTreeMap::new();
+        let mut measured: BTreeMap<u32, Vec<(usize, Point)>> =
+            learned.iter().map(|curve| (curve.busy_workers, Vec::new())).collect();
         for ((busy, ..), runs) in &alike {
             measured.entry(*busy).or_default().push((runs.len(), mean(runs, &pace)));
         }
-        for (busy, points) in measured {
-            merge(&mut place.costs, busy, points);
+        let merged = measured.into_iter().filter_map(|(busy, points)| merge(&learned, busy, level.of(busy), points));
+        place.costs = merged.collect();
+    }
+}
+
+/// By how much runs take longer, at the usual pace, than what was learned by the end of the recording says of their
+/// shapes: by the number of busy workers.
+#[derive(Debug, Default)]
+struct Level(BTreeMap<u32, f64>);
+
+impl Level {
+    fn find(alike: &Alike<'_>, pace: &Pace, learned: &[Curve]) -> Self {
+        let mut sums: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
+        for run in alike.values().flatten() {
+            let Some(trend) = trend(learned, run) else { continue };
+            let (took, would) = sums.entry(run.busy).or_default();
+            (*took, *would) = (*took + run.token() * run.tokens() / pace.of(run), *would + trend * run.tokens());
         }
+        Self(sums.into_iter().map(|(busy, (took, would))| (busy, took / would)).collect())
+    }
+
+    fn of(&self, busy: u32) -> f64 {
+        self.0.get(&busy).copied().unwrap_or(1.0)
     }
 }
 
@@ -108,29 +130,48 @@ impl Pace {
     }
 
     /// Finds the pace and what runs take at the usual one by turns, each from the other: some shapes hardly run but
-    /// while the device is slow. Those of `rare` go with what the trend says of them.
-    fn find(&mut self, alike: &Alike<'_>, rare: &[(&Run, f64)]) {
+    /// while the device is slow. Those of `rare` go with what the trend says of them, at the level of the others.
+    fn find(&mut self, alike: &Alike<'_>, rare: &[&Run], learned: &[Curve]) -> Level {
+        let mut level = Level::default();
         for _ in 0..TURNS {
-            let mut sums = vec![(USUAL, USUAL); self.parts.len()];
+            level = Level::find(alike, self, learned);
+            let mut sums = vec![(0.0, 0.0); self.parts.len()];
             let mut add = |run: &Run, usual: f64| {
                 let (took, would) = &mut sums[self.part(run)];
-                let tokens = f64::from(run.rows) * f64::from(run.len);
-                (*took, *would) = (*took + run.token() * tokens, *would + usual * tokens);
+                (*took, *would) = (*took + run.token() * run.tokens(), *would + usual * run.tokens());
             };
             for runs in alike.values() {
                 let usual = usual(runs, self);
                 runs.iter().for_each(|run| add(run, usual));
             }
-            rare.iter().for_each(|(run, usual)| add(run, *usual));
-            self.parts = sums.into_iter().map(|(took, would)| (took / would).max(0.01)).collect();
+            for run in rare {
+                trend(learned, run).into_iter().for_each(|trend| add(run, trend * level.of(run.busy)));
+            }
+            // All together took what they usually do: else shapes could be told as larger and the pace as smaller.
+            let (took, would) = sums.iter().fold((0.0, 0.0), |(a, b), (took, would)| (a + took, b + would));
+            sums.iter_mut().for_each(|(_, usual)| *usual *= took / would);
+            self.parts = (0..sums.len()).map(|at| pace_at(&sums, at)).collect();
         }
+        level
     }
+}
+
+/// The pace of a part, of which there is known what runs took and would have taken at the usual pace.
+fn pace_at(sums: &[(f64, f64)], at: usize) -> f64 {
+    let around = &sums[at.saturating_sub(AROUND)..(at + AROUND + 1).min(sums.len())];
+    let (took, would) = around.iter().fold((BESIDE, BESIDE), |(a, b), (took, would)| (a + took, b + would));
+    let (own, usual) = sums[at];
+    ((own + BESIDE * took / would) / (usual + BESIDE)).max(0.01)
 }
 
 impl Run {
     /// Milliseconds a token: of shapes that are alike these hardly differ.
     fn token(&self) -> f64 {
-        self.compute.as_secs_f64() * 1e3 / (f64::from(self.rows) * f64::from(self.len))
+        self.compute.as_secs_f64() * 1e3 / self.tokens()
+    }
+
+    fn tokens(&self) -> f64 {
+        f64::from(self.rows) * f64::from(self.len)
     }
 }
 
@@ -167,8 +208,8 @@ fn spread(alike: &Alike<'_>, pace: &Pace) -> Vec<f64> {
 }
 
 /// Milliseconds a token that a run of this shape takes by the trend.
-fn trend(costs: &[Curve], run: &Run) -> Option<f64> {
-    let curve = costs.iter().min_by_key(|curve| curve.busy_workers.abs_diff(run.busy))?;
+fn trend(learned: &[Curve], run: &Run) -> Option<f64> {
+    let curve = learned.iter().min_by_key(|curve| curve.busy_workers.abs_diff(run.busy))?;
     let Coefficients { base, per_token, per_squared_token, .. } = curve.coefficients_ms;
     let (rows, len) = (f64::from(run.rows), f64::from(run.len));
     Some(base / (rows * len) + per_token + per_squared_token * len).filter(|ms| *ms > 0.0)
@@ -178,19 +219,18 @@ fn thousandths(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
 
-/// Puts shapes measured while so many workers were busy, each with how often, in place of those learned near them.
-fn merge(costs: &mut Vec<Curve>, busy: u32, mut points: Vec<(usize, Point)>) {
+/// What was learned under the load nearest to so many busy workers, brought to the level of the recording, with the
+/// shapes measured in it, each with how often, in place of those learned near them.
+fn merge(learned: &[Curve], busy: u32, level: f64, mut points: Vec<(usize, Point)>) -> Option<Curve> {
     points.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     let mut points: Vec<Point> = points.into_iter().map(|(_, point)| point).take(MOST_POINTS).collect();
-    let Some(nearest) = costs.iter().min_by_key(|curve| curve.busy_workers.abs_diff(busy)) else { return };
+    let nearest = learned.iter().min_by_key(|curve| curve.busy_workers.abs_diff(busy))?;
     let known = |point: &Point| points.iter().any(|own| step(own.rows, own.len) == step(point.rows, point.len));
-    let learned: Vec<Point> = nearest.points.iter().filter(|point| !known(point)).copied().collect();
-    points.extend(learned.into_iter().take(MOST_POINTS - points.len()));
-    let merged = Curve { busy_workers: busy, coefficients_ms: nearest.coefficients_ms, points };
-    match costs.iter_mut().find(|curve| curve.busy_workers == busy) {
-        Some(curve) => *curve = merged,
-        None => costs.push(merged),
-    }
+    let others = nearest.points.iter().filter(|point| !known(point));
+    let others = others.map(|point| Point { measured_ms: thousandths(point.measured_ms * level), ..*point });
+    let others: Vec<Point> = others.take(MOST_POINTS - points.len()).collect();
+    points.extend(others);
+    Some(Curve { busy_workers: busy, coefficients_ms: nearest.coefficients_ms.times(level), points })
 }
 
 #[cfg(test)]
@@ -224,8 +264,10 @@ mod tests {
         runs.add_to(&mut place, Time(0), Duration::from_secs(1));
         let [one, two] = &place.costs[..] else { panic!("{place:?}") };
         let told = |curve: &Curve| curve.points.iter().map(|p| (p.len, p.measured_ms)).collect::<Vec<_>>();
-        assert_eq!(told(one), [(16.0, 10.0), (90.0, 99.0)]);
-        assert_eq!((two.busy_workers, told(two)), (2, vec![(16.0, 20.0), (90.0, 99.0)]));
+        assert_eq!(told(one), [(16.0, 10.0), (90.0, 380.769)]);
+        assert_eq!((two.busy_workers, told(two)), (2, vec![(16.0, 20.0), (90.0, 761.538)]));
+        let base = place.costs.iter().map(|curve| thousandths(curve.coefficients_ms.base));
+        assert_eq!(base.collect::<Vec<_>>(), [3.846, 7.692], "a row of 16 took 10 and 20 ms where 2.6 were learned");
         assert_eq!((place.spread.len(), place.spread[50], &*place.pace), (101, 1.0, &[1.0; 10][..]));
         assert!((0.79..0.81).contains(&place.spread[0]) && (1.19..1.21).contains(&place.spread[100]));
     }
@@ -238,7 +280,7 @@ mod tests {
         }
         runs.add_to(&mut place, Time(0), Duration::from_secs(2));
         let [before, since] = [0..10, 10..20].map(|parts| place.pace[parts].iter().sum::<f64>() / 10.0);
-        assert!((0.5..0.53).contains(&before) && (1.48..1.52).contains(&since), "{:?}", place.pace);
+        assert!((0.5..0.53).contains(&before) && (1.48..1.53).contains(&since), "{:?}", place.pace);
         assert!(place.spread[0] > 0.95 && place.spread[100] < 1.05, "{:?}", place.spread);
     }
 
