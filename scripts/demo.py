@@ -16,71 +16,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-START_LIMIT_S = 180
-STOP_LIMIT_S = 60
-MODEL = "minilm"
+from server import MODEL, Failure, Servers
+
 ADAPTIVE, FIXED, ALONE = "adaptive", "fixed_size (32)", "one at a time"
-
-
-class Failure(Exception):
-    """What went wrong, for the person at the terminal."""
-
-
-class Server:
-    """One `inferneo serve` process, from start to a clean exit."""
-
-    def __init__(self, arguments, folder, name, policies, placement=""):
-        self.name = name
-        self.log = folder / f"{name}.log"
-        self.ready_file = folder / f"{name}.ready.json"
-        config = folder / f"{name}.toml"
-        config.write_text(
-            f"policies = {json.dumps(str(policies))}\n"
-            f"[onnxruntime]\nlibrary = {json.dumps(str(arguments.library.resolve()))}\n"
-            f"[[model]]\nname = {json.dumps(MODEL)}\npath = {json.dumps(str(arguments.model.resolve()))}\n{placement}",
-            encoding="utf-8",
-        )
-        command = [str(arguments.binary), "serve", "--config", str(config), "--ready-file", str(self.ready_file)]
-        command += ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-
-    def wait_until_ready(self):
-        """Returns the data plane's URL; the ready file appears once the model is warm."""
-        limit = time.monotonic() + START_LIMIT_S
-        while time.monotonic() < limit:
-            if self.process.poll() is not None:
-                raise Failure(f"the server ended with code {self.process.returncode} before it was ready:\n{self.tail()}")
-            try:
-                return "http://" + json.loads(self.ready_file.read_text(encoding="utf-8"))["listen"]
-            except (FileNotFoundError, json.JSONDecodeError):
-                time.sleep(0.05)
-        raise Failure(f"the server was not ready within {START_LIMIT_S} s:\n{self.tail()}")
-
-    def stop(self):
-        """Sends SIGTERM and waits for a clean exit."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            code = self.process.wait(STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise Failure(f"the server was still there {STOP_LIMIT_S} s after SIGTERM:\n{self.tail()}") from None
-        if code != 0:
-            raise Failure(f"the server exited with code {code} after SIGTERM:\n{self.tail()}")
-
-    def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-    def tail(self, lines=20):
-        text = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join("  | " + line for line in text[-lines:]) or "  | (no output)"
 
 
 @dataclass
@@ -152,28 +93,11 @@ def parse_arguments():
     return arguments
 
 
-def start(arguments, folder, servers):
-    """Starts the servers, one after the other so that each warms up undisturbed, and names the ways to measure."""
-    cores = len(os.sched_getaffinity(0))
-    alone = folder / "alone"
-    alone.mkdir()
-    (alone / "alone.toml").write_text("schema = 1\ndynamic_batching = false\n", encoding="utf-8")
-
-    def url(*settings):
-        began = time.monotonic()
-        server = Server(arguments, folder, *settings)
-        servers.append(server)
-        address = server.wait_until_ready()
-        print(f"started {server.name} in {time.monotonic() - began:.1f} s", flush=True)
-        return address
-
-    shipped = url("shipped-policies", arguments.policies.resolve())
+def start(arguments, servers):
+    """Starts the servers and names the ways to measure."""
+    shipped = servers.start("shipped-policies", arguments.policies.resolve())
     ways = [Way(ADAPTIVE, shipped), Way(FIXED, shipped, tenant="fixed_size")]
-    for instances, threads in sorted({(cores, 1), (1, cores)}):
-        placement = f"instances = {instances}\nthreads = {threads}\n"
-        label = f"{ALONE}, {instances} × {threads}"
-        ways.append(Way(label, url(f"one-at-a-time-{instances}x{threads}", alone, placement)))
-    return ways
+    return ways + [Way(f"{ALONE}, {instances} × {threads}", url) for instances, threads, url in servers.start_alone()]
 
 
 def measure(arguments, folder, ways):
@@ -209,16 +133,13 @@ def show(arguments, ways):
 def main():
     arguments = parse_arguments()
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    # A terminated demo leaves no server behind: this unwinds through the `finally` below.
+    # A terminated demo leaves no server behind: this unwinds through the `with` block below.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("demo: terminated"))
-    servers = []
-    with tempfile.TemporaryDirectory(prefix="inferneo-demo-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="inferneo-demo-") as name, Servers(arguments, Path(name)) as servers:
         try:
-            ways = start(arguments, folder, servers)
-            measure(arguments, folder, ways)
-            for server in servers:
-                server.stop()
+            ways = start(arguments, servers)
+            measure(arguments, servers.folder, ways)
+            servers.stop()
             show(arguments, ways)
             print("stopped cleanly")
             refused = sum(way.refused() for way in ways)
@@ -231,9 +152,6 @@ def main():
             sys.exit(f"demo: {failure}")
         except KeyboardInterrupt:
             sys.exit("demo: interrupted")
-        finally:
-            for server in servers:
-                server.kill()
 
 
 if __name__ == "__main__":
