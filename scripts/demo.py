@@ -10,16 +10,14 @@ Needs Python 3.10 and its standard library only.
 """
 
 import argparse
-import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from server import MODEL, Failure, Servers
+from server import Failure, Servers, bench
 
 ADAPTIVE, FIXED, ALONE = "adaptive", "fixed_size (32)", "one at a time"
 
@@ -34,15 +32,11 @@ class Way:
     rounds: list = field(default_factory=list)
 
     def measure(self, arguments, folder):
-        output = folder / "round.json"
-        command = [str(arguments.binary), "bench", "--url", self.url, "--model", MODEL, "--json", str(output)]
-        command += ["--protocol", arguments.protocol, "--concurrency", str(arguments.concurrency)]
-        command += ["--duration", arguments.duration]
-        command += ["--tenant", self.tenant] if self.tenant else []
-        command += ["--texts", str(arguments.texts)] if arguments.texts else []
-        if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode != 0:
-            raise Failure(f"the measurement of {self.label} failed")
-        report = json.loads(output.read_text(encoding="utf-8"))
+        flags = ["--protocol", arguments.protocol, "--concurrency", arguments.concurrency]
+        flags += ["--duration", arguments.duration]
+        flags += ["--tenant", self.tenant] if self.tenant else []
+        flags += ["--texts", arguments.texts] if arguments.texts else []
+        report = bench(arguments, folder, self.url, *flags)
         self.rounds.append(report)
         return report
 

@@ -108,3 +108,12 @@ class Servers:
         """Stops all; each must exit cleanly."""
         for server in self.started:
             server.stop()
+
+
+def bench(arguments, folder, url, *flags):
+    """Runs `inferneo bench` on a server; the figures it wrote as JSON."""
+    output = folder / "bench.json"
+    command = [str(arguments.binary), "bench", "--url", url, "--model", MODEL, "--json", str(output), *map(str, flags)]
+    if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode != 0:
+        raise Failure(f"a measurement failed: {' '.join(command)}")
+    return json.loads(output.read_text(encoding="utf-8"))
