@@ -41,6 +41,14 @@ pub fn date(time: Time) -> SystemTime {
     wall_now() - now().since(time)
 }
 
+/// Processor time of this process so far, of all its threads, in the kernel and outside.
+#[must_use]
+pub fn processor_time() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let seconds = u64::try_from(spent.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(spent.tv_nsec).unwrap_or_default())
+}
+
 /// Seconds since the Unix epoch, for fields that name a date.
 #[must_use]
 pub fn unix_seconds() -> u64 {

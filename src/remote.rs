@@ -31,6 +31,16 @@ impl Target {
         &self.host
     }
 
+    /// Opens a stream to the server; small writes are sent at once.
+    ///
+    /// # Errors
+    /// Where the server cannot be reached.
+    pub async fn connect(&self) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect((self.name.as_str(), self.port)).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
     /// The request target of `path`, below the URL's own prefix.
     ///
     /// # Errors
@@ -94,8 +104,7 @@ impl Connection {
     /// # Errors
     /// Where the server cannot be reached.
     pub async fn open(&mut self) -> io::Result<()> {
-        let stream = TcpStream::connect((self.target.name.as_str(), self.target.port)).await?;
-        stream.set_nodelay(true)?;
+        let stream = self.target.connect().await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         // Ends when the sender is dropped; what breaks it is seen by the request it breaks.
         drop(tokio::spawn(connection));

@@ -1,44 +1,62 @@
-//! The load generator: keeps a server busy with texts and measures what comes back.
+//! The load generator: keeps a server busy and measures what comes back.
 //!
 //! Decides what is sent when, which answers count, and what the figures mean. Knows a server only
 //! through its port: the same client measures this program, another version of it, or any server
 //! of the same protocols.
 
 mod client;
+mod closed;
+mod head;
+mod html;
+mod meter;
+mod open;
+mod plan;
 mod progress;
+mod ramp;
 mod report;
+mod table;
 mod tally;
+mod tensor;
 #[cfg(test)]
 mod tests;
+mod timeline;
+mod timer;
+mod wire;
 mod workload;
 
 use crate::clock;
 use crate::remote::Target;
 use crate::types::{Time, locked};
-use client::{Client, Failure};
+use client::Client;
 use http::HeaderMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tally::Tally;
-use tokio::task::JoinSet;
+use workload::Workload;
 
-pub use report::{BatchReport, LatencyMs, Report, ServerMs, table};
-pub use workload::{SHIPPED_TEXTS, Workload, parse_texts};
+pub use html::page;
+pub use plan::DEFAULT_SEED;
+pub use report::{
+    BatchReport, BatchSize, GeneratorReport, LateMs, LatencyMs, LoadReport, Percentile, RampReport, Report, ServerMs,
+    Step, Window,
+};
+pub use table::{answer, own_cost, table};
+pub use tensor::Tensor;
+pub use workload::{SHIPPED_TEXTS, parse_texts};
 
 /// The longest wait for one answer; past it the request counts as an error named `timeout`.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The pause before a lost connection is made again, so that a dead server is not hammered.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
-
-/// How a text is put to the server.
+/// How a request is put to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// `POST /v1/embeddings`, one string a request.
     OpenAi,
     /// `POST /v2/models/M/infer` with the BYTES input `text` as JSON, one row a request.
     V2,
+    /// The same with inputs and outputs as binary tensor data.
+    V2Binary,
 }
 
 impl Protocol {
@@ -48,6 +66,7 @@ impl Protocol {
         match self {
             Self::OpenAi => "openai",
             Self::V2 => "v2",
+            Self::V2Binary => "v2-binary",
         }
     }
 }
@@ -59,13 +78,40 @@ impl fmt::Display for Protocol {
 }
 
 /// When the next request is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Load {
     /// Each of `connections` connections sends its next request as soon as it has its answer.
     Closed {
         /// Connections, ≥ 1.
         connections: usize,
     },
+    /// Requests come by a plan, whether or not earlier ones have been answered.
+    Open {
+        /// Requests a second, > 0.
+        rate: f64,
+        /// The most connections, ≥ 1; without a free one a planned request waits, and its latency with it.
+        connections: usize,
+    },
+    /// Open loops at rising rates, for the highest that holds an objective.
+    Ramp {
+        /// The first rate, > 0.
+        from: f64,
+        /// The highest rate tried, ≥ `from`.
+        to: f64,
+        /// What the 99th percentile may be at most.
+        slo: Duration,
+        /// As of an open loop.
+        connections: usize,
+    },
+}
+
+/// What is put into the requests.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// One text a request, in this order, over and over; not empty.
+    Texts(Vec<String>),
+    /// All of these tensors in every request; not empty, and over [`Protocol::V2Binary`] only.
+    Tensors(Vec<Tensor>),
 }
 
 /// What to measure.
@@ -75,19 +121,21 @@ pub struct Options {
     pub target: Target,
     /// The model's name.
     pub model: String,
-    /// How a text is put to the server.
+    /// How a request is put to the server.
     pub protocol: Protocol,
-    /// Sent in this order, over and over; not empty.
-    pub texts: Vec<String>,
+    /// What is put into the requests.
+    pub payload: Payload,
     /// When the next request is sent.
     pub load: Load,
+    /// The same seed is the same plan of an open loop, and the same made-up tensors.
+    pub seed: u64,
     /// Load before the measured time; its answers are not counted.
     pub warm_up: Duration,
-    /// The measured time.
+    /// The measured time; of a ramp, that of each step.
     pub duration: Duration,
     /// Sent with every request.
     pub headers: HeaderMap,
-    /// Draw a progress bar on stderr where that is a terminal.
+    /// Say on stderr how it is going: a progress bar where that is a terminal, a line for each step of a ramp.
     pub progress: bool,
 }
 
@@ -108,88 +156,75 @@ pub enum Error {
     /// The server refused the first request in a way that no repetition mends.
     #[error("the server refused the first request: {0}")]
     Refused(String),
+    /// The system has no timer left.
+    #[error("cannot keep time: {0}")]
+    Timer(#[from] std::io::Error),
 }
 
 /// Measures a server.
 ///
-/// An answer counts when it arrives within the measured time. Requests still under way at its end
-/// are awaited, uncounted, so that the server is idle when this returns.
+/// Requests still under way at the end of the measured time are awaited, so that the server is idle when this
+/// returns. Under [`Load::Closed`] an answer counts when it arrives within the measured time; under [`Load::Open`] a
+/// request counts when it is planned for it, wherever its answer arrives. The report of a [`Load::Ramp`] is that of
+/// the highest rate that held, else of the first.
 ///
 /// # Errors
 /// [`Error::Usage`] where the options cannot make a request, [`Error::Unreachable`] where a
 /// connection cannot be made, [`Error::Refused`] where the first request is answered with a 4xx
 /// other than 429. Later refusals are counted in the report instead.
 pub async fn run(options: Options) -> Result<Report, Error> {
-    let Load::Closed { connections } = options.load;
     let workload = Arc::new(Workload::new(&options)?);
-    let clients = connect(&workload, connections).await?;
-
-    let start = clock::now();
-    let measured = Window { start, from: start + options.warm_up, until: start + options.warm_up + options.duration };
-    let run = Arc::new(Run { measured, tally: Mutex::default() });
-    let bar = options.progress.then(|| progress::Bar::start(&run));
-    let mut tasks = JoinSet::new();
-    for client in clients {
-        tasks.spawn(closed_loop(client, Arc::clone(&run)));
+    let mut first = Client::new(Arc::clone(&workload));
+    prove(&mut first, &workload).await?;
+    match options.load {
+        Load::Closed { connections } => closed::run(&options, &workload, first, connections).await,
+        Load::Open { rate, connections } => open::run(&options, &workload, rate, connections).await,
+        Load::Ramp { from, to, slo, connections } => {
+            ramp::run(&options, &workload, first, &ramp::Terms { from, to, slo, connections }).await
+        }
     }
-    tasks.join_all().await;
-    drop(bar);
-    Ok(run.tally().report(options.protocol, options.duration))
 }
 
-/// Opens all connections and proves on the first that the server takes these requests.
-async fn connect(workload: &Arc<Workload>, connections: usize) -> Result<Vec<Client>, Error> {
-    let mut clients: Vec<_> = (0..connections.max(1)).map(|_| Client::new(Arc::clone(workload))).collect();
-    for client in &mut clients {
-        let reached = client.connect().await;
-        reached.map_err(|source| Error::Unreachable { target: workload.target().to_string(), source })?;
-    }
-    match clients[0].exchange().await {
+/// Opens a connection and proves on it that the server takes these requests.
+async fn prove(client: &mut Client, workload: &Workload) -> Result<(), Error> {
+    let reached = client.connect().await;
+    reached.map_err(|source| Error::Unreachable { target: workload.target().to_string(), source })?;
+    match client.exchange(0, clock::now() + ANSWER_TIMEOUT).await {
         Err(failure) if failure.is_permanent() => Err(Error::Refused(failure.to_string())),
-        _ => Ok(clients),
-    }
-}
-
-async fn closed_loop(mut client: Client, run: Arc<Run>) {
-    while clock::now() < run.measured.until {
-        let sent = clock::now();
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.exchange()).await;
-        let answer = answer.unwrap_or_else(|_| {
-            client.disconnect();
-            Err(Failure::timeout())
-        });
-        let finished = clock::now();
-        if run.measured.contains(finished) {
-            run.tally().record(finished.since(sent), &answer);
-        }
-        if !client.is_connected() {
-            tokio::time::sleep(RECONNECT_PAUSE).await;
-        }
+        _ => Ok(()),
     }
 }
 
 /// What the connections of one measurement share.
 #[derive(Debug)]
 struct Run {
-    measured: Window,
+    measured: Measured,
     tally: Mutex<Tally>,
 }
 
 impl Run {
+    /// Starts the clock.
+    fn start(options: &Options) -> Arc<Self> {
+        let start = clock::now();
+        let from = start + options.warm_up;
+        let measured = Measured { start, from, until: from + options.duration };
+        Arc::new(Self { measured, tally: Mutex::new(Tally::new(measured)) })
+    }
+
     fn tally(&self) -> MutexGuard<'_, Tally> {
         locked(&self.tally)
     }
 }
 
 /// The warm-up is `start..from`, the measured time `from..=until`.
-#[derive(Debug)]
-struct Window {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Measured {
     start: Time,
     from: Time,
     until: Time,
 }
 
-impl Window {
+impl Measured {
     fn contains(&self, time: Time) -> bool {
         self.from <= time && time <= self.until
     }

@@ -1,6 +1,7 @@
-//! The progress bar: on stderr, and only where that is a terminal.
+//! How a measurement is going, on stderr: a bar where that is a terminal, and a line for each step of a ramp.
 
-use super::Run;
+use super::report::Step;
+use super::{Run, table};
 use crate::clock;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::Arc;
@@ -9,11 +10,16 @@ use tokio::task::JoinHandle;
 
 const REDRAW: Duration = Duration::from_millis(200);
 
+/// Writes a line about a step that is over.
+pub(super) fn say(step: &Step) {
+    eprintln!("{}", table::step(step));
+}
+
 /// A bar that follows a measurement until it is dropped.
 #[derive(Debug)]
 pub(super) struct Bar {
     bar: ProgressBar,
-    task: JoinHandle<()>,
+    task: Option<JoinHandle<()>>,
 }
 
 impl Bar {
@@ -25,14 +31,17 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template("{prefix:>9} [{bar:32}] {elapsed} of {msg}") {
             bar.set_style(style.progress_chars("=> "));
         }
-        let task = tokio::spawn(follow(bar.clone(), Arc::clone(run)));
+        // What nobody sees costs nothing.
+        let task = (!bar.is_hidden()).then(|| tokio::spawn(follow(bar.clone(), Arc::clone(run))));
         Self { bar, task }
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
         self.bar.finish_and_clear();
     }
 }
@@ -48,7 +57,8 @@ async fn follow(bar: ProgressBar, run: Arc<Run>) {
             let tally = run.tally();
             (tally.requests(), tally.errors())
         };
-        bar.set_prefix(if now < window.from { "warm-up" } else { "measuring" });
+        let stage = if now < window.from { "warm-up" } else { "measuring" };
+        bar.set_prefix(if now > window.until { "awaiting" } else { stage });
         bar.set_position(u64::try_from(now.since(window.start).as_millis()).unwrap_or(u64::MAX));
         bar.set_message(format!("{total}s, {requests} answered, {errors} errors"));
     }

@@ -101,7 +101,7 @@ fn bench_prints_its_figures_as_json() {
     let texts = dir.path().join("texts.txt");
     fs::write(&texts, "red sun\ngreen lake and blue boat\n").unwrap();
     let common = ["bench", "--url", &url, "--model", "tiny", "--texts", texts.to_str().unwrap(), "--json", "-"];
-    for protocol in ["openai", "v2"] {
+    for protocol in ["openai", "v2", "v2-binary"] {
         let load = ["--protocol", protocol, "--concurrency", "4", "--duration", "1s", "--warmup", "100ms"];
         let (code, out, err) = run(&[&common[..], &load].concat());
         assert_eq!(code, Some(0), "{err}");
@@ -115,6 +115,50 @@ fn bench_prints_its_figures_as_json() {
         let latency = ["p50", "p90", "p99", "max"].map(|key| figures["latency_ms"][key].as_f64().unwrap());
         assert!(latency.is_sorted() && latency[0] > 0.0, "{figures}");
     }
+}
+
+#[test]
+fn bench_holds_a_rate_and_draws_a_page_of_it() {
+    let server = Settings::new(model("tiny", "test/tiny_text", "instances = 1")).start();
+    let (url, dir) = (format!("http://{}", server.data), folder());
+    let (page, texts) = (dir.path().join("page.html"), dir.path().join("texts.txt"));
+    fs::write(&texts, "red sun\ngreen lake and blue boat\n").unwrap();
+    let common = ["bench", "--url", &url, "--model", "tiny", "--json", "-", "--html", page.to_str().unwrap()];
+    let load = ["--texts", texts.to_str().unwrap(), "--duration", "1s", "--warmup", "100ms", "--connections", "8"];
+    let measured = |rate: &[&str]| -> Value {
+        let (code, out, err) = run(&[&common[..], &load, rate].concat());
+        assert_eq!(code, Some(0), "{err}");
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"))
+    };
+    // A seed is a plan: the same requests are counted in both runs.
+    let runs = [(); 2].map(|()| measured(&["--rate", "50", "--seed", "3"]));
+    assert_eq!((&runs[0]["requests"], &runs[0]["errors"]), (&runs[1]["requests"], &0.into()), "{runs:?}");
+    assert_eq!(runs[0]["load"]["loop"], "open", "{}", runs[0]);
+    let cores = runs[0]["generator"]["cpu_cores"].as_f64().unwrap();
+    assert!(cores > 0.0 && runs[0]["generator"]["late_ms"]["p50"].is_number(), "{}", runs[0]);
+
+    let ramp = measured(&["--rate", "20..40", "--slo", "10s"]);
+    let steps = ramp["ramp"]["steps"].as_array().unwrap();
+    assert_eq!(steps[0]["rate"], 20.0, "{ramp}");
+    let held = steps.iter().filter(|step| step["held"] == true).filter_map(|step| step["rate"].as_f64());
+    assert_eq!(ramp["ramp"]["highest_rate"].as_f64(), held.reduce(f64::max), "{ramp}");
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.matches("<svg").count() >= 4, "{page}");
+    assert!(!page.contains("<script") && !page.contains("src="), "{page}");
+}
+
+#[test]
+fn bench_of_a_tensor_asks_in_binary() {
+    let server = Settings::new(model("tiny", "test/tiny_text", "instances = 1")).start();
+    let url = format!("http://{}", server.data);
+    let common = ["bench", "--url", &url, "--model", "tiny", "--json", "-", "--duration", "300ms", "--warmup", "1ms"];
+    let (code, _, said) = run(&[&common[..], &["--tensor", "nothing:FP32:1x4"]].concat());
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--tensor") && said.contains("v2-binary"), "{said}");
+    // The server names what it does not take.
+    let (code, _, said) = run(&[&common[..], &["--protocol", "v2-binary", "--tensor", "nothing:FP32:1x4"]].concat());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("nothing"), "{said}");
 }
 
 #[test]
