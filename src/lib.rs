@@ -42,6 +42,8 @@ pub mod metrics;
 #[cfg(feature = "server")]
 pub mod model;
 #[cfg(feature = "server")]
+pub mod offline;
+#[cfg(feature = "server")]
 pub mod readiness;
 #[cfg(feature = "server")]
 pub mod reload;

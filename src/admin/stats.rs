@@ -10,7 +10,7 @@ use crate::clock;
 use crate::dispatch::{CostReport, DeviceCondition, ModelReport, Report, WorkerDoes, WorkerReport};
 use crate::gpu::Snapshot;
 use crate::metrics::{BatchesSeen, Bucket, MINUTE, Percentiles};
-use crate::model::Model;
+use crate::model::{Model, Sessions};
 use crate::policy::PolicySet;
 use axum::extract::State;
 use axum::response::Response;
@@ -48,6 +48,7 @@ struct ModelStats<'a> {
     fallback: Option<String>,
     providers: Option<BTreeMap<String, u64>>,
     workers: usize,
+    sessions: Vec<SessionStats>,
     batchable: bool,
     total_requests: u64,
     total_rows: Option<u64>,
@@ -69,6 +70,21 @@ struct ModelStats<'a> {
     outcomes: BTreeMap<&'static str, u64>,
     cost_model: Option<CostStats<'a>>,
     last_used: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SessionStats {
+    device: String,
+    instances: usize,
+    threads: usize,
+    spin: bool,
+    chosen_by: &'static str,
+}
+
+impl From<&Sessions> for SessionStats {
+    fn from(&Sessions { device, instances, threads, spin, chosen_by }: &Sessions) -> Self {
+        Self { device: device.to_string(), instances, threads, spin, chosen_by: chosen_by.name() }
+    }
 }
 
 /// Percentiles; each null where nothing was measured.
@@ -192,6 +208,7 @@ impl<'a> ModelStats<'a> {
             fallback: placed.fallback.clone(),
             providers: placed.providers.clone(),
             workers: workers.len(),
+            sessions: placed.sessions.iter().map(SessionStats::from).collect(),
             batchable: model.spec.batchable,
             total_requests: requests,
             total_rows: batches.map(|b| b.rows),

@@ -2,6 +2,7 @@
 
 use super::learned::{self, Keeper};
 use super::placement::{Gpus, Site};
+use super::sessions::Chooser;
 use super::{AppError, nodes};
 use crate::clock;
 use crate::config::{Config, ModelConfig};
@@ -9,26 +10,16 @@ use crate::dispatch::{Start, WorkerPlan};
 use crate::exec::{self, Nodes, OnnxBackend, Runtime, SessionSettings, WarmUp, WorkerConfig};
 use crate::gpu;
 use crate::metrics::{Metrics, ModelMetrics};
-use crate::model::{Folder, Model, ModelSpec, Placed};
-use crate::state::{self, Fingerprint};
-use crate::types::{Device, DeviceId, ModelId, WorkerId, locked};
+use crate::model::{Folder, Model, ModelSpec, Placed, Sessions};
+use crate::offline::{self, Source};
+use crate::state::{self, Machine, ModelPrint};
+use crate::types::{CudaSettings, Device, DeviceId, ModelId, WorkerId, locked};
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Most sessions a model gets by default: each costs memory of its own.
-const MAX_INSTANCES: usize = 4;
-
-/// Sessions a model gets on each GPU by default.
-const GPU_INSTANCES: usize = 2;
-
 /// The models, the workers that run them, and who keeps what is learned of them.
 pub(super) type Models = (Vec<Arc<Model>>, Vec<WorkerPlan>, Keeper);
-
-/// Cores this process may use.
-pub(super) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
 
 /// Opens every model and plans its workers. Blocks.
 pub(super) fn models(config: &Config, found: Option<&gpu::Gpus>, metrics: &Metrics) -> Result<Models, AppError> {
@@ -43,24 +34,31 @@ pub(super) fn models(config: &Config, found: Option<&gpu::Gpus>, metrics: &Metri
     let (mut models, mut plans, mut known) = (Vec::new(), Vec::new(), Vec::new());
     for (index, settings) in config.models.iter().enumerate() {
         let id = ModelId(u32::try_from(index).unwrap_or(u32::MAX));
+        let start = clock::now();
         let (model, folder) = open(id, settings, &runtime)?;
+        let opened_in = clock::now().since(start);
         let site = gpus.place(&settings.device).map_err(|message| fault(settings, message))?;
         tell_of_fallback(&site, settings, metrics);
         let team = Team { model: &model, folder: &folder, runtime: &runtime, metrics: metrics.model(&model.name) };
         let parts = site.devices.iter().filter(|device| matches!(device, Device::Cpu(_))).count();
+        let source =
+            Source { runtime: Arc::clone(&runtime), model: Arc::clone(&model), onnx: folder.onnx().to_owned() };
+        let cores = offline::cores();
+        let chooser = Chooser { state: &config.state, settings, source, opened_in, cores, parts };
+        let print = team.print();
         let berth = |device: &Device| {
-            let (instances, threads) = sizes(settings, *device, cores() / parts.max(1));
-            let session = SessionSettings { device: *device, threads, cuda: settings.cuda.clone() };
-            Berth { number: numbered(&mut known, *device), session, instances }
+            let on = print.clone().map(|print| machine(print, version, *device, found));
+            let sessions = chooser.choose(*device, on.as_ref());
+            Berth { number: numbered(&mut known, *device), sessions, on, cuda: settings.cuda.clone() }
         };
         let berths: Vec<Berth> = site.devices.iter().map(berth).collect();
-        team.open_kept(&mut keeper, config, settings, &berths, found);
+        team.open_kept(&mut keeper, config, settings, &berths);
         for berth in &berths {
-            let (device, instances, threads) = (berth.session.device, berth.instances, berth.session.threads);
-            tracing::info!(model = %model.name, path = %settings.path.display(), %device, instances, threads, "loading");
+            berth.tell(settings);
             plans.extend(team.plan(berth, &keeper, plans.len()));
         }
-        model.set_placed(Placed { devices: site.devices, fallback: site.fallback, providers: None });
+        let sessions = berths.into_iter().map(|berth| berth.sessions).collect();
+        model.set_placed(Placed { devices: site.devices, fallback: site.fallback, providers: None, sessions });
         models.push(model);
     }
     Ok((models, plans, keeper))
@@ -106,31 +104,9 @@ fn open(id: ModelId, settings: &ModelConfig, runtime: &Runtime) -> Result<(Arc<M
     Ok((Arc::new(model), folder))
 }
 
-/// Instances and threads of a device: as set, else on the CPU one thread a session and a session a core of
-/// those that are its own.
-///
-/// On a GPU two sessions of one thread: while one computes, the other's rows are padded, copied and split.
-/// More would only share the same arithmetic, and each keeps the weights and an arena.
-fn sizes(settings: &ModelConfig, device: Device, cores: usize) -> (usize, usize) {
-    let cores = cores.max(1);
-    let given = |n: Option<u32>| n.map(|n| n as usize);
-    if matches!(device, Device::Cuda(_)) {
-        return (given(settings.instances).unwrap_or(GPU_INSTANCES), given(settings.threads).unwrap_or(1));
-    }
-    match (given(settings.instances), given(settings.threads)) {
-        (Some(instances), Some(threads)) => (instances, threads),
-        (Some(instances), None) => (instances, (cores / instances).max(1)),
-        (None, Some(threads)) => ((cores / threads).clamp(1, MAX_INSTANCES), threads),
-        (None, None) => {
-            let instances = cores.min(MAX_INSTANCES);
-            (instances, (cores / instances).max(1))
-        }
-    }
-}
-
 /// What computes on a device: the processor, or the GPU's id where that is known.
 fn processor(device: Device, gpus: Option<&gpu::Gpus>) -> String {
-    let Device::Cuda(number) = device else { return state::processor(cores()) };
+    let Device::Cuda(number) = device else { return state::processor(offline::cores()) };
     let known = gpus.and_then(|gpus| {
         let seen = *gpus.visible().seen.get(number as usize)?;
         let gpu = gpus.list().get(seen.gpu)?;
@@ -140,11 +116,31 @@ fn processor(device: Device, gpus: Option<&gpu::Gpus>) -> String {
     known.unwrap_or_else(|| "unknown".to_owned())
 }
 
+/// Where a model runs, for what is kept of it.
+pub(super) fn machine(model: ModelPrint, runtime: &str, device: Device, gpus: Option<&gpu::Gpus>) -> Machine {
+    Machine { model, runtime: runtime.to_owned(), device: device.to_string(), processor: processor(device, gpus) }
+}
+
 /// The sessions of a model on one device.
 struct Berth {
     number: DeviceId,
-    session: SessionSettings,
-    instances: usize,
+    sessions: Sessions,
+    /// What is kept is kept for this; `None` where nothing can be.
+    on: Option<Machine>,
+    cuda: CudaSettings,
+}
+
+impl Berth {
+    fn session(&self) -> SessionSettings {
+        let Sessions { device, threads, spin, .. } = self.sessions;
+        SessionSettings { device, threads, spin, cuda: self.cuda.clone() }
+    }
+
+    fn tell(&self, settings: &ModelConfig) {
+        let Sessions { device, instances, threads, chosen_by, .. } = &self.sessions;
+        let (path, chosen_by) = (settings.path.display(), chosen_by.name());
+        tracing::info!(model = %settings.name, %path, %device, instances, threads, chosen_by, "loading");
+    }
 }
 
 /// What the workers of one model share.
@@ -156,40 +152,26 @@ struct Team<'a> {
 }
 
 impl Team<'_> {
+    /// What tells the model's file from another.
+    fn print(&self) -> Option<ModelPrint> {
+        let print = state::model_print(self.folder.onnx());
+        print.inspect_err(|error| tracing::warn!(model = %self.model.name, "learned costs are not kept: {error}")).ok()
+    }
+
     /// Takes note of what an earlier life of the program learned of the model here.
-    fn open_kept(
-        &self,
-        keeper: &mut Keeper,
-        config: &Config,
-        settings: &ModelConfig,
-        berths: &[Berth],
-        gpus: Option<&gpu::Gpus>,
-    ) {
-        let model = match state::model_print(self.folder.onnx()) {
-            Ok(print) => print,
-            Err(error) => return tracing::warn!(model = %self.model.name, "learned costs are not kept: {error}"),
-        };
-        let runtime = self.runtime.version().unwrap_or("unknown");
+    fn open_kept(&self, keeper: &mut Keeper, config: &Config, settings: &ModelConfig, berths: &[Berth]) {
         let on = |berth: &Berth| {
-            let device = berth.session.device;
-            let on = Fingerprint {
-                model: model.clone(),
-                runtime: runtime.to_owned(),
-                device: device.to_string(),
-                processor: processor(device, gpus),
-                instances: berth.instances,
-                threads: berth.session.threads,
-            };
-            (berth.number, on)
+            let Sessions { instances, threads, spin, .. } = berth.sessions;
+            Some((berth.number, berth.on.clone()?.with(instances, threads, spin)))
         };
-        let devices = berths.iter().map(on).collect();
+        let Some(devices) = berths.iter().map(on).collect() else { return };
         let site = learned::Site { id: self.model.id, model: &self.model.name, folder: &settings.path, devices };
         keeper.open(&config.state, site);
     }
 
     /// Plans the workers of one device, numbered from `first` on.
     fn plan(&self, berth: &Berth, keeper: &Keeper, first: usize) -> Vec<WorkerPlan> {
-        let Berth { number: device, ref session, instances } = *berth;
+        let (device, session, instances) = (berth.number, &berth.session(), berth.sessions.instances);
         let parts = match keeper.cost(self.model.id, device) {
             None => exec::warm_up(&self.model.spec, session.device, instances),
             Some(cost) => exec::resume(&self.model.spec, session.device, instances, |rows, len, busy| {

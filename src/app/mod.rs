@@ -11,8 +11,12 @@ mod learned;
 mod load;
 mod nodes;
 mod placement;
+mod sessions;
 mod stop;
 mod trace;
+mod tuner;
+
+pub use tuner::{Found, KeptIn, tune};
 
 use crate::admin::Admin;
 use crate::clock;
@@ -25,6 +29,7 @@ use crate::gpu::{self, Gpus};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::model::Registry;
+use crate::offline;
 use crate::readiness::Readiness;
 use crate::shutdown::Signals;
 use crate::telemetry::{StartError, Tracer};
@@ -73,6 +78,25 @@ pub enum AppError {
         /// The operating system's word.
         source: std::io::Error,
     },
+    /// What a model was measured to do cannot be kept.
+    #[error(
+        "{}: what is found cannot be kept there: {source}; name a folder that can be written with --state DIR",
+        path.display()
+    )]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's word.
+        source: std::io::Error,
+    },
+    /// A model cannot be measured.
+    #[error("model `{name}`: {source}")]
+    Tune {
+        /// The model's name.
+        name: String,
+        /// Why not.
+        source: offline::Error,
+    },
     /// Spans cannot be exported.
     #[error("{0}")]
     Tracing(#[from] StartError),
@@ -108,7 +132,8 @@ impl AppError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Policies(_) | Self::Keys(_) | Self::Runtime(_) | Self::Gpus(_) => true,
-            Self::Model { .. } | Self::Tracing(_) | Self::Trace { .. } => true,
+            Self::Model { .. } | Self::Tracing(_) | Self::Trace { .. } | Self::State { .. } => true,
+            Self::Tune { source, .. } => !matches!(source, offline::Error::Run(_) | offline::Error::Thread(_)),
             Self::Listen { .. } | Self::Ended(_) | Self::Interrupted(_) | Self::System { .. } => false,
         }
     }
@@ -245,7 +270,7 @@ fn front(
         body_timeout: config.body_timeout,
         connections: descriptors::connections(config.upstream.is_some()),
     };
-    let pool = Pool::new(load::cores());
+    let pool = Pool::new(offline::cores());
     let upstream = config.upstream.clone().map(|server| Upstream::new(server.authority, server.base));
     let (backend, tracer) = (Arc::new(handle), tracer(config)?);
     Ok(Front { registry, backend, metrics, readiness, tracer, limits, pool, upstream, keys })

@@ -43,7 +43,7 @@ pub use report::{
 };
 pub use table::{answer, own_cost, table};
 pub use tensor::Tensor;
-pub use workload::{SHIPPED_TEXTS, parse_texts};
+pub use workload::{SHIPPED_TEXTS, parse_texts, read_texts};
 
 /// The longest wait for one answer; past it the request counts as an error named `timeout`.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);

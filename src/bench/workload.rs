@@ -8,7 +8,8 @@ use super::{Error, Options, Payload, Protocol};
 use crate::remote::Target;
 use http::{HeaderMap, Uri};
 use serde_json::{Value, json};
-use std::fmt;
+use std::path::Path;
+use std::{fmt, fs};
 
 /// The texts sent where none are named; see the README beside them.
 pub const SHIPPED_TEXTS: &str = include_str!("texts/mixed.txt");
@@ -17,6 +18,17 @@ pub const SHIPPED_TEXTS: &str = include_str!("texts/mixed.txt");
 #[must_use]
 pub fn parse_texts(file: &str) -> Vec<String> {
     file.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// Reads a file of texts. Blocks.
+///
+/// # Errors
+/// [`Error::Usage`] where it cannot be read or holds none.
+pub fn read_texts(path: &Path) -> Result<Vec<String>, Error> {
+    let wrong = |what: &str| Error::Usage(format!("--texts {}: {what}", path.display()));
+    let file = fs::read_to_string(path).map_err(|error| wrong(&error.to_string()))?;
+    let texts = parse_texts(&file);
+    if texts.is_empty() { Err(wrong("the file holds no text")) } else { Ok(texts) }
 }
 
 /// Requests, ready to send, in the order of their texts.

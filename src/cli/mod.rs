@@ -8,6 +8,7 @@ mod inject;
 mod policy;
 mod serve;
 mod simulate;
+mod tune;
 
 use crate::document;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -68,6 +69,8 @@ enum Command {
     Policy(policy::Command),
     /// Measure a running server
     Bench(bench::Args),
+    /// Find the sessions that serve a model best on this machine
+    Tune(tune::Args),
     /// Replay a recorded trace under policies, on a virtual clock
     Simulate(simulate::Args),
     /// Say what was found on this machine or of a running server, and the mend for what is missing
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Policy(command) => policy::run(command),
         Command::Bench(args) => bench::run(args),
+        Command::Tune(args) => tune::run(args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Doctor(args) => doctor::run(args),
         Command::Inject(args) => inject::run(args),

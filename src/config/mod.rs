@@ -156,10 +156,12 @@ pub struct ModelConfig {
     pub path: PathBuf,
     /// Where it runs.
     pub device: Placement,
-    /// Sessions a device, ≥ 1; measured at warm-up where absent.
+    /// Sessions a device, ≥ 1; where both are absent as tuned, measured or by the cores.
     pub instances: Option<u32>,
     /// Threads a session uses within an operator, ≥ 1.
     pub threads: Option<u32>,
+    /// Whether threads that have nothing to do keep their cores for a while.
+    pub spin: Option<bool>,
     /// Of its sessions on a GPU.
     pub cuda: CudaSettings,
 }

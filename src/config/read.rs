@@ -234,7 +234,15 @@ impl Reader<'_, '_> {
             self.flag_fault("model", format!("{text:?} {wrong}"), Some("[NAME=]DIR, each name once"));
             return None;
         }
-        Some(ModelConfig { name, path, device, instances: None, threads: None, cuda: CudaSettings::default() })
+        Some(ModelConfig {
+            name,
+            path,
+            device,
+            instances: None,
+            threads: None,
+            spin: None,
+            cuda: CudaSettings::default(),
+        })
     }
 }
 
@@ -253,6 +261,7 @@ fn model_of_table(
     let device = table.parsed("device", kind::DEVICE.expected, kind::DEVICE.parse);
     let instances = table.u32("instances", 1..=MOST_WORKERS);
     let threads = table.u32("threads", 1..=MOST_WORKERS);
+    let spin = table.boolean("spin");
     let cuda = cuda(&mut table.table("cuda"));
     if !table.has("path") && !is_upstream {
         table.missing("path", "the model's folder");
@@ -265,7 +274,7 @@ fn model_of_table(
         return None;
     }
     let device = flag.cloned().or(device).unwrap_or_else(|| general.clone());
-    Some(ModelConfig { name, path, device, instances, threads, cuda })
+    Some(ModelConfig { name, path, device, instances, threads, spin, cuda })
 }
 
 /// `[model.cuda]`.

@@ -30,6 +30,7 @@ fn everything_but_the_model_has_a_default() {
         device: Placement::Auto,
         instances: None,
         threads: None,
+        spin: None,
         cuda: CudaSettings::default(),
     };
     let expected = Config {

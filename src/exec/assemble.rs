@@ -76,6 +76,11 @@ impl Assembler {
         }
         Ok(&self.inputs)
     }
+
+    /// The inputs built last, to keep.
+    pub(super) fn into_inputs(self) -> Vec<Input> {
+        self.inputs
+    }
 }
 
 /// Fills one input.

@@ -76,7 +76,8 @@ pub fn look_for_cuda(runtime: &Runtime, gpu: u32) -> Result<(), NoCuda> {
     if runtime.path().is_absolute() && !provider.is_file() {
         return Err(NoCuda::NoProvider { runtime: words, path: provider });
     }
-    let settings = SessionSettings { device: Device::Cuda(gpu), threads: 1, cuda: CudaSettings::default() };
+    let settings =
+        SessionSettings { device: Device::Cuda(gpu), threads: 1, spin: false, cuda: CudaSettings::default() };
     try_out(runtime, TINY, &settings).map_err(|said| {
         let missing = OFTEN_MISSING.iter().filter_map(|library| Some((*library, load(library)?)));
         NoCuda::DoesNotWork { runtime: words, gpu, findings: findings(&said, missing) }

@@ -15,6 +15,8 @@ pub struct SessionSettings {
     pub device: Device,
     /// Threads within an operator, for what runs on the CPU.
     pub threads: usize,
+    /// Whether those threads keep their cores for a while when there is nothing to do.
+    pub spin: bool,
     /// For a session on a GPU.
     pub cuda: CudaSettings,
 }
@@ -23,11 +25,11 @@ impl SessionSettings {
     /// A session on the CPU with so many threads an operator.
     #[must_use]
     pub fn cpu(threads: usize) -> Self {
-        Self { device: Device::Cpu(0), threads, cuda: CudaSettings::default() }
+        Self { device: Device::Cpu(0), threads, spin: false, cuda: CudaSettings::default() }
     }
 }
 
-/// Session options: one operator at a time, threads that sleep when idle (spinning ones starve
+/// Session options: one operator at a time, threads that sleep when idle unless told to spin (which starves
 /// everything else on a small machine), and no memory plan, which fits one shape only.
 ///
 /// On a GPU the provider must be there: the runtime would else take the CPU and say nothing.
@@ -41,7 +43,7 @@ pub(super) fn builder(
         .with_intra_threads(settings.threads.max(1))?
         .with_inter_threads(1)?
         .with_parallel_execution(false)?
-        .with_intra_op_spinning(false)?
+        .with_intra_op_spinning(settings.spin)?
         .with_inter_op_spinning(false)?
         .with_memory_pattern(false)?;
     Ok(match settings.device {

@@ -19,12 +19,16 @@ pub(super) fn warm_up(model: &Arc<Model>, cell: Cell) -> Result<Job, Failure> {
         Task::Tensors => vec![payload(model, cell, 0)?],
         _ => (0..cell.rows).map(|row| payload(model, Cell { rows: 1, ..cell }, row)).collect::<Result<_, _>>()?,
     };
-    let want = match &model.spec.task {
+    Ok(batch(model, cell.len, items, usual(model)))
+}
+
+/// What callers ask for.
+pub(super) fn usual(model: &Model) -> Want {
+    match &model.spec.task {
         Task::Embedding { .. } => Want::Embedding,
         Task::Classifier { output, .. } => Want::Outputs(vec![*output]),
         Task::Tensors => everything(model),
-    };
-    Ok(batch(model, cell.len, items, want))
+    }
 }
 
 /// Whether what is made up for a model is sure to be input it can run on: its sizes are known, and

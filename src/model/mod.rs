@@ -23,6 +23,6 @@ pub use accept::{Accepted, Given};
 pub use datatype::Datatype;
 pub use describe::Finding;
 pub use folder::{Folder, FolderError};
-pub use placed::Placed;
+pub use placed::{ChosenBy, Placed, Sessions};
 pub use registry::{Model, ModelState, Registry};
 pub use spec::{Dim, ModelSpec, RawDim, RawIo, RawTensor, Task, TensorSpec, TextInput};

@@ -73,6 +73,20 @@ pub fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     moved
 }
 
+/// Whether a file could be written now, for those who work long for what is to be in it. Makes its folder where that is
+/// missing. Blocks.
+///
+/// # Errors
+/// The operating system's.
+pub fn check(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let draft = draft(path, &Uuid::new_v4().simple().to_string());
+    File::create(&draft)?;
+    fs::remove_file(&draft)
+}
+
 fn draft(path: &Path, name: &str) -> PathBuf {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{name}.draft"));
@@ -105,6 +119,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a").join("x.json");
         assert!(read::<Vec<f64>>(&path).unwrap().is_none());
+        check(&path).unwrap();
         for value in [vec![0.1, 1e300], vec![2.0]] {
             write(&path, &value).unwrap();
             assert_eq!(read::<Vec<f64>>(&path).unwrap(), Some(value));
@@ -142,5 +157,6 @@ mod tests {
         File::create(&path).unwrap().set_len(MOST + 1).unwrap();
         assert!(matches!(read::<u32>(&path), Err(ReadError::TooLarge)));
         assert!(write(Path::new("/proc/nowhere/x.json"), &1).is_err());
+        assert!(check(&path.join("x.json")).is_err());
     }
 }

@@ -28,6 +28,23 @@ pub struct Fingerprint {
     pub instances: usize,
     /// Threads of each.
     pub threads: usize,
+    /// Whether those spin when idle; left out where not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spin: bool,
+}
+
+/// Where a model runs, whatever its sessions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Machine {
+    /// The model's file.
+    pub model: ModelPrint,
+    /// ONNX Runtime's version.
+    pub runtime: String,
+    /// The device's name.
+    pub device: String,
+    /// What computes.
+    pub processor: String,
 }
 
 /// A model's file, as far as it can be told from another.
@@ -44,16 +61,44 @@ impl Fingerprint {
     /// What differs, in words; `None` where nothing does.
     #[must_use]
     pub fn differs(&self, other: &Self) -> Option<&'static str> {
-        let found = [
+        let sessions = [
+            (self.instances != other.instances, "the number of instances"),
+            (self.threads != other.threads, "the number of threads"),
+            (self.spin != other.spin, "whether threads spin"),
+        ];
+        self.machine().differs(&other.machine()).or_else(|| first(sessions))
+    }
+
+    /// Where it was, without the sessions.
+    #[must_use]
+    pub fn machine(&self) -> Machine {
+        let Self { model, runtime, device, processor, .. } = self.clone();
+        Machine { model, runtime, device, processor }
+    }
+}
+
+impl Machine {
+    /// What differs, in words; `None` where nothing does.
+    #[must_use]
+    pub fn differs(&self, other: &Self) -> Option<&'static str> {
+        first([
             (self.model != other.model, "the model's file"),
             (self.runtime != other.runtime, "the version of ONNX Runtime"),
             (self.device != other.device, "the device"),
             (self.processor != other.processor, "the processor"),
-            (self.instances != other.instances, "the number of instances"),
-            (self.threads != other.threads, "the number of threads"),
-        ];
-        found.into_iter().find(|(differs, _)| *differs).map(|(_, what)| what)
+        ])
     }
+
+    /// The same with sessions.
+    #[must_use]
+    pub fn with(self, instances: usize, threads: usize, spin: bool) -> Fingerprint {
+        let Self { model, runtime, device, processor } = self;
+        Fingerprint { model, runtime, device, processor, instances, threads, spin }
+    }
+}
+
+fn first(found: impl IntoIterator<Item = (bool, &'static str)>) -> Option<&'static str> {
+    found.into_iter().find(|(differs, _)| *differs).map(|(_, what)| what)
 }
 
 /// Looks at a model's file.
@@ -105,9 +150,12 @@ mod tests {
     fn what_differs_has_a_name() {
         let model = ModelPrint { bytes: 3, sha256: "00".into() };
         let (runtime, device, processor) = ("1.23".to_owned(), "cpu".to_owned(), processor(2));
-        let on = Fingerprint { model, runtime, device, processor, instances: 2, threads: 1 };
+        let on = Machine { model, runtime, device, processor }.with(2, 1, false);
         assert_eq!(on.differs(&on.clone()), None);
         assert_eq!(on.differs(&Fingerprint { threads: 2, ..on.clone() }), Some("the number of threads"));
+        assert_eq!(on.differs(&Fingerprint { spin: true, ..on.clone() }), Some("whether threads spin"));
+        assert_eq!(on.machine().with(2, 1, false), on);
+        assert!(!serde_json::to_string(&on).unwrap().contains("spin"), "files of before are as good");
         assert_eq!(
             on.differs(&Fingerprint { runtime: "1.24".into(), ..on.clone() }),
             Some("the version of ONNX Runtime")

@@ -1,13 +1,15 @@
-//! What survives a restart: one JSON file a model, with what it was learned on.
+//! What survives a restart: JSON files a model, of its costs and of its sessions, with what they were measured on.
 //!
 //! Decides what is believed of an earlier life: only what was learned of the same model on the same machine.
 //! Knows neither what was learned nor when it is worth keeping.
 
 mod file;
 mod fingerprint;
+mod tuning;
 
-pub use file::{ReadError, read, write};
-pub use fingerprint::{Fingerprint, ModelPrint, model_print, processor};
+pub use file::{ReadError, check, read, write};
+pub use fingerprint::{Fingerprint, Machine, ModelPrint, model_print, processor};
+pub use tuning::{Tuned, TunedBy, Tunings, tuning_beside, tuning_in_folder};
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

@@ -169,3 +169,22 @@ fn bench_of_nothing_that_answers_is_exit_1() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(&closed.to_string()), "{said}");
 }
+
+#[test]
+fn bench_holds_what_was_achieved_against_the_ceiling() {
+    let server = Settings::new(model("tiny", "test/tiny_text", "instances = 1")).start();
+    let (url, dir) = (format!("http://{}", server.data), folder());
+    let texts = dir.path().join("texts.txt");
+    fs::write(&texts, "red sun\ngreen lake and blue boat\n").unwrap();
+    let common = ["bench", "--url", &url, "--model", "tiny", "--texts", texts.to_str().unwrap(), "--ceiling"];
+    let (code, _, err) = run(&[&common[..], &["--model-dir", "no/such/folder"]].concat());
+    assert!(code == Some(2) && err.contains("--model-dir") && err.contains("no/such/folder"), "{err}");
+    let folder = cached("models/test/tiny_text");
+    let load = ["--model-dir", folder.to_str().unwrap(), "--duration", "1s", "--warmup", "100ms", "--json", "-"];
+    let (code, out, err) = run(&[&common[..], &load].concat());
+    assert_eq!(code, Some(0), "{err}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let [rps, achieved] = ["rps", "achieved"].map(|key| report["ceiling"][key].as_f64().unwrap());
+    let throughput = report["throughput_rps"].as_f64().unwrap();
+    assert!(rps > throughput && (achieved - throughput / rps).abs() < 1e-9, "{report}");
+}

@@ -43,5 +43,6 @@ mod strategies;
 mod tenancy;
 mod tensors;
 mod trace;
+mod tune;
 mod upstream;
 mod watch;

@@ -1,12 +1,14 @@
 //! `inferneo bench`: measures a running server.
 
+mod ceiling;
 #[cfg(test)]
 mod tests;
 mod words;
 
-use super::duration;
+use super::{duration, path};
 use crate::bench::{self, DEFAULT_SEED, Load, Options, Payload, Protocol, Report, Tensor};
 use crate::document::duration_as_text;
+use crate::offline::Ceiling;
 use crate::remote::Target;
 use anyhow::Context;
 use http::header::AUTHORIZATION;
@@ -74,6 +76,16 @@ pub(super) struct Args {
     /// Sends this header with every request; may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// Then runs the model itself in this process, on the same texts sorted by length, and says what share of that
+    /// was achieved
+    #[arg(long, env = "INFERNEO_BENCH_CEILING", requires = "model_dir", conflicts_with = "tensors")]
+    ceiling: bool,
+    /// With --ceiling: the folder of the model that the server has
+    #[arg(long, env = "INFERNEO_BENCH_MODEL_DIR", value_name = "DIR", value_parser = path(), requires = "ceiling")]
+    model_dir: Option<PathBuf>,
+    /// With --ceiling: ONNX Runtime's shared library
+    #[arg(long, value_name = "FILE", env = "INFERNEO_ONNXRUNTIME_LIBRARY", value_parser = path())]
+    onnxruntime_library: Option<PathBuf>,
     /// Writes the figures as JSON; `-` writes them to stdout instead of the table
     #[arg(long, env = "INFERNEO_BENCH_JSON", value_name = "FILE")]
     json: Option<PathBuf>,
@@ -82,24 +94,28 @@ pub(super) struct Args {
     html: Option<PathBuf>,
 }
 
+/// What was measured, and how it was asked for.
+struct Outcome {
+    report: Report,
+    ceiling: Option<Ceiling>,
+    parameters: Vec<(String, String)>,
+}
+
 /// Runs the subcommand on a runtime of its own and prints what it found.
 ///
-/// Exit code 1 where the server cannot be reached or answered nothing, 2 where the options cannot
-/// make a request.
+/// Exit code 1 where the server cannot be reached or answered nothing, or the ceiling cannot be measured, 2 where the
+/// options cannot make a request.
 #[must_use]
 pub(super) fn run(args: Args) -> ExitCode {
-    let outcome = options(&args).and_then(|options| {
-        let parameters = parameters(&args, &options);
-        Ok((measure(options)?, parameters))
-    });
-    let (report, parameters) = match outcome {
+    let Outcome { report, ceiling, parameters } = match outcome(&args) {
         Ok(outcome) => outcome,
         Err(error) => {
-            eprintln!("inferneo bench: {error}");
-            return ExitCode::from(if matches!(error, bench::Error::Usage(_)) { 2 } else { 1 });
+            eprintln!("inferneo bench: {error:#}");
+            let by_usage = matches!(error.downcast_ref(), Some(bench::Error::Usage(_)));
+            return ExitCode::from(if by_usage { 2 } else { 1 });
         }
     };
-    if let Err(error) = show(&args, &report, &parameters) {
+    if let Err(error) = show(&args, &report, ceiling.as_ref(), &parameters) {
         eprintln!("inferneo bench: {error:#}");
         return ExitCode::FAILURE;
     }
@@ -108,6 +124,22 @@ pub(super) fn run(args: Args) -> ExitCode {
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+fn outcome(args: &Args) -> anyhow::Result<Outcome> {
+    let options = options(args)?;
+    let source = ceiling::open(args).map_err(|error| usage(&format!("{error:#}")))?;
+    let mut parameters = parameters(args, &options);
+    let payload = options.payload.clone();
+    let report = measure(options)?;
+    let ceiling = match (source, payload) {
+        (Some(source), Payload::Texts(texts)) => Some(ceiling::measure(source, texts).context("--ceiling")?),
+        _ => None,
+    };
+    if let Some(ceiling) = &ceiling {
+        parameters.push(("ceiling".to_owned(), ceiling::line(ceiling, &report)));
+    }
+    Ok(Outcome { report, ceiling, parameters })
 }
 
 fn measure(options: Options) -> Result<Report, bench::Error> {
@@ -162,17 +194,8 @@ fn payload(args: &Args) -> Result<Payload, bench::Error> {
     }
     match &args.texts {
         None => Ok(Payload::Texts(bench::parse_texts(bench::SHIPPED_TEXTS))),
-        Some(path) => read_texts(path).map(Payload::Texts),
+        Some(path) => bench::read_texts(path).map(Payload::Texts),
     }
-}
-
-fn read_texts(path: &Path) -> Result<Vec<String>, bench::Error> {
-    let file = std::fs::read_to_string(path).map_err(|error| usage(&format!("--texts {}: {error}", path.display())))?;
-    let texts = bench::parse_texts(&file);
-    if texts.is_empty() {
-        return Err(usage(&format!("--texts {}: the file holds no text", path.display())));
-    }
-    Ok(texts)
 }
 
 fn usage(what: &str) -> bench::Error {
@@ -223,16 +246,24 @@ fn parameters(args: &Args, options: &Options) -> Vec<(String, String)> {
     parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn show(args: &Args, report: &Report, parameters: &[(String, String)]) -> anyhow::Result<()> {
+fn show(
+    args: &Args,
+    report: &Report,
+    ceiling: Option<&Ceiling>,
+    parameters: &[(String, String)],
+) -> anyhow::Result<()> {
     let json = args.json.as_deref();
     if json != Some(Path::new("-")) {
         println!("{}\n{}", bench::table([(report.protocol, report)]), bench::own_cost(report));
         if let Some(ramp) = &report.ramp {
             println!("{}", bench::answer(ramp));
         }
+        if let Some(ceiling) = ceiling {
+            println!("{}", ceiling::line(ceiling, report));
+        }
     }
     if let Some(path) = json {
-        let text = serde_json::to_string_pretty(report)? + "\n";
+        let text = serde_json::to_string_pretty(&ceiling::joined(report, ceiling)?)? + "\n";
         if path == Path::new("-") {
             print!("{text}");
         } else {

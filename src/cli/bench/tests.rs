@@ -110,8 +110,8 @@ fn flags_that_do_not_go_together_are_refused_before_anything_is_sent() {
 fn texts_are_read_from_a_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "one\n\n  two \n").unwrap();
-    assert_eq!(read_texts(file.path()).unwrap(), ["one", "two"]);
+    assert_eq!(bench::read_texts(file.path()).unwrap(), ["one", "two"]);
     std::fs::write(file.path(), "\n").unwrap();
-    assert!(read_texts(file.path()).unwrap_err().to_string().contains("holds no text"));
-    assert!(matches!(read_texts(Path::new("absent.txt")), Err(bench::Error::Usage(_))));
+    assert!(bench::read_texts(file.path()).unwrap_err().to_string().contains("holds no text"));
+    assert!(matches!(bench::read_texts(Path::new("absent.txt")), Err(bench::Error::Usage(_))));
 }
