@@ -8,7 +8,7 @@ use crate::model::{ChosenBy, Sessions};
 use crate::offline::{self, Layout, Source};
 use crate::state::{self, Machine, Tuned, TunedBy, Tunings};
 use crate::types::Device;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Most sessions a model gets by default: each costs memory of its own.
@@ -70,7 +70,7 @@ impl Chooser<'_> {
         }
     }
 
-    fn read(&self, path: &PathBuf) -> Tunings {
+    fn read(&self, path: &Path) -> Tunings {
         let read = state::read(path).inspect_err(|error| {
             tracing::warn!(model = %self.settings.name, path = %path.display(), "the tuning cannot be read: {error}");
         });
@@ -78,13 +78,7 @@ impl Chooser<'_> {
     }
 
     /// Compares the usual layout with one session of all cores, and keeps what came of it.
-    fn compare(
-        &self,
-        usual: Layout,
-        on: &Machine,
-        tunings: &mut Tunings,
-        path: &PathBuf,
-    ) -> Option<(Layout, ChosenBy)> {
+    fn compare(&self, usual: Layout, on: &Machine, tunings: &mut Tunings, path: &Path) -> Option<(Layout, ChosenBy)> {
         let (model, other) = (&self.settings.name, Layout::new(1, self.cores));
         if usual == other || self.opened_in > SLOW {
             return None;

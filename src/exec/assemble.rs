@@ -1,7 +1,7 @@
 //! Batch assembly: the items' rows, padded to one length, in the model's input tensors.
 //!
-//! Decides where each row lies and what fills the rest. Does not know which rows belong together and
-//! does not run anything.
+//! Decides where each row lies and what fills the rest, and that a tensor alone in its batch stays where it is. Does
+//! not know which rows belong together and does not run anything.
 
 use super::backend::Input;
 use super::block::{copy_corner, volume};
@@ -9,6 +9,7 @@ use super::pad::{fill, pattern};
 use super::{Failure, Job, JobItem};
 use crate::model::{Datatype, Dim, ModelSpec, TensorSpec, TextInput};
 use crate::request::{Payload, Tensor, TensorItem, Tokens, split_elements};
+use bytes::Bytes;
 use std::borrow::Cow;
 
 /// The rows and the length of one item.
@@ -81,6 +82,11 @@ impl Assembler {
     pub(super) fn into_inputs(self) -> Vec<Input> {
         self.inputs
     }
+
+    /// Lets go of what the last batch's requests sent; the buffers stay.
+    pub(super) fn release(&mut self) {
+        self.inputs.iter_mut().for_each(Input::release);
+    }
 }
 
 /// Fills one input.
@@ -97,6 +103,10 @@ impl Filler<'_> {
     fn fill(&self, input: &mut Input) -> Result<(), Failure> {
         input.datatype = self.tensor.datatype;
         input.shape = self.target_shape()?;
+        if let Some(data) = self.in_place(&input.shape)? {
+            input.show(data);
+            return Ok(());
+        }
         let elements = volume(&input.shape).filter(|n| n.checked_mul(8).is_some());
         input.resize(elements.ok_or_else(|| self.fault("the batch is too large"))?);
         let row = volume(&input.shape[1.min(input.shape.len())..]).unwrap_or(0);
@@ -117,6 +127,18 @@ impl Filler<'_> {
             at += dims.first().map_or(1, |n| n * row);
         }
         Ok(())
+    }
+
+    /// The elements where they are: those of one request alone, not padded, at an address that is right for their
+    /// type. A body's tensor data mostly lies so; `front` sees to it.
+    fn in_place(&self, target: &[usize]) -> Result<Option<Bytes>, Failure> {
+        let [only] = &*self.job.items else { return Ok(None) };
+        let Payload::Tensors(tensors) = only.payload()? else { return Ok(None) };
+        let tensor = self.own(tensors)?;
+        self.check(tensor, target)?;
+        let is_aligned = |size: usize| tensor.data.as_ptr().addr().is_multiple_of(size);
+        let stays = tensor.shape == target && tensor.datatype.size().is_some_and(is_aligned);
+        Ok(stays.then(|| tensor.data.clone()))
     }
 
     /// The batch's shape: rows stacked, lengths padded, every other size as the items have it.

@@ -17,7 +17,8 @@ pub trait Backend {
     fn run(&mut self, inputs: &[Input], wanted: &[usize]) -> Result<Vec<Tensor>, Failure>;
 }
 
-/// One assembled input, in a buffer that is used again for the next batch.
+/// One assembled input: in a buffer that is used again for the next batch, or where a request is alone in its batch
+/// a view of what it sent.
 #[derive(Debug)]
 pub struct Input {
     pub(super) datatype: Datatype,
@@ -26,6 +27,8 @@ pub struct Input {
     words: Vec<u64>,
     /// How many bytes of `words` count.
     used: usize,
+    /// The elements where they need not lie in `words`.
+    view: Option<Bytes>,
     /// The elements of a `BYTES` tensor.
     pub(super) strings: Vec<Bytes>,
 }
@@ -34,7 +37,7 @@ impl Input {
     /// Builds an empty tensor.
     #[must_use]
     pub fn new(datatype: Datatype) -> Self {
-        Self { datatype, shape: vec![0], words: Vec::new(), used: 0, strings: Vec::new() }
+        Self { datatype, shape: vec![0], words: Vec::new(), used: 0, view: None, strings: Vec::new() }
     }
 
     /// Element type.
@@ -49,10 +52,10 @@ impl Input {
         &self.shape
     }
 
-    /// The elements, row-major and in the machine's byte order, aligned to 8 bytes; empty for `BYTES`.
+    /// The elements, row-major and in the machine's byte order, aligned as their type wants it; empty for `BYTES`.
     #[must_use]
     pub fn data(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.words)[..self.used]
+        self.view.as_deref().unwrap_or_else(|| &bytemuck::cast_slice(&self.words)[..self.used])
     }
 
     /// The elements of a `BYTES` tensor, row-major; empty for every other datatype.
@@ -65,8 +68,20 @@ impl Input {
         &mut bytemuck::cast_slice_mut(&mut self.words)[..self.used]
     }
 
+    /// Takes `data` as its elements without copying them. They must lie as their type wants it.
+    pub(super) fn show(&mut self, data: Bytes) {
+        self.view = Some(data);
+    }
+
+    /// Lets go of what belongs to a request; the buffer stays.
+    pub(super) fn release(&mut self) {
+        self.view = None;
+        self.strings.clear();
+    }
+
     /// Makes room for `elements`; what the buffer holds afterwards is unspecified.
     pub(super) fn resize(&mut self, elements: usize) {
+        self.view = None;
         match self.datatype.size() {
             Some(size) => {
                 self.used = elements * size;

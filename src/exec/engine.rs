@@ -44,6 +44,7 @@ impl Engine {
             let outputs = self.backend.run(inputs?, &wanted)?;
             split::split(spec, job, &wanted, &outputs)
         });
+        self.assembler.release();
         Run { assemble: assembled.since(start), compute: clock::now().since(assembled), result }
     }
 }

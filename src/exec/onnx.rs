@@ -23,7 +23,7 @@ pub use profile::Nodes;
 use profile::Record;
 use std::fmt;
 use std::path::Path;
-use values::{datatype, tensor, value};
+use values::{datatype, own, tensor, value};
 
 /// A model in one ONNX Runtime session.
 pub struct OnnxBackend {
@@ -169,7 +169,9 @@ fn run_plain(session: &mut Session, inputs: &[Input], outputs: &[&(String, Datat
     let selected = outputs.iter().fold(OutputSelector::no_default(), |selector, (name, _)| selector.with(name));
     let options = RunOptions::new().map_err(|e| classify(&e))?.with_outputs(selected);
     let results = session.run_with_options(&values[..], &options).map_err(|e| classify(&e))?;
-    results.into_iter().zip(outputs).map(|((_, value), (name, datatype))| tensor(value, name, *datatype)).collect()
+    let own = |tensor| own(tensor, inputs);
+    let results = results.into_iter().zip(outputs);
+    results.map(|((_, value), (name, datatype))| tensor(value, name, *datatype).map(own)).collect()
 }
 
 /// Makes a session of a model of one number, and runs it.

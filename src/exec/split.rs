@@ -110,6 +110,8 @@ impl Batch<'_> {
         let at = first * volume(&tensor.shape[1..]).unwrap_or(0);
         let end = at + volume(&from_dims).unwrap_or(0);
         let data = match tensor.datatype.size() {
+            // Whole rows: nothing to trim.
+            Some(size) if from_dims == shape => Bytes::copy_from_slice(&tensor.data[at * size..end * size]),
             Some(size) => {
                 let mut own = vec![0; volume(&shape).unwrap_or(0) * size];
                 let (from_dims, to_dims) = ([&from_dims[..], &[size]].concat(), [&shape[..], &[size]].concat());

@@ -1,19 +1,19 @@
 //! An inference body: admitted, read and decompressed, all within bounds.
 //!
-//! Decides what is too large, too slow or in a form that is not understood. Knows no protocol.
+//! Decides what is too large, too slow or in a form that is not understood, and where in memory a body comes to lie.
+//! Knows of the protocols only where their tensor data begins.
 
-use super::{Front, Held, gzip};
+use super::{Front, Held, gzip, oip};
 use crate::error::{Error, Reason};
 use crate::listener::holding;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -23,15 +23,18 @@ const STEP: usize = 64 << 10;
 const LINGER_BYTES: usize = 64 << 20;
 const LINGER_TIME: Duration = Duration::from_secs(5);
 
+/// Tensor data of a body in several chunks begins at a multiple of this: a cache line, and right for every datatype.
+const ALIGN: usize = 64;
+
 /// A body that has arrived.
 #[derive(Debug, Clone)]
 pub(super) struct Received(pub(super) Bytes);
 
-/// The layer that admits and reads bodies. What it reserved is held until the answer is written.
-pub(super) async fn receive(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
+/// Admits and reads a body, and has the rest done. What it reserved is held until the answer is written.
+pub(super) async fn receive(front: &Front, request: Request, next: Next) -> Response {
     let (mut parts, mut body) = request.into_parts();
-    let mut room = Room { front: &front, held: Vec::new(), bytes: 0 };
-    match read(&front, &parts.headers, &mut body, &mut room).await {
+    let mut room = Room { front, held: Vec::new(), bytes: 0 };
+    match read(front, &parts.headers, &mut body, &mut room).await {
         Ok(bytes) => parts.extensions.insert(Received(bytes)),
         Err(error) => {
             if error.reason != Reason::BodyTimeout {
@@ -64,7 +67,8 @@ async fn read(front: &Front, headers: &HeaderMap, body: &mut Body, room: &mut Ro
         let seconds = front.limits.body_timeout.as_secs_f64();
         Error::new(Reason::BodyTimeout, format!("the body did not arrive within {seconds} s"))
     };
-    let bytes = timeout(front.limits.body_timeout, collect(body, length, max, room)).await.map_err(slow)??;
+    let expected = Expected { length, data_at: oip::data_at(headers).filter(|_| !gzipped) };
+    let bytes = timeout(front.limits.body_timeout, collect(body, expected, max, room)).await.map_err(slow)??;
     if !gzipped {
         return Ok(bytes);
     }
@@ -91,7 +95,28 @@ pub(super) fn linger(headers: &HeaderMap, mut body: Body) {
     }));
 }
 
-async fn collect(body: &mut Body, length: Option<usize>, max: usize, room: &mut Room<'_>) -> Result<Bytes, Error> {
+/// What the headers say of a body.
+#[derive(Debug, Clone, Copy)]
+struct Expected {
+    length: Option<usize>,
+    /// Where tensor data begins.
+    data_at: Option<usize>,
+}
+
+impl Expected {
+    /// An empty buffer for a body of at least `size` bytes, in which its tensor data will lie well.
+    fn buffer(&self, size: usize) -> BytesMut {
+        let size = self.length.unwrap_or(size).max(size);
+        let Some(data_at) = self.data_at else { return BytesMut::with_capacity(size) };
+        let mut buffer = BytesMut::with_capacity(size.saturating_add(ALIGN));
+        let skipped = buffer.as_ptr().addr().wrapping_add(data_at).wrapping_neg() % ALIGN;
+        buffer.resize(skipped, 0);
+        buffer.advance(skipped);
+        buffer
+    }
+}
+
+async fn collect(body: &mut Body, expected: Expected, max: usize, room: &mut Room<'_>) -> Result<Bytes, Error> {
     let mut whole = BytesMut::new();
     let mut first: Option<Bytes> = None;
     while let Some(frame) = body.frame().await {
@@ -109,7 +134,7 @@ async fn collect(body: &mut Body, length: Option<usize>, max: usize, room: &mut 
             None if whole.is_empty() => first = Some(data),
             before => {
                 if let Some(before) = before {
-                    whole.reserve(length.unwrap_or(size).max(size));
+                    whole = expected.buffer(size);
                     whole.extend_from_slice(&before);
                 }
                 whole.extend_from_slice(&data);

@@ -24,10 +24,10 @@ use tracing::{Instrument, error_span};
 pub(super) fn everything(routes: Router<Arc<Front>>) -> Router<Arc<Front>> {
     routes.layer(
         ServiceBuilder::new()
-            // Outermost: whatever is answered or logged carries its ids.
-            .layer(from_fn(identify))
-            // Outside all that can refuse, because it alone knows the protocols' error shapes.
-            .layer(from_fn(respond::shape)),
+            // Whatever is answered or logged carries its ids; inside of that, and outside of all that can refuse,
+            // refusals are written out: only there are the protocols' error shapes known. The two are one layer,
+            // because each layer of its own puts every request's futures on the heap.
+            .layer(from_fn(identify)),
     )
 }
 
@@ -36,11 +36,10 @@ pub(super) fn inference(front: &Arc<Front>, protocol: Protocol, routes: Router<A
     // `route_layer`, so that a wrong method is refused without reading a body.
     routes.route_layer(
         ServiceBuilder::new()
-            // Outermost: reads the headers all others need, and sees every answer, so every call is
-            // counted and told of once, under its outcome; one whose client goes away has none and is not.
-            .layer(from_fn_with_state((Arc::clone(front), protocol), observe))
-            // Innermost: room is reserved before a byte is read, and held until the answer is written.
-            .layer(from_fn_with_state(Arc::clone(front), body::receive)),
+            // Reads the headers all others need, and sees every answer, so every call is counted and told of once,
+            // under its outcome; one whose client goes away has none and is not. Inside of that, room is reserved
+            // before a byte is read, and held until the answer is written. One layer again.
+            .layer(from_fn_with_state((Arc::clone(front), protocol), observe)),
     )
 }
 
@@ -62,7 +61,7 @@ async fn identify(mut request: Request, next: Next) -> Response {
         request.extensions_mut().insert(Arc::new(context));
     }
     request.extensions_mut().insert(id);
-    let mut response = next.run(request).instrument(span).await;
+    let mut response = respond::shape(request, next).instrument(span).await;
     response.headers_mut().entry(REQUEST_ID).or_insert(value);
     response
 }
@@ -117,7 +116,7 @@ async fn observe(
         }
     };
     request.extensions_mut().insert(Arc::clone(&call));
-    let response = next.run(request).await;
+    let response = body::receive(&front, request, next).await;
     let outcome = respond::refused(&response).map_or(Outcome::Ok, Outcome::Refused);
     done(Some(&call), call.model.get(), outcome);
     response

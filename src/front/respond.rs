@@ -10,9 +10,15 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use serde::Serialize;
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 const REASON: HeaderName = HeaderName::from_static("x-inferneo-reason");
@@ -39,7 +45,7 @@ pub(super) fn refused(response: &Response) -> Option<Reason> {
     response.extensions().get::<Refusal>().map(|Refusal(error)| error.reason)
 }
 
-/// The layer that writes refusals out.
+/// Has the rest done, and writes a refusal out.
 pub(super) async fn shape(request: Request, next: Next) -> Response {
     let form = Form::of(request.uri().path());
     let mut response = next.run(request).await;
@@ -61,10 +67,9 @@ pub(super) fn not_found(path: &str) -> Error {
 
 /// Adds what an answered inference tells about itself.
 pub(super) fn describe(headers: &mut HeaderMap, reply: &InferReply) {
-    let ms = |d: Duration| d.as_secs_f64() * 1e3;
     let t = &reply.timing;
-    let (queue, assemble, compute) = (ms(t.queue), ms(t.assemble), ms(t.compute));
-    let timing = format!("queue;dur={queue:.3}, assemble;dur={assemble:.3}, compute;dur={compute:.3}");
+    let (queue, assemble, compute) = (Ms(t.queue), Ms(t.assemble), Ms(t.compute));
+    let timing = format!("queue;dur={queue}, assemble;dur={assemble}, compute;dur={compute}");
     let b = &reply.batch;
     let mut batch = format!(
         "rows={};tokens={};padded={};policy={};generation={}",
@@ -80,10 +85,57 @@ pub(super) fn describe(headers: &mut HeaderMap, reply: &InferReply) {
     }
 }
 
+/// Milliseconds with three places, rounded.
+struct Ms(Duration);
+
+impl fmt::Display for Ms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = self.0.saturating_add(Duration::from_nanos(500)).as_micros();
+        write!(f, "{}.{:03}", us / 1000, us % 1000)
+    }
+}
+
 /// A JSON answer.
 pub(super) fn json(value: &impl Serialize) -> Result<Response, Error> {
     let broken = |_| Error::new(Reason::ExecutionFailed, "the answer cannot be written as JSON");
     Ok(([(header::CONTENT_TYPE, JSON)], serde_json::to_vec(value).map_err(broken)?).into_response())
+}
+
+/// A body that is written as the parts it is made of, without putting them together.
+pub(super) fn parts(mut parts: Vec<Bytes>) -> Body {
+    parts.retain(|part| !part.is_empty());
+    match parts.len() {
+        0 | 1 => Body::from(parts.pop().unwrap_or_default()),
+        _ => {
+            let left = parts.iter().map(|part| part.len() as u64).sum();
+            Body::new(Parts { parts: parts.into_iter(), left })
+        }
+    }
+}
+
+/// A body in parts, whose length is known.
+struct Parts {
+    parts: std::vec::IntoIter<Bytes>,
+    left: u64,
+}
+
+impl HttpBody for Parts {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = self.parts.next();
+        self.left -= next.as_ref().map_or(0, |part| part.len() as u64);
+        Poll::Ready(next.map(|part| Ok(Frame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
 }
 
 /// Refuses while a model or the program cannot answer.

@@ -44,7 +44,7 @@ pub fn prefer(source: &Source, usual: Layout, other: Layout, limit: Duration) ->
     let trials = [usual, other].map(|layout| Trial { layout, budget });
     let found = in_turns(&trials, limit, &mut stage)?;
     let [(usual_rps, passes), (other_rps, _)] = found[..] else { return Ok(None) };
-    Ok((passes > 2).then(|| Preferred {
+    Ok((passes > 2).then_some(Preferred {
         layout: if other_rps > usual_rps * CLEARLY { other } else { usual },
         usual: usual_rps,
         other: other_rps,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::exec::fixtures::{identity_spec, int64, job, message, model, tensor_spec, tensors, text_spec, tokens};
 use crate::request::{Want, join_elements};
+use std::sync::Arc;
 
 fn values(input: &Input) -> &[i64] {
     bytemuck::cast_slice(input.data())
@@ -89,4 +90,66 @@ fn what_does_not_fit_is_refused_by_name() {
     let text = model(text_spec());
     let long = job(&text, 1, vec![(tokens(&[1, 2]), Want::Embedding)]);
     assert!(message(Assembler::default().assemble(&text.spec, &long).map(drop).unwrap_err()).contains("length 2"));
+}
+
+/// Two rows of one FP64 zero, `at` bytes behind a multiple of eight.
+fn numbers_at(at: usize) -> Tensor {
+    let words = Bytes::from_owner(Words([0, 0, 0]));
+    assert_eq!(words.as_ptr().addr() % 8, 0);
+    Tensor { datatype: Datatype::Fp64, shape: vec![2, 1], data: words.slice(at..at + 16) }
+}
+
+struct Words([u64; 3]);
+
+impl AsRef<[u8]> for Words {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::bytes_of(&self.0)
+    }
+}
+
+#[test]
+fn a_tensor_alone_in_its_batch_stays_where_it_is() {
+    let m = model(identity_spec(Datatype::Fp64, &[Dim::Fixed(1)]));
+    let mut assembler = Assembler::default();
+    let batch = |given: Vec<Tensor>| {
+        let item = |tensor| (tensors(2, 1, vec![tensor]), Want::Outputs(vec![0]));
+        job(&m, 1, given.into_iter().map(item).collect())
+    };
+    let (straight, crooked) = (numbers_at(8), numbers_at(3));
+    let place = straight.data.as_ptr();
+    let inputs = assembler.assemble(&m.spec, &batch(vec![straight.clone()])).unwrap();
+    assert_eq!((inputs[0].data().as_ptr(), inputs[0].shape()), (place, &[2, 1][..]));
+    assembler.release();
+    for copied in [vec![crooked.clone()], vec![straight.clone(), crooked]] {
+        let rows = 2 * copied.len();
+        let inputs = assembler.assemble(&m.spec, &batch(copied)).unwrap();
+        assert!(bytemuck::cast_slice::<u8, f64>(inputs[0].data()).iter().all(|n| *n == 0.0));
+        assert_eq!((inputs[0].shape(), inputs[0].data().len()), (&[rows, 1][..], rows * 8));
+        assert_ne!(inputs[0].data().as_ptr(), place);
+    }
+    let short = Tensor { data: straight.data.slice(..8), ..straight };
+    assert!(message(assembler.assemble(&m.spec, &batch(vec![short])).unwrap_err()).contains("number of bytes"));
+}
+
+#[test]
+fn what_a_request_sent_is_let_go_of() {
+    let m = model(identity_spec(Datatype::Fp64, &[Dim::Fixed(1)]));
+    let sent = Arc::new(Words([0; 3]));
+    let data = Bytes::from_owner(Sent(Arc::clone(&sent))).slice(..16);
+    let tensor = Tensor { datatype: Datatype::Fp64, shape: vec![2, 1], data };
+    let mut assembler = Assembler::default();
+    let batch = job(&m, 1, vec![(tensors(2, 1, vec![tensor]), Want::Outputs(vec![0]))]);
+    assembler.assemble(&m.spec, &batch).unwrap();
+    drop(batch);
+    assert_eq!(Arc::strong_count(&sent), 2, "the input shows it");
+    assembler.release();
+    assert_eq!(Arc::strong_count(&sent), 1);
+}
+
+struct Sent(Arc<Words>);
+
+impl AsRef<[u8]> for Sent {
+    fn as_ref(&self) -> &[u8] {
+        (*self.0).as_ref()
+    }
 }

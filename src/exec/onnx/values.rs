@@ -99,6 +99,16 @@ pub(super) fn tensor(value: DynValue, name: &str, expected: Datatype) -> Result<
     Ok(Tensor { datatype, shape, data })
 }
 
+/// An output that no input's buffer lies under. A graph may name an input as an output; the runtime then hands back the
+/// input's own memory, which the answer outlives.
+pub(super) fn own(tensor: Tensor, inputs: &[Input]) -> Tensor {
+    let start = tensor.data.as_ptr();
+    match inputs.iter().any(|input| !tensor.data.is_empty() && input.data().as_ptr_range().contains(&start)) {
+        true => Tensor { data: Bytes::copy_from_slice(&tensor.data), ..tensor },
+        false => tensor,
+    }
+}
+
 /// The runtime's own buffer of one output.
 struct Output {
     value: DynValue,
@@ -152,4 +162,23 @@ pub(super) fn datatype(ty: TensorElementType) -> Option<Datatype> {
         TensorElementType::String => Datatype::Bytes,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_that_is_an_input_is_copied() {
+        let sent = Bytes::from(vec![1_u8; 64]);
+        let mut input = Input::new(Datatype::Uint8);
+        input.show(sent.slice(8..40));
+        let output = |data: Bytes| Tensor { datatype: Datatype::Uint8, shape: vec![data.len()], data };
+        for (inside, copied) in [(8..40, true), (16..20, true), (40..64, false), (0..0, false)] {
+            let before = output(sent.slice(inside));
+            let after = own(before.clone(), std::slice::from_ref(&input));
+            assert_eq!(after, before);
+            assert_eq!(after.data.as_ptr() != before.data.as_ptr(), copied);
+        }
+    }
 }

@@ -63,7 +63,7 @@ fn vectors(answers: &[Answer]) -> Result<Tensor, Error> {
         if *width.get_or_insert(vector.len()) != vector.len() {
             return Err(unexpected());
         }
-        data.extend(vector.iter().flat_map(|value| value.to_le_bytes()));
+        data.extend_from_slice(bytemuck::cast_slice(vector));
     }
     let shape = vec![answers.len(), width.unwrap_or_default()];
     Ok(Tensor { datatype: Datatype::Fp32, shape, data: data.into() })
@@ -79,7 +79,7 @@ fn scores(answers: &[Answer]) -> Result<Tensor, Error> {
         };
         let [tensor] = &**tensors else { return Err(unexpected()) };
         let values = floats(tensor.datatype, &tensor.data).ok_or_else(|| no_scores(tensor.datatype))?;
-        data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        data.extend_from_slice(bytemuck::cast_slice(&values));
         if *width.get_or_insert(values.len()) != values.len() {
             return Err(Error::new(Reason::Unsupported, "the model's scores differ in shape from text to text"));
         }

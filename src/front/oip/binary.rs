@@ -10,16 +10,23 @@ use http::{HeaderMap, HeaderName};
 /// Says how many bytes of a body are JSON; the rest is tensor data.
 pub(super) const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
+/// The bytes of JSON that a body begins with; `None` where it is nothing else.
+///
+/// # Errors
+/// `invalid_request` when the header is no number.
+pub(super) fn json_length(headers: &HeaderMap) -> Option<Result<usize, Error>> {
+    let length = headers.get(HEADER_LENGTH)?.to_str().ok().and_then(|v| v.trim().parse::<usize>().ok());
+    Some(length.ok_or_else(|| Error::invalid(format!("header {HEADER_LENGTH} must be a whole number"))))
+}
+
 /// Splits a body into its JSON and the tensor data behind it.
 ///
 /// # Errors
 /// `invalid_request` when the header is no number or points past the body.
 pub(super) fn split(headers: &HeaderMap, mut body: Bytes) -> Result<(Bytes, Blobs), Error> {
-    let Some(value) = headers.get(HEADER_LENGTH) else {
+    let Some(length) = json_length(headers).transpose()? else {
         return Ok((body, Blobs { rest: Bytes::new() }));
     };
-    let length = value.to_str().ok().and_then(|v| v.trim().parse::<usize>().ok());
-    let length = length.ok_or_else(|| Error::invalid(format!("header {HEADER_LENGTH} must be a whole number")))?;
     if length > body.len() {
         let size = body.len();
         return Err(Error::invalid(format!("header {HEADER_LENGTH} says {length} bytes, the body has {size}")));

@@ -1,7 +1,7 @@
 //! An answer's bytes: JSON, and tensor data behind it where that was asked for.
 
 use super::VERSION;
-use super::answer::Plan;
+use super::answer::{Plan, Wanted};
 use crate::error::{Error, Reason};
 use crate::model::Datatype;
 use crate::request::{self, Tensor};
@@ -11,9 +11,19 @@ use serde::Serialize;
 /// An encoded answer.
 #[derive(Debug)]
 pub(super) struct Encoded {
-    pub(super) body: Bytes,
+    /// The body: the JSON first, large tensor data behind it as it came.
+    pub(super) parts: Vec<Bytes>,
     /// Bytes of JSON, where tensor data follows.
     pub(super) json_length: Option<usize>,
+}
+
+/// Tensor data up to this size is written behind what stands before it; more is a part of its own, not copied.
+const COPIED: usize = 8 << 10;
+
+/// How many bytes of `tensors` the encoder looks at or copies.
+pub(super) fn bytes_to_write(plan: &Plan, tensors: &[Tensor]) -> usize {
+    let is_written = |(wanted, tensor): &(&Wanted, &Tensor)| !wanted.binary || tensor.data.len() <= COPIED;
+    plan.outputs.iter().zip(tensors).filter(is_written).map(|(_, tensor)| tensor.data.len()).sum()
 }
 
 /// Encodes `tensors`, in the plan's order.
@@ -21,8 +31,7 @@ pub(super) struct Encoded {
 /// # Errors
 /// `execution_failed` for values that JSON cannot carry.
 pub(super) fn encode(model: &str, plan: &Plan, tensors: &[Tensor]) -> Result<Encoded, Error> {
-    let bytes: usize = tensors.iter().map(|tensor| tensor.data.len()).sum();
-    let mut out = Vec::with_capacity(bytes.saturating_mul(3) + 256);
+    let mut out = Vec::with_capacity(bytes_to_write(plan, tensors).saturating_mul(3) + 256);
     out.extend_from_slice(br#"{"model_name":"#);
     json(&mut out, model)?;
     out.extend_from_slice(br#","model_version":"#);
@@ -40,12 +49,18 @@ pub(super) fn encode(model: &str, plan: &Plan, tensors: &[Tensor]) -> Result<Enc
     }
     out.extend_from_slice(b"]}");
     let json_length = out.len();
+    let mut parts = Vec::new();
     let mut has_binary = false;
     for (_, tensor) in plan.outputs.iter().zip(tensors).filter(|(wanted, _)| wanted.binary) {
         has_binary = true;
-        out.extend_from_slice(&tensor.data);
+        if tensor.data.len() <= COPIED {
+            out.extend_from_slice(&tensor.data);
+        } else {
+            parts.extend([std::mem::take(&mut out).into(), tensor.data.clone()]);
+        }
     }
-    Ok(Encoded { body: out.into(), json_length: has_binary.then_some(json_length) })
+    parts.push(out.into());
+    Ok(Encoded { parts, json_length: has_binary.then_some(json_length) })
 }
 
 fn output(out: &mut Vec<u8>, name: &str, is_binary: bool, tensor: &Tensor) -> Result<(), Error> {

@@ -23,6 +23,11 @@ use http::HeaderMap;
 
 pub(super) use rest::{check_state, health_routes, inference_routes, plain_routes, unknown};
 
+/// Where in a body tensor data begins, if the headers say so.
+pub(super) fn data_at(headers: &HeaderMap) -> Option<usize> {
+    binary::json_length(headers)?.ok()
+}
+
 /// The rows of a request, its answer's form left aside.
 pub(super) fn rows(model: &Model, headers: &HeaderMap, body: Bytes) -> Result<Vec<Payload>, Error> {
     infer::prepare(model, headers, body, u32::MAX).map(|prepared| prepared.items)

@@ -11,7 +11,7 @@ use crate::request::InferReply;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http::request::Parts;
@@ -102,7 +102,8 @@ async fn run(State(front): State<Arc<Front>>, Named(model): Named, mut request: 
     let body = body::take(&mut request);
     let limit = if model.tokenizer.is_some() { INLINE_TEXT } else { INLINE_TENSORS };
     let headers = std::mem::take(request.headers_mut());
-    let (inline, shared, max_rows) = (body.len() <= limit, Arc::clone(&model), front.backend.max_rows());
+    let inline = infer::bytes_to_read(&model, &headers, body.len()) <= limit;
+    let (shared, max_rows) = (Arc::clone(&model), front.backend.max_rows());
     let prepared = front.pool.run(inline, move || infer::prepare(&shared, &headers, body, max_rows)).await?;
     let Prepared { items, want, plan, priority, timeout } = prepared;
     let request = call.request(Arc::clone(&model), items, want, priority, timeout);
@@ -117,9 +118,9 @@ async fn finish(
     mut reply: InferReply,
 ) -> Result<Response, Error> {
     let tensors = answer::tensors(&plan.kind, std::mem::take(&mut reply.answers))?;
-    let inline = tensors.iter().map(|tensor| tensor.data.len()).sum::<usize>() <= INLINE_TENSORS;
+    let inline = encode::bytes_to_write(&plan, &tensors) <= INLINE_TENSORS;
     let encoded = front.pool.run(inline, move || encode::encode(&model.name, &plan, &tensors)).await?;
-    let mut response = encoded.body.into_response();
+    let mut response = Response::new(respond::parts(encoded.parts));
     let headers = response.headers_mut();
     match encoded.json_length {
         Some(length) => {

@@ -9,6 +9,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::ser::{Error as _, Serializer};
 
+/// About the bytes of a number with its comma, and of what stands around a vector.
+const WIDTH: usize = 14;
+const FRAME: usize = 128;
+
 #[derive(Serialize)]
 struct List<'a> {
     object: &'static str,
@@ -38,8 +42,7 @@ struct Vector {
 impl Serialize for Vector {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.base64 {
-            let bytes: Vec<u8> = self.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            return serializer.serialize_str(&STANDARD.encode(bytes));
+            return serializer.serialize_str(&STANDARD.encode(bytemuck::cast_slice::<f32, u8>(&self.values)));
         }
         if self.values.iter().all(|value| value.is_finite()) {
             return self.values.serialize(serializer);
@@ -69,8 +72,11 @@ pub(super) fn encode(
         }
         Answer::Outputs(_) => Err(Error::new(Reason::ExecutionFailed, "the model's answer is no vector")),
     };
-    let data = answers.into_iter().enumerate().map(item).collect::<Result<_, _>>()?;
+    let data = answers.into_iter().enumerate().map(item).collect::<Result<Vec<Item>, _>>()?;
+    let numbers: usize = data.iter().map(|item| item.embedding.values.len()).sum();
     let usage = Usage { prompt_tokens: tokens, total_tokens: tokens };
     let list = List { object: "list", data, model, usage };
-    serde_json::to_vec(&list).map(Bytes::from).map_err(|e| Error::new(Reason::ExecutionFailed, e))
+    let mut out = Vec::with_capacity(numbers * WIDTH + list.data.len() * FRAME + FRAME);
+    serde_json::to_writer(&mut out, &list).map_err(|e| Error::new(Reason::ExecutionFailed, e))?;
+    Ok(out.into())
 }
