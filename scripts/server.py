@@ -23,7 +23,7 @@ def cores():
 class Server:
     """A server on loopback with the policies of a folder; `placement` is TOML for its `[[model]]`."""
 
-    def __init__(self, arguments, folder, name, policies, placement=""):
+    def __init__(self, arguments, folder, name, policies, placement="", model=MODEL):
         self.name = name
         self.log = folder / f"{name}.log"
         self.ready_file = folder / f"{name}.ready.json"
@@ -31,7 +31,7 @@ class Server:
         config.write_text(
             f"policies = {json.dumps(str(policies))}\n"
             f"[onnxruntime]\nlibrary = {json.dumps(str(arguments.library.resolve()))}\n"
-            f"[[model]]\nname = {json.dumps(MODEL)}\npath = {json.dumps(str(arguments.model.resolve()))}\n{placement}",
+            f"[[model]]\nname = {json.dumps(model)}\npath = {json.dumps(str(arguments.model.resolve()))}\n{placement}",
             encoding="utf-8",
         )
         command = [str(arguments.binary), "serve", "--config", str(config), "--ready-file", str(self.ready_file)]
@@ -110,10 +110,10 @@ class Servers:
             server.stop()
 
 
-def bench(arguments, folder, url, *flags):
+def bench(arguments, folder, url, *flags, model=MODEL):
     """Runs `inferneo bench` on a server; the figures it wrote as JSON."""
     output = folder / "bench.json"
-    command = [str(arguments.binary), "bench", "--url", url, "--model", MODEL, "--json", str(output), *map(str, flags)]
+    command = [str(arguments.binary), "bench", "--url", url, "--model", model, "--json", str(output), *map(str, flags)]
     if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode != 0:
         raise Failure(f"a measurement failed: {' '.join(command)}")
     return json.loads(output.read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ use super::{AppError, nodes};
 use crate::clock;
 use crate::config::{Config, ModelConfig};
 use crate::dispatch::{Start, WorkerPlan};
-use crate::exec::{self, Nodes, OnnxBackend, Runtime, SessionSettings, WarmUp, WorkerConfig};
+use crate::exec::{self, ModelFile, Nodes, OnnxBackend, Runtime, SessionSettings, WarmUp, WorkerConfig};
 use crate::gpu;
 use crate::metrics::{Metrics, ModelMetrics};
 use crate::model::{Folder, Model, ModelSpec, Placed, Sessions};
@@ -39,19 +39,19 @@ pub(super) fn models(config: &Config, found: Option<&gpu::Gpus>, metrics: &Metri
         let opened_in = clock::now().since(start);
         let site = gpus.place(&settings.device).map_err(|message| fault(settings, message))?;
         tell_of_fallback(&site, settings, metrics);
-        let team = Team { model: &model, folder: &folder, runtime: &runtime, metrics: metrics.model(&model.name) };
         let parts = site.devices.iter().filter(|device| matches!(device, Device::Cpu(_))).count();
-        let source =
-            Source { runtime: Arc::clone(&runtime), model: Arc::clone(&model), onnx: folder.onnx().to_owned() };
+        let source = Source { file: Arc::new(ModelFile::shared(&runtime, folder.onnx())), model: Arc::clone(&model) };
         let cores = offline::cores();
         let chooser = Chooser { state: &config.state, settings, source, opened_in, cores, parts };
-        let print = team.print();
+        let print = print(&model.name, &folder);
         let berth = |device: &Device| {
             let on = print.clone().map(|print| machine(print, version, *device, found));
             let sessions = chooser.choose(*device, on.as_ref());
             Berth { number: numbered(&mut known, *device), sessions, on, cuda: settings.cuda.clone() }
         };
         let berths: Vec<Berth> = site.devices.iter().map(berth).collect();
+        let file = Arc::new(file(&runtime, &folder, &berths));
+        let team = Team { model: &model, file: &file, metrics: metrics.model(&model.name) };
         team.open_kept(&mut keeper, config, settings, &berths);
         for berth in &berths {
             berth.tell(settings);
@@ -143,21 +143,29 @@ impl Berth {
     }
 }
 
+/// What tells the model's file from another.
+fn print(model: &str, folder: &Folder) -> Option<ModelPrint> {
+    let print = state::model_print(folder.onnx());
+    print.inspect_err(|error| tracing::warn!(model, "learned costs are not kept: {error}")).ok()
+}
+
+/// The model's file; where several sessions of it run on the CPU, they share its weights.
+fn file(runtime: &Arc<Runtime>, folder: &Folder, berths: &[Berth]) -> ModelFile {
+    let on_cpu = |berth: &&Berth| matches!(berth.sessions.device, Device::Cpu(_));
+    match berths.iter().filter(on_cpu).map(|berth| berth.sessions.instances).sum() {
+        0 | 1 => ModelFile::new(runtime, folder.onnx()),
+        _ => ModelFile::shared(runtime, folder.onnx()),
+    }
+}
+
 /// What the workers of one model share.
 struct Team<'a> {
     model: &'a Arc<Model>,
-    folder: &'a Folder,
-    runtime: &'a Arc<Runtime>,
+    file: &'a Arc<ModelFile>,
     metrics: Arc<ModelMetrics>,
 }
 
 impl Team<'_> {
-    /// What tells the model's file from another.
-    fn print(&self) -> Option<ModelPrint> {
-        let print = state::model_print(self.folder.onnx());
-        print.inspect_err(|error| tracing::warn!(model = %self.model.name, "learned costs are not kept: {error}")).ok()
-    }
-
     /// Takes note of what an earlier life of the program learned of the model here.
     fn open_kept(&self, keeper: &mut Keeper, config: &Config, settings: &ModelConfig, berths: &[Berth]) {
         let on = |berth: &Berth| {
@@ -191,8 +199,8 @@ impl Team<'_> {
     }
 
     fn start(&self, id: WorkerId, session: &SessionSettings, part: WarmUp, tells: bool) -> Start {
-        let (owner, runtime, metrics) = (Arc::clone(self.model), Arc::clone(self.runtime), Arc::clone(&self.metrics));
-        let (path, session) = (self.folder.onnx().to_owned(), session.clone());
+        let (owner, file, metrics) = (Arc::clone(self.model), Arc::clone(self.file), Arc::clone(&self.metrics));
+        let session = session.clone();
         // The sweep is for the first start; a worker that comes back joins the others at work.
         let part = Mutex::new(Some(part));
         Box::new(move |events| {
@@ -201,14 +209,14 @@ impl Team<'_> {
             let warm_up = sweep.or_else(|| exec::first_run(&owner.spec, session.device).pop());
             let name = format!("{}/{id}", owner.name);
             let config = WorkerConfig { id, name, model: Arc::clone(&owner), warm_up };
-            let (owner, runtime, metrics) = (Arc::clone(&owner), Arc::clone(&runtime), Arc::clone(&metrics));
-            let (path, session) = (path.clone(), session.clone());
+            let (owner, file, metrics) = (Arc::clone(&owner), Arc::clone(&file), Arc::clone(&metrics));
+            let session = session.clone();
             let make = move || {
                 let model = Arc::clone(&owner);
                 let tell = move |nodes: &Nodes| nodes::tell(&model, &metrics, session.device, nodes);
                 Ok(Box::new(match tells {
-                    true => OnnxBackend::recorded(&runtime, &path, &owner.spec, &session, tell)?,
-                    false => OnnxBackend::new(&runtime, &path, &owner.spec, &session)?,
+                    true => OnnxBackend::recorded(&file, &owner.spec, &session, tell)?,
+                    false => OnnxBackend::new(&file, &owner.spec, &session)?,
                 }) as _)
             };
             exec::spawn(config, make, events)

@@ -68,7 +68,7 @@ pub fn tune(
     }
     let source = Source::open(runtime, &settings.name, &settings.path)
         .map_err(|error| AppError::Model { name: name(), message: error.to_string() })?;
-    let print = state::model_print(&source.onnx).map_err(AppError::system("the model's file"))?;
+    let print = state::model_print(source.file.path()).map_err(AppError::system("the model's file"))?;
     let on = machine(print, runtime.version().unwrap_or("unknown"), Device::Cpu(0), None);
     let options = Options { limit, ..Options::new(source, texts) };
     let tuning = offline::tune(&options).map_err(|source| AppError::Tune { name: name(), source })?;

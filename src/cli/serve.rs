@@ -2,6 +2,7 @@
 
 use crate::app;
 use crate::config::{Config, Overrides};
+use crate::offline;
 use crate::telemetry;
 use clap::Args as ClapArgs;
 use std::path::PathBuf;
@@ -106,7 +107,9 @@ pub(super) fn run(args: Args) -> ExitCode {
         eprintln!("logging: {error}");
         return super::failed();
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // The other cores are the models': on two of them a second thread only wakes for nothing, and takes turns with a model.
+    let workers = (offline::cores() / 2).max(1);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("no async runtime: {error}");

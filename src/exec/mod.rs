@@ -20,11 +20,11 @@ mod numbers;
 mod onnx;
 mod pad;
 mod prepared;
+mod process;
 mod runtime;
 mod session;
 mod split;
 mod synthetic;
-mod telemetry;
 mod warmup;
 mod worker;
 
@@ -32,12 +32,12 @@ pub use backend::{Backend, Input};
 pub use cuda::{NoCuda, look_for_cuda};
 pub use differ::{Difference, Differences, differences};
 pub use fake::{Fake, FakeRun, Script};
-pub use onnx::{Nodes, OnnxBackend, probe};
+pub use onnx::{ModelFile, Nodes, OnnxBackend, probe};
 pub use prepared::Prepared;
+pub use process::disable_telemetry;
 pub use runtime::{Runtime, RuntimeError};
 pub use session::SessionSettings;
 pub use synthetic::is_sound;
-pub use telemetry::disable_telemetry;
 pub use warmup::{WarmUp, first_run, resume, warm_up};
 pub use worker::{WorkerConfig, WorkerHandle, spawn};
 

@@ -6,6 +6,7 @@ mod binding;
 mod failure;
 mod profile;
 mod values;
+mod weights;
 
 use super::Failure;
 use super::backend::{Backend, Input};
@@ -24,6 +25,7 @@ use profile::Record;
 use std::fmt;
 use std::path::Path;
 use values::{datatype, own, tensor, value};
+pub use weights::ModelFile;
 
 /// A model in one ONNX Runtime session.
 pub struct OnnxBackend {
@@ -50,8 +52,8 @@ impl OnnxBackend {
     ///
     /// # Errors
     /// A [`Failure`] that names the file and what the runtime says about it.
-    pub fn new(runtime: &Runtime, path: &Path, spec: &ModelSpec, settings: &SessionSettings) -> Result<Self, Failure> {
-        Self::make(runtime, path, spec, settings, None)
+    pub fn new(file: &ModelFile, spec: &ModelSpec, settings: &SessionSettings) -> Result<Self, Failure> {
+        Self::make(file, spec, settings, None)
     }
 
     /// The same, with the first run that ends well recorded: `tell` hears which execution provider ran how many
@@ -60,32 +62,35 @@ impl OnnxBackend {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn recorded(
-        runtime: &Runtime,
-        path: &Path,
+        file: &ModelFile,
         spec: &ModelSpec,
         settings: &SessionSettings,
         tell: impl FnOnce(&Nodes) + Send + 'static,
     ) -> Result<Self, Failure> {
         let record = Record::new().inspect_err(|error| {
-            tracing::warn!(path = %path.display(), "which provider runs its nodes is not known: no temporary file: {error}");
+            tracing::warn!(path = %file.path().display(), "which provider runs its nodes is not known: no temporary file: {error}");
         });
-        Self::make(runtime, path, spec, settings, record.ok().map(|record| (record, Box::new(tell) as TellNodes)))
+        Self::make(file, spec, settings, record.ok().map(|record| (record, Box::new(tell) as TellNodes)))
     }
 
     fn make(
-        runtime: &Runtime,
-        path: &Path,
+        file: &ModelFile,
         spec: &ModelSpec,
         settings: &SessionSettings,
         record: Option<(Record, TellNodes)>,
     ) -> Result<Self, Failure> {
         let options = || {
-            let builder = builder(runtime, settings, GraphOptimizationLevel::All)?;
+            let builder = builder(file.runtime(), settings, GraphOptimizationLevel::All)?;
+            let builder = match settings.device {
+                Device::Cpu(_) => file.share(builder)?,
+                Device::Cuda(_) => builder,
+            };
             Ok(match &record {
                 Some((record, _)) => builder.with_profiling(record.prefix())?,
                 None => builder,
             })
         };
+        let path = file.path();
         let session = options().and_then(|mut builder| builder.commit_from_file(path)).map_err(|e| at(path, &e))?;
         let outputs = spec.outputs.iter().map(|o| (o.name.clone(), o.datatype)).collect();
         let binding = match settings.device {

@@ -3,7 +3,7 @@
 //! Decides what loads and under which settings. Knows no flag or variable that named the library, no model
 //! and no session.
 
-use super::telemetry::disable_telemetry;
+use super::process::disable_telemetry;
 use crate::types::{NamedFile, locked};
 use ort::LoadDynamicError;
 use ort::environment::Environment;

@@ -4,6 +4,7 @@
 
 use super::backend::Backend;
 use super::engine::{Engine, Run, guarded};
+use super::process::return_free_memory;
 use super::warmup::{Cell, TIMED_RUNS, WarmUp};
 use super::{Failure, Job, JobDone, Sample, WorkerEvent, synthetic};
 use crate::model::Model;
@@ -135,6 +136,8 @@ fn serve(
         Some(part) => engine.warm_up(&part, &queue.retired)?,
         None => Measured::default(),
     };
+    // Making a session leaves much behind.
+    return_free_memory();
     events(WorkerEvent::Ready { worker, samples, too_large });
     while let Ok(order) = queue.orders.recv() {
         let job = match order {

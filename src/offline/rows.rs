@@ -14,7 +14,7 @@ const FEWEST: usize = 256;
 /// The longest made-up row.
 const LONGEST: u32 = 128;
 /// The budgets of models whose rows have a length, those that usually win first.
-const BUDGETS: [u32; 7] = [512, 1024, 256, 2048, 128, 4096, 64];
+const BUDGETS: [u32; 7] = [256, 512, 128, 1024, 64, 2048, 4096];
 /// Rows of a batch of models whose rows have none, likewise.
 const ROWS: [u32; 7] = [16, 32, 8, 64, 4, 2, 1];
 
@@ -58,7 +58,7 @@ impl Rows {
     fn made_up(source: &Source) -> Result<Self, Error> {
         let model = Arc::clone(&source.model);
         if !exec::is_sound(&model.spec) {
-            return Err(Error::Unsound { path: source.onnx.clone() });
+            return Err(Error::Unsound { path: source.file.path().to_owned() });
         }
         let longest = if has_length(&model) { model.spec.max_length.unwrap_or(LONGEST).clamp(1, LONGEST) } else { 1 };
         Ok(Self { model, lengths: mixture(longest), texts: Vec::new() })

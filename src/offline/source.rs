@@ -4,21 +4,19 @@
 
 use super::Error;
 use crate::clock;
-use crate::exec::{self, Runtime};
+use crate::exec::{self, ModelFile, Runtime};
 use crate::model::{Folder, Model, ModelSpec};
 use crate::types::ModelId;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// A model that can be run.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// What runs it.
-    pub runtime: Arc<Runtime>,
+    /// Its graph.
+    pub file: Arc<ModelFile>,
     /// What its tensors mean, and its tokenizer.
     pub model: Arc<Model>,
-    /// The graph.
-    pub onnx: PathBuf,
 }
 
 impl Source {
@@ -33,6 +31,6 @@ impl Source {
         let spec = ModelSpec::resolve(&io, &folder).map_err(|e| fault(&e))?;
         let tokenizer = folder.tokenizer().map_err(|e| fault(&e))?;
         let model = Model::new(ModelId::default(), name, spec, tokenizer, clock::unix_seconds());
-        Ok(Self { runtime: Arc::clone(runtime), model: Arc::new(model), onnx: folder.onnx().to_owned() })
+        Ok(Self { file: Arc::new(ModelFile::shared(runtime, folder.onnx())), model: Arc::new(model) })
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Team {
 impl Crew for Team {
     fn start(source: &Source, layout: Layout) -> Result<Self, Error> {
         let settings = SessionSettings { spin: layout.spin, ..SessionSettings::cpu(layout.threads) };
-        let session = |_| OnnxBackend::new(&source.runtime, &source.onnx, &source.model.spec, &settings);
+        let session = |_| OnnxBackend::new(&source.file, &source.model.spec, &settings);
         Ok(Self { sessions: (0..layout.instances).map(session).collect::<Result<_, _>>()? })
     }
 

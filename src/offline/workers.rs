@@ -47,7 +47,7 @@ impl Workers {
             let config = WorkerConfig { id, name, model, warm_up };
             let (source, settings, events) = (source.clone(), settings.clone(), events.clone());
             let make = move || {
-                let backend = OnnxBackend::new(&source.runtime, &source.onnx, &source.model.spec, &settings)?;
+                let backend = OnnxBackend::new(&source.file, &source.model.spec, &settings)?;
                 Ok(Box::new(backend) as Box<dyn Backend>)
             };
             // Nobody hears what is told once all of it is dropped.

@@ -3,7 +3,7 @@
 use crate::exec::{job, ready, run, runtime};
 use crate::harness::cached;
 use inferneo::exec::{
-    Backend, Failure, OnnxBackend, SessionSettings, WorkerConfig, WorkerEvent, WorkerHandle, probe, spawn,
+    Backend, Failure, ModelFile, OnnxBackend, SessionSettings, WorkerConfig, WorkerEvent, WorkerHandle, probe, spawn,
 };
 use inferneo::model::{Datatype, Dim, Folder, Model, ModelSpec, TextInput};
 use inferneo::request::{Answer, Payload, Tensor, TensorItem, Want};
@@ -20,7 +20,7 @@ fn worker(model: &Arc<Model>, path: &Path, bound: bool) -> Worker {
     let (events, told) = channel();
     let config = WorkerConfig { id: WorkerId(0), name: "worker".into(), model: Arc::clone(model), warm_up: None };
     let make = move || {
-        let backend = OnnxBackend::new(&runtime, &path, &spec, &SessionSettings::cpu(1))?;
+        let backend = OnnxBackend::new(&ModelFile::new(&runtime, &path), &spec, &SessionSettings::cpu(1))?;
         Ok(Box::new(if bound { backend.bound()? } else { backend }) as Box<dyn Backend>)
     };
     let handle = spawn(config, make, move |event| events.send(event).unwrap()).unwrap();
@@ -117,8 +117,10 @@ fn a_recorded_run_tells_which_provider_ran_each_node() {
     let tell = move |nodes: &inferneo::exec::Nodes| tell.send(nodes.clone()).unwrap();
     let settings = SessionSettings::cpu(1);
     let (runtime, path, spec) = (runtime(), folder.onnx().to_owned(), model.spec.clone());
-    let make =
-        move || Ok(Box::new(OnnxBackend::recorded(&runtime, &path, &spec, &settings, tell)?) as Box<dyn Backend>);
+    let make = move || {
+        Ok(Box::new(OnnxBackend::recorded(&ModelFile::new(&runtime, &path), &spec, &settings, tell)?)
+            as Box<dyn Backend>)
+    };
     let (events, heard) = channel();
     let config = WorkerConfig { id: WorkerId(0), name: "worker".into(), model: Arc::clone(&model), warm_up: None };
     let worker = (spawn(config, make, move |event| events.send(event).unwrap()).unwrap(), heard);

@@ -4,8 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use inferneo::exec::{
-    Backend, Failure, Job, JobItem, OnnxBackend, Runtime, Sample, SessionSettings, WorkerConfig, WorkerEvent,
-    WorkerHandle, probe, spawn, warm_up,
+    Backend, Failure, Job, JobItem, ModelFile, OnnxBackend, Runtime, Sample, SessionSettings, WorkerConfig,
+    WorkerEvent, WorkerHandle, probe, spawn, warm_up,
 };
 use inferneo::model::{Datatype, Dim, Model, ModelSpec, RawDim, RawIo, Task, TensorSpec};
 use inferneo::request::{Answer, InferRequest, Payload, Tensor, TensorItem, Tokens, Want};
@@ -72,7 +72,8 @@ fn workers(
             warm_up: parts.next(),
         };
         let make = move || {
-            Ok(Box::new(OnnxBackend::new(&runtime, &path, &spec, &SessionSettings::cpu(1))?) as Box<dyn Backend>)
+            Ok(Box::new(OnnxBackend::new(&ModelFile::new(&runtime, &path), &spec, &SessionSettings::cpu(1))?)
+                as Box<dyn Backend>)
         };
         spawn(config, make, move |event| events.send(event).unwrap()).unwrap()
     };

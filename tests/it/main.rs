@@ -23,6 +23,7 @@ mod gpus;
 mod harness;
 mod inject;
 mod learned;
+mod memory;
 mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;

@@ -5,7 +5,7 @@
 use super::{Report, gpus};
 use crate::config::{Overrides, name_and_folder};
 use crate::exec::{
-    Difference, NoCuda, Nodes, OnnxBackend, Runtime, SessionSettings, differences, look_for_cuda, probe,
+    Difference, ModelFile, NoCuda, Nodes, OnnxBackend, Runtime, SessionSettings, differences, look_for_cuda, probe,
 };
 use crate::model::{Datatype, Folder, Model, ModelSpec};
 use crate::types::ModelId;
@@ -32,7 +32,7 @@ pub(super) fn examine(flags: &Overrides, models: &[String], report: &mut Report)
     gpus::examine(flags.nvml_library(None).as_ref(), report);
 }
 
-fn look_at_runtime(runtime: &Runtime, report: &mut Report) {
+fn look_at_runtime(runtime: &Arc<Runtime>, report: &mut Report) {
     let version = runtime.version().unwrap_or("of unknown version");
     report.ok(format!("ONNX Runtime {version} at {}", runtime.path().display()));
     report.ok(format!("execution providers: {}", runtime.providers().join(", ")));
@@ -43,7 +43,7 @@ fn look_at_runtime(runtime: &Runtime, report: &mut Report) {
     }
 }
 
-fn look_at_model(runtime: &Runtime, folder: &Path, report: &mut Report) {
+fn look_at_model(runtime: &Arc<Runtime>, folder: &Path, report: &mut Report) {
     let folder = match Folder::open(folder) {
         Ok(folder) => folder,
         Err(error) => return report.failure(error),
@@ -68,7 +68,8 @@ fn look_at_model(runtime: &Runtime, folder: &Path, report: &mut Report) {
     };
     let (tell, told) = channel();
     let tell = move |nodes: &Nodes| drop(tell.send(nodes.clone()));
-    let backend = match OnnxBackend::recorded(runtime, folder.onnx(), &spec, &SessionSettings::cpu(1), tell) {
+    let file = ModelFile::new(runtime, folder.onnx());
+    let backend = match OnnxBackend::recorded(&file, &spec, &SessionSettings::cpu(1), tell) {
         Ok(backend) => Box::new(backend),
         Err(error) => return report.failure(error),
     };

@@ -1,6 +1,7 @@
-//! Keeps ONNX Runtime from recording usage: the one audited place that changes the environment.
+//! What the process does for ONNX Runtime's sake that Rust cannot check: the one audited place that changes the
+//! environment and calls into the C library.
 //!
-//! Decides nothing. Does not know the runtime: only the variable that it reads when it starts.
+//! Decides nothing. Does not know the runtime: only the variable that it reads when it starts, and that it frees a lot.
 
 use std::env;
 
@@ -34,4 +35,17 @@ pub fn disable_telemetry() -> bool {
 /// Whether the calling thread is the only one; false where that cannot be told.
 fn single_threaded() -> bool {
     std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
+}
+
+/// Gives memory that was freed back to the system.
+///
+/// To make a session, the runtime reads the whole file into many small allocations, and frees them. The C library keeps
+/// such memory for this process, of which nothing else ever needs as much: over 100 MB for a model of 90 MB. Takes some
+/// milliseconds, in which other threads' allocations may wait.
+pub(super) fn return_free_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[expect(unsafe_code, reason = "`malloc_trim` takes a number and may be called at any time from any thread")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }

@@ -1,0 +1,61 @@
+//! What the program takes of memory, and of the processor while nobody asks it anything.
+
+use crate::harness::{Server, Settings, cached, model};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// What two sessions in a server may take above one bare session.
+const ABOVE: u64 = 80 << 10;
+
+fn start() -> Server {
+    Settings::new(model("minilm", "minilm", "instances = 2\nthreads = 1")).start()
+}
+
+/// KiB of a process in memory.
+fn resident(server: &Server) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// KiB of a process that makes one session of the model with the runtime's defaults and runs one row.
+fn bare() -> u64 {
+    let library = cached("onnxruntime/libonnxruntime.so");
+    let example = Path::new(env!("CARGO_BIN_EXE_inferneo")).with_file_name("examples").join("bare");
+    let mut command = Command::new(&example);
+    command.arg("--onnxruntime-library").arg(library).arg(cached("models/minilm/model.onnx"));
+    let output = command.env("ORT_DISABLE_TELEMETRY", "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or_else(|_| panic!("{}: {said}", example.display()))
+}
+
+#[tokio::test]
+async fn two_sessions_share_their_weights() {
+    let server = start();
+    let client = server.http1();
+    for words in [3, 30, 120] {
+        client.embed("minilm", "word ".repeat(words)).await.ok();
+    }
+    let (own, bare) = (resident(&server), bare());
+    assert!(own <= bare + ABOVE, "{} MiB, a bare session {} MiB", own >> 10, bare >> 10);
+}
+
+/// Clock ticks that a process has run for.
+fn ticks(server: &Server) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
+    // The second field is a name in parentheses; of those behind it the 12th and 13th are user and system time.
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    [11, 12].iter().map(|at| fields[*at].parse::<u64>().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn who_is_asked_nothing_does_nothing() {
+    let server = start();
+    server.http1().embed("minilm", "one").await.ok();
+    let before = ticks(&server);
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    // Of 500 ticks a core; five samples of NVML, the canary and the minute's writing among them.
+    let busy = ticks(&server) - before;
+    assert!(busy <= 10, "{busy} of 500 ticks");
+}
