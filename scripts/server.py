@@ -29,7 +29,7 @@ class Server:
         self.ready_file = folder / f"{name}.ready.json"
         config = folder / f"{name}.toml"
         config.write_text(
-            f"policies = {json.dumps(str(policies))}\n"
+            f"policies = {json.dumps(str(policies))}\nstate = {json.dumps(str(folder / 'state' / name))}\n"
             f"[onnxruntime]\nlibrary = {json.dumps(str(arguments.library.resolve()))}\n"
             f"[[model]]\nname = {json.dumps(model)}\npath = {json.dumps(str(arguments.model.resolve()))}\n{placement}",
             encoding="utf-8",

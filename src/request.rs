@@ -32,7 +32,7 @@ pub struct InferRequest {
 }
 
 /// One indivisible part of a request: it runs in one batch, at one length.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub enum Payload {
     /// One tokenised text: one row.
     Tokens(Tokens),
@@ -41,7 +41,7 @@ pub enum Payload {
 }
 
 /// Input tensors of one v2 request, checked against the model's inputs.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct TensorItem {
     /// Size of the batch dimension, ≥ 1 (1 where the model has none).
     pub rows: u32,
@@ -54,7 +54,7 @@ pub struct TensorItem {
 }
 
 /// What the caller wants back for each item.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Want {
     /// The pooled (and, where the model says so, normalised) vector of each row.
     Embedding,

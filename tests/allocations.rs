@@ -84,7 +84,7 @@ impl Bed {
                 continue;
             };
             let compute = Duration::from_nanos(cost(batch.rows, batch.padded_len));
-            let report = BatchReport { batch: batch.batch, compute, outcome: BatchOutcome::Ok };
+            let report = BatchReport { batch: batch.batch, reused: 0, compute, outcome: BatchOutcome::Ok };
             self.sched.handle_batch_done(&report, self.now);
             self.sched.handle_worker(batch.worker, WorkerState::Ready, self.now);
             self.sched.reclaim(batch.items);

@@ -43,7 +43,7 @@ impl Driver {
             slot.busy += job.assemble + job.compute;
             slot.metrics.batch_ended(job.assemble + job.compute);
             if outcome == BatchOutcome::Ok {
-                slot.metrics.shape_ran(dispatch.rows, dispatch.padded_len);
+                slot.metrics.shape_ran(dispatch.rows.saturating_sub(job.reused), dispatch.padded_len);
             }
         }
         let model = dispatch.model;
@@ -52,7 +52,8 @@ impl Driver {
         }
         let now = clock::now();
         inflight.ended = now;
-        self.sched.handle_batch_done(&BatchReport { batch: job.batch, compute: job.compute, outcome }, now);
+        let report = BatchReport { batch: job.batch, reused: job.reused, compute: job.compute, outcome };
+        self.sched.handle_batch_done(&report, now);
         if outcome != BatchOutcome::DeviceLost {
             self.sched.handle_worker(job.worker, WorkerState::Ready, now);
         }
@@ -82,7 +83,10 @@ impl Driver {
     pub(super) fn deliver(&mut self, job: JobDone, mut inflight: InFlight) {
         self.record(&mut inflight, Some(job.compute), Outcome::from(job.result.as_ref().err()));
         let Ok(answers) = job.result else { return };
-        self.record_run(&inflight, job.compute);
+        // A trace tells what batches of so many rows take.
+        if job.reused == 0 {
+            self.record_run(&inflight, job.compute);
+        }
         let (occupied, before) = (inflight.ended.since(inflight.started), self.pending.len());
         let d = &inflight.dispatch;
         let padded = u64::from(d.rows) * u64::from(d.padded_len);
@@ -112,6 +116,7 @@ impl Driver {
         if let Some(metrics) = self.models.get(&d.model) {
             let (rows, tokens, compute, now) = (d.rows, d.tokens, job.compute, clock::now());
             metrics.batch_done(&BatchObserved { rows, tokens, padded, compute, queued: &queued, now });
+            metrics.rows_reused(job.reused);
         }
         if !complete.is_empty() {
             self.recorder.leave(clock::now(), before, self.pending.len());

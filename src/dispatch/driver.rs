@@ -270,7 +270,8 @@ impl Driver {
             metrics.batch_released(why);
         }
         slot.metrics.batch_started();
-        let job = Job { batch: dispatch.batch, padded_len: dispatch.padded_len, items };
+        let batch = dispatch.batch;
+        let job = Job { batch, padded_len: dispatch.padded_len, reuse: dispatch.policy.reuse.identical, items };
         let submitted = slot.handle.as_ref().is_some_and(|h| h.submit(job).is_ok());
         let (started, busy) = (clock::now(), self.busy_with(worker));
         self.running.insert(dispatch.batch, InFlight { dispatch, started, busy, ended: Time::default(), members });

@@ -89,16 +89,6 @@ impl<'d> Table<'d> {
         self.document.fault(name.span(), format!("{what} is not yet supported"), help);
     }
 
-    /// Refuses a value that the specification has and this version does not; `supported` are those it has.
-    pub fn not_yet_supported_value(&mut self, key: &str, supported: &[&str]) {
-        self.know(key);
-        let Some(found) = self.entries.and_then(|entries| entries.get(key)) else {
-            return;
-        };
-        let message = format!("`{key}` as {} is not yet supported", value::describe(found.get_ref()));
-        self.document.fault(found.span(), message, Some(format!("supported: {}", supported.join(", "))));
-    }
-
     fn value<T>(&mut self, key: &str, expected: &str, read: impl FnOnce(&'d DeValue<'d>) -> Option<T>) -> Option<T> {
         self.take(key, expected, read, |_| None)
     }

@@ -4,7 +4,7 @@
 
 use super::assemble::Assembler;
 use super::backend::Backend;
-use super::{Failure, Job, split};
+use super::{Failure, Job, same, split};
 use crate::clock;
 use crate::model::Model;
 use crate::request::Answer;
@@ -24,6 +24,8 @@ pub(super) struct Engine {
 pub(super) struct Run {
     pub(super) assemble: Duration,
     pub(super) compute: Duration,
+    /// Rows that need not run.
+    pub(super) reused: u32,
     pub(super) result: Result<Vec<Answer>, Failure>,
 }
 
@@ -35,17 +37,26 @@ impl Engine {
     /// Runs a batch. A panic on the way is a failure of this batch.
     pub(super) fn run(&mut self, job: &Job) -> Run {
         let start = clock::now();
-        let mut assembled = start;
+        let (mut assembled, mut reused) = (start, 0);
         let result = guarded(|| {
             let spec = &self.model.spec;
-            let wanted = split::wanted(spec, job)?;
-            let inputs = self.assembler.assemble(spec, job);
+            let merged = same::merge(job)?;
+            let ran = merged.as_ref().map_or(job, |merged| &merged.job);
+            let wanted = split::wanted(spec, ran)?;
+            let inputs = self.assembler.assemble(spec, ran);
             assembled = clock::now();
             let outputs = self.backend.run(inputs?, &wanted)?;
-            split::split(spec, job, &wanted, &outputs)
+            let answers = split::split(spec, ran, &wanted, &outputs)?;
+            Ok(match &merged {
+                None => answers,
+                Some(merged) => {
+                    reused = merged.rows;
+                    merged.spread(answers)
+                }
+            })
         });
         self.assembler.release();
-        Run { assemble: assembled.since(start), compute: clock::now().since(assembled), result }
+        Run { assemble: assembled.since(start), compute: clock::now().since(assembled), reused, result }
     }
 }
 

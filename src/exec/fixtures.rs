@@ -56,11 +56,16 @@ pub(super) fn int64(shape: &[usize], values: &[i64]) -> Tensor {
 
 /// A batch of one request an item.
 pub(super) fn job(model: &Arc<Model>, padded_len: u32, items: Vec<(Payload, Want)>) -> Job {
-    let item = |(payload, want)| {
+    job_of(model, padded_len, items.into_iter().map(|(payload, want)| ("", payload, want)).collect())
+}
+
+/// The same, of these tenants.
+pub(super) fn job_of(model: &Arc<Model>, padded_len: u32, items: Vec<(&str, Payload, Want)>) -> Job {
+    let item = |(tenant, payload, want): (&str, _, _)| {
         let request = InferRequest {
             id: "r".into(),
             model: model.clone(),
-            tenant: "".into(),
+            tenant: tenant.into(),
             priority: Priority(0),
             deadline: None,
             items: vec![payload],
@@ -68,7 +73,7 @@ pub(super) fn job(model: &Arc<Model>, padded_len: u32, items: Vec<(Payload, Want
         };
         JobItem { request: Arc::new(request), index: 0 }
     };
-    Job { batch: BatchId(7), padded_len, items: items.into_iter().map(item).collect() }
+    Job { batch: BatchId(7), padded_len, reuse: false, items: items.into_iter().map(item).collect() }
 }
 
 pub(super) fn message(failure: Failure) -> String {

@@ -22,6 +22,7 @@ mod pad;
 mod prepared;
 mod process;
 mod runtime;
+mod same;
 mod session;
 mod split;
 mod synthetic;
@@ -48,6 +49,8 @@ pub struct Job {
     pub batch: BatchId,
     /// The length every row is padded to (where the model pads).
     pub padded_len: u32,
+    /// Whether equal items of one tenant are computed once.
+    pub reuse: bool,
     /// The items, in batch order.
     pub items: Vec<JobItem>,
 }
@@ -117,6 +120,8 @@ pub struct JobDone {
     pub assemble: Duration,
     /// The run, outputs split.
     pub compute: Duration,
+    /// Rows that were not computed, because they were equal to others of the batch.
+    pub reused: u32,
     /// One answer an item, in the job's order.
     pub result: Result<Vec<Answer>, Failure>,
 }

@@ -55,7 +55,7 @@ impl Prepared {
     /// The same batch as an order for a worker.
     #[must_use]
     pub fn job(&self) -> Job {
-        Job { batch: self.job.batch, padded_len: self.job.padded_len, items: self.job.items.clone() }
+        Job { batch: self.job.batch, padded_len: self.job.padded_len, reuse: false, items: self.job.items.clone() }
     }
 }
 

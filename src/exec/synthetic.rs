@@ -59,7 +59,7 @@ pub(super) fn batch(model: &Arc<Model>, padded_len: u32, items: Vec<Payload>, wa
         want,
     });
     let items = (0..count).map(|index| JobItem { request: request.clone(), index }).collect();
-    Job { batch: BatchId::default(), padded_len, items }
+    Job { batch: BatchId::default(), padded_len, reuse: false, items }
 }
 
 /// An item of `cell`'s shape (one row of text for a text model), different for each `seed`.

@@ -148,12 +148,12 @@ fn serve(
                 continue;
             }
         };
-        let Run { assemble, compute, result } = engine.run(&job);
+        let Run { assemble, compute, reused, result } = engine.run(&job);
         let end = match &result {
             Err(failure @ Failure::DeviceLost(_)) => Err(failure.clone()),
             _ => Ok(()),
         };
-        events(WorkerEvent::Done(JobDone { worker, batch: job.batch, assemble, compute, result }));
+        events(WorkerEvent::Done(JobDone { worker, batch: job.batch, assemble, compute, reused, result }));
         end?;
     }
     Ok(())

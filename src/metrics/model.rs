@@ -21,6 +21,7 @@ pub struct ModelMetrics {
     batch_rows: Histogram,
     useful_tokens: IntCounter,
     padding_tokens: IntCounter,
+    reused_rows: IntCounter,
     queue_bytes: IntGauge,
     cost_error: Gauge,
     /// Absent until there is something to say.
@@ -74,6 +75,7 @@ impl ModelMetrics {
             batch_rows: families.batch_rows.with_label_values(&model),
             useful_tokens: families.tokens.with_label_values(&[&*name, "useful"]),
             padding_tokens: families.tokens.with_label_values(&[&*name, "padding"]),
+            reused_rows: families.reused_rows.with_label_values(&model),
             queue_bytes: families.queue_bytes.with_label_values(&model),
             cost_error: families.cost_error.with_label_values(&model),
             cost_coverage: OnceLock::new(),
@@ -160,6 +162,11 @@ impl ModelMetrics {
             return;
         }
         self.families.batch_release.with_label_values(&[&*self.name, reason]).inc();
+    }
+
+    /// Counts rows that were equal to others of their batch, and not computed.
+    pub fn rows_reused(&self, rows: u32) {
+        self.reused_rows.inc_by(u64::from(rows));
     }
 
     /// Records a batch that ended well.

@@ -119,8 +119,17 @@ pub struct Policy {
     pub queue: QueueLimits,
     /// What each tenant is entitled to.
     pub tenancy: Tenancy,
+    /// What is not computed twice.
+    pub reuse: Reuse,
     /// What `custom` asks; there whenever that is the strategy of a file.
     pub script: Option<Arc<Script>>,
+}
+
+/// What is not computed twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reuse {
+    /// Equal rows of one tenant that meet in a batch are computed once. They count in full everywhere else.
+    pub identical: bool,
 }
 
 impl Policy {
@@ -143,6 +152,7 @@ impl Policy {
             slo: Slo { target: None, deadline: None, on_predicted_miss: OnPredictedMiss::Reject },
             queue: QueueLimits { max_rows: 4_096, max_bytes: 64 << 20, priority_levels: 3 },
             tenancy: Tenancy { weight: 1.0, rate_limit: None, max_waiting_rows: None },
+            reuse: Reuse { identical: false },
             script: None,
         }
     }

@@ -255,9 +255,9 @@ pub static KEYS: [Key; 20] = [
     Key::new(
         "reuse",
         "identical",
-        Kind::Boolean(&[false]),
-        |_, _| Some("false".to_owned()),
-        "True, which computes equal rows of a batch once, is not yet supported.",
+        Kind::Boolean(&[false, true]),
+        |policy, _| Some(policy.reuse.identical.to_string()),
+        "True: equal rows of one tenant that meet in a batch are computed once; they still count in full.",
     ),
     Key::new(
         "custom",

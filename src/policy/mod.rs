@@ -19,7 +19,9 @@ mod ties;
 #[cfg(test)]
 mod tests;
 
-pub use compiled::{BatchLimits, NotARate, OnPredictedMiss, Policy, QueueLimits, RowRate, Slo, Strategy, Tenancy};
+pub use compiled::{
+    BatchLimits, NotARate, OnPredictedMiss, Policy, QueueLimits, Reuse, RowRate, Slo, Strategy, Tenancy,
+};
 pub use keys::{KEYS, Key, Kind, LONGEST_NAME, TABLES};
 pub use overrides::{Override, Version};
 pub use scripts::compile_script;

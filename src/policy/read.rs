@@ -112,7 +112,9 @@ fn policy(
     policy.slo = slo(root.table("slo"), &policy.slo);
     let sizes = batch_limits(&mut batch, &mut policy.batch);
     let rows = queue_limits(&mut queue, &mut policy.queue);
-    reuse(root.table("reuse"));
+    let mut reuse = root.table("reuse");
+    policy.reuse.identical = reuse.boolean("identical").unwrap_or(policy.reuse.identical);
+    drop(reuse);
     policy.tenancy = tenancy(root.table("tenancy"), &policy.tenancy);
     let mut custom = root.table("custom");
     policy.script = scripts.read(&mut custom, &source.name);
@@ -204,12 +206,6 @@ fn tenancy(mut table: Table<'_>, defaults: &Tenancy) -> Tenancy {
         weight: table.number_in("weight", WEIGHTS).unwrap_or(defaults.weight),
         rate_limit: rate.unwrap_or(defaults.rate_limit),
         max_waiting_rows: table.u32_or_none("max_waiting_rows", QUEUE_ROWS).unwrap_or(defaults.max_waiting_rows),
-    }
-}
-
-fn reuse(mut table: Table<'_>) {
-    if table.boolean("identical") == Some(true) {
-        table.not_yet_supported_value("identical", &["false"]);
     }
 }
 

@@ -49,7 +49,7 @@ fn every_key_is_read() {
          [batch]\nmax_batch_size = 48\nmax_batch_tokens = \"none\"\nmax_queue_delay = \"7ms\"\n\
          preferred_batch_sizes = [32, 8]\n[slo]\ntarget = \"100ms\"\ndeadline = \"2s\"\non_predicted_miss = \"serve\"\n\
          [queue]\nmax_rows = 10\nmax_bytes = 1000\npriority_levels = 5\n\
-         [tenancy]\nweight = 2.5\nrate_limit = \"200/s\"\nmax_waiting_rows = 512\n[reuse]\nidentical = false\n",
+         [tenancy]\nweight = 2.5\nrate_limit = \"200/s\"\nmax_waiting_rows = 512\n[reuse]\nidentical = true\n",
     );
     let expected = Policy {
         name: "p".into(),
@@ -68,6 +68,7 @@ fn every_key_is_read() {
         },
         queue: QueueLimits { max_rows: 10, max_bytes: 1000, priority_levels: 5 },
         tenancy: Tenancy { weight: 2.5, rate_limit: Some(RowRate(200)), max_waiting_rows: Some(512) },
+        reuse: Reuse { identical: true },
         script: None,
     };
     assert_eq!(policy, expected);
@@ -82,13 +83,6 @@ fn a_key_that_a_strategy_does_not_use_is_accepted() {
         assert_eq!(policy.batch.preferred_batch_sizes, [8, 16, 32]);
         assert_eq!(policy.slo.target, Some(Duration::from_millis(100)));
     }
-}
-
-#[test]
-fn what_has_no_machinery_is_refused() {
-    let shown = faults(&[("p.toml", "[reuse]\nidentical = true")]);
-    assert_eq!(shown.len(), 1, "{shown:?}");
-    assert!(shown[0].contains("not yet supported"), "{shown:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 /// A dense tensor: row-major, little-endian, or for [`Datatype::Bytes`] each element behind its
 /// length as four little-endian bytes (the v2 binary form).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tensor {
     /// Element type.
     pub datatype: Datatype,

@@ -127,6 +127,8 @@ pub struct Measured {
 pub struct BatchReport {
     /// Which batch.
     pub batch: BatchId,
+    /// Rows of it that did not run, because they were equal to others.
+    pub reused: u32,
     /// How long the run took.
     pub compute: Duration,
     /// How it ended.

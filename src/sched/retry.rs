@@ -28,6 +28,8 @@ impl Scheduler {
         match report.outcome {
             BatchOutcome::Ok => {
                 let Running { rows, len, busy, .. } = batch;
+                // What was equal did not run, and costs are of what ran.
+                let rows = rows.saturating_sub(report.reused).max(1);
                 self.learn(batch.model, batch.device, &Measured { rows, len, busy, compute: report.compute });
                 for &slot in &batch.group.items {
                     self.table.end_item(slot);

@@ -81,7 +81,7 @@ impl Server for Scheduler {
     }
 
     fn handle_done(&mut self, batch: &Batch, compute: Duration, now: Time) {
-        self.handle_batch_done(&BatchReport { batch: batch.id, compute, outcome: BatchOutcome::Ok }, now);
+        self.handle_batch_done(&BatchReport { batch: batch.id, reused: 0, compute, outcome: BatchOutcome::Ok }, now);
         self.handle_worker(batch.worker, WorkerState::Ready, now);
     }
 

@@ -11,7 +11,7 @@ pub use pool::{normalize, pool};
 pub use tokenizer::{Overflow, TextError, Tokenizer};
 
 /// Token ids of one row, special tokens included, never empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Tokens {
     /// Ids, in the vocabulary of the model.
     pub ids: Vec<u32>,

@@ -100,7 +100,7 @@ pub(crate) fn job(model: &Arc<Model>, padded_len: u32, items: Vec<(Payload, Want
         };
         JobItem { request: Arc::new(request), index: 0 }
     };
-    Job { batch: BatchId(1), padded_len, items: items.into_iter().map(item).collect() }
+    Job { batch: BatchId(1), padded_len, reuse: false, items: items.into_iter().map(item).collect() }
 }
 
 pub(crate) fn run(handle: &WorkerHandle, told: &Receiver<WorkerEvent>, job: Job) -> Result<Vec<Answer>, Failure> {

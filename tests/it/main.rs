@@ -33,6 +33,7 @@ mod readme;
 mod refusals;
 mod reload;
 mod repository;
+mod reuse;
 mod scaling_page;
 mod shared;
 mod shutdown;

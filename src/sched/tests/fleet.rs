@@ -160,7 +160,8 @@ impl Fleet {
         let unit = &mut self.units[batch.worker.0 as usize];
         unit.busy += compute;
         unit.rows += u64::from(batch.rows);
-        self.sched.handle_batch_done(&BatchReport { batch: batch.batch, compute, outcome: BatchOutcome::Ok }, end);
+        self.sched
+            .handle_batch_done(&BatchReport { batch: batch.batch, reused: 0, compute, outcome: BatchOutcome::Ok }, end);
         self.sched.handle_worker(batch.worker, WorkerState::Ready, end);
         for (request, _) in &batch.items {
             let arrived = self.waiting.remove(request).expect("answered once");

@@ -64,7 +64,10 @@ fn spent(sched: &mut Scheduler, cost: &CostModel, instance: &Instance) -> f64 {
         }
         if let Some((_, batch, took)) = running.take_if(|r| r.0 <= now) {
             let compute = Duration::from_nanos(took as u64);
-            sched.handle_batch_done(&BatchReport { batch: batch.batch, compute, outcome: BatchOutcome::Ok }, now);
+            sched.handle_batch_done(
+                &BatchReport { batch: batch.batch, reused: 0, compute, outcome: BatchOutcome::Ok },
+                now,
+            );
             sched.handle_worker(batch.worker, WorkerState::Ready, now);
         }
         while let Some(((at, len), id)) = arrivals.next_if(|((at, _), _)| *at <= now) {

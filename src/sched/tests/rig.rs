@@ -129,7 +129,7 @@ impl Rig {
     fn end(&mut self, first: usize) -> u32 {
         let (end, ran) = self.running.swap_remove(first);
         self.now = end;
-        let report = BatchReport { batch: ran.batch.batch, compute: ran.took, outcome: BatchOutcome::Ok };
+        let report = BatchReport { batch: ran.batch.batch, reused: 0, compute: ran.took, outcome: BatchOutcome::Ok };
         self.sched.handle_batch_done(&report, end);
         self.sched.handle_worker(ran.batch.worker, WorkerState::Ready, end);
         for (request, _) in &ran.batch.items {

@@ -83,7 +83,8 @@ fn closed_loop(policies: Arc<PolicySet>, rows: u32) -> f64 {
         let first = (0..running.len()).min_by_key(|&i| running[i].0).expect("a closed loop is never idle");
         let (end, compute, batch) = running.swap_remove(first);
         now = end;
-        sched.handle_batch_done(&BatchReport { batch: batch.batch, compute, outcome: BatchOutcome::Ok }, now);
+        sched
+            .handle_batch_done(&BatchReport { batch: batch.batch, reused: 0, compute, outcome: BatchOutcome::Ok }, now);
         sched.handle_worker(batch.worker, WorkerState::Ready, now);
         (0..batch.rows).for_each(|_| arrive(&mut sched, now));
         served += batch.rows;

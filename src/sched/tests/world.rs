@@ -236,7 +236,7 @@ impl World {
         let failed = batch.items.iter().any(|(r, _)| self.guilty.contains(r));
         let outcome = forced.unwrap_or(if failed { BatchOutcome::Failed } else { BatchOutcome::Ok });
         let compute = self.time(&batch);
-        self.sched.handle_batch_done(&BatchReport { batch: batch.batch, compute, outcome }, self.now);
+        self.sched.handle_batch_done(&BatchReport { batch: batch.batch, reused: 0, compute, outcome }, self.now);
         // What expired by now has failed, though its answer is at hand.
         self.poll();
         if outcome == BatchOutcome::Ok {

@@ -149,7 +149,8 @@ impl Loop {
         }
         let (end, compute, batch) = self.running.swap_remove(first.expect("a closed loop is never idle"));
         self.now = end;
-        self.sched.handle_batch_done(&BatchReport { batch: batch.batch, compute, outcome: BatchOutcome::Ok }, end);
+        self.sched
+            .handle_batch_done(&BatchReport { batch: batch.batch, reused: 0, compute, outcome: BatchOutcome::Ok }, end);
         self.sched.handle_worker(batch.worker, WorkerState::Ready, end);
         (0..batch.rows).for_each(|_| self.arrive());
     }
