@@ -2,10 +2,10 @@
 
 PYTHON ?= python3
 CARGO ?= cargo
-# Of `make demo` and `make bench`: load for each way to batch, in ROUNDS rounds of DURATION.
+# Of `make demo` and `make bench`: load for each way to batch, in ROUNDS rounds of DURATION each.
 ROUNDS ?= 2
 DURATION ?= 7s
-# Of `make bench`: a file of texts, one a line; the shipped mixed texts without it.
+# Of `make bench`: a file of texts, one a line, instead of the shipped ones.
 TEXTS ?=
 # Of `make run`.
 LISTEN ?= 127.0.0.1:8080
@@ -67,9 +67,11 @@ lint: need-rust ## Format, lints, documentation; licences too where cargo-deny i
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check bans licenses sources; fi
 
 bench: ROUNDS = 3
-bench: DURATION = 15s
-bench: setup build ## Prints the ratios over the baselines (TEXTS=file), and the cost of a decision
-	$(STEP) "load" $(PYTHON) scripts/demo.py --binary $(BINARY) --rounds $(ROUNDS) --duration $(DURATION) $(if $(TEXTS),--texts $(TEXTS))
+bench: DURATION = 10s
+bench: setup-tests build ## Prints the ratios of docs/performance.md (TEXTS=file) and the cost of a decision (half an hour)
+	$(STEP) "load" $(PYTHON) scripts/performance.py --binary $(BINARY) --rounds $(ROUNDS) --duration $(DURATION) $(if $(TEXTS),--texts mixed=$(TEXTS))
+	$(STEP) "a bare server" $(CARGO) build --locked --release --example echo
+	$(STEP) "overhead" $(PYTHON) scripts/overhead.py --binary $(BINARY) --echo $(dir $(BINARY))examples/echo --rounds $(ROUNDS) --duration $(DURATION)
 	$(STEP) "scheduler" $(CARGO) bench --locked --no-default-features --bench sched
 
 calibrate: setup build ## Holds simulated latencies against measured ones, on this machine (minutes)

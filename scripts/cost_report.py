@@ -19,7 +19,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from demo import MODEL, Failure, Server
+from server import MODEL, Failure, Server
 
 
 def parse_arguments():

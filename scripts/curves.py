@@ -25,7 +25,7 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from demo import MODEL, Failure, Server
+from server import MODEL, Failure, Server
 from plot import Axis, Line, chart
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Holds the sidecar against ONNX Runtime's own ceiling and against other ways to batch, all in one run.
 
-    performance.py [--texts NAME=FILE]... [--parts closed,open,slo] [--rounds N] [--duration D] [--json FILE]
+    performance.py [--texts NAME=FILE]... [--parts closed,open,slo] [--rounds N] [--duration D] [--json FILE] [--plot FILE]
 
 `closed`: 64 connections, each waiting for its answer, on each file of texts: adaptive, fixed batches of 32 and one request
 at a time (the better of two placements), in turns, and the ceiling: the model run in process on sorted texts.
 `open`: requests at times drawn beforehand, at shares of what the compared way carries in a closed loop.
-`slo`: the highest rate whose p99 stays below 100 ms.
+`slo`: the highest rate whose p99 stays below 100 ms; `--plot` draws what was seen on the way.
 
 Ratios only are printed against a bar; absolute figures move with the machine. Python's standard library is enough.
 """
@@ -20,6 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from plot import Axis, Line, chart
 from server import Failure, Servers, bench
 
 SHIPPED = Path(__file__).resolve().parent.parent / "src/bench/texts/mixed.txt"
@@ -118,6 +119,7 @@ def closed(run, name, texts):
 
 def open_loop(run, texts, speeds, best):
     """Shares of each baseline's own capacity, at the same planned times for both."""
+    run.figures["open"] = []
     for way, share, key, bar in (
         (FIXED, 0.5, "p99", 0.6), (FIXED, 0.8, "p99", 0.6), (best, 0.5, "p99", 1.0), (best, 0.8, "p99", 1.0), (best, 0.1, "p50", 1.1),
     ):
@@ -127,18 +129,22 @@ def open_loop(run, texts, speeds, best):
         reports = run.turns([ADAPTIVE, way], lambda name, number: run.load(name, texts, *flags, "--seed", number + 1))
         for name, measured in reports.items():
             line(name, measured)
-        ratio = latency(reports[ADAPTIVE], key) / latency(reports[way], key)
+        seen = {name: {which: latency(measured, which) for which in ("p50", "p99")} for name, measured in reports.items()}
+        run.figures["open"].append({"rate": rate, "share": share, "of": way, "latency_ms": seen})
+        ratio = seen[ADAPTIVE][key] / seen[way][key]
         run.check(f"{key} at {share:.0%}: adaptive ÷ {way}", ratio, bar, at_most=True)
 
 
 def slo(run, texts, speeds, best):
     """The highest rate with p99 under 100 ms, each searched for around its own capacity."""
     print("\nhighest rate with p99 < 100 ms", flush=True)
+    steps = run.figures["steps"] = {ADAPTIVE: [], best: []}
 
     def search(way, _):
         span = f"{speeds[way] * 0.1:.0f}..{speeds[way] * 1.1:.0f}"
         found = run.load(way, texts, "--rate", span, "--slo", "100ms", "--duration", run.arguments.duration)
         rate = found["ramp"]["highest_rate"]
+        steps[way] += [(step["rate"], step["latency_ms"]["p99"]) for step in found["ramp"]["steps"] if step["latency_ms"]]
         print(f"  {way:<24}{rate or 0:9.1f}/s", flush=True)
         return rate or 0.0
 
@@ -146,6 +152,22 @@ def slo(run, texts, speeds, best):
     run.figures["slo"] = rates
     if rates[best]:
         run.check("mixed: highest rate, adaptive ÷ one at a time", rates[ADAPTIVE] / rates[best], 1.4)
+
+
+def draw(run, path):
+    """The 99th percentile of every step of the ramps, by rate: the median of each rate that was tried more than once."""
+    lines = []
+    for way, steps in run.figures["steps"].items():
+        by_rate = {}
+        for rate, p99 in steps:
+            by_rate.setdefault(round(rate), []).append(p99)
+        lines.append(Line(way, sorted((rate, statistics.median(seen)) for rate, seen in by_rate.items())))
+    most = max(rate for line in lines for rate, _ in line.line)
+    step = next(size for size in (5, 10, 20, 50, 100, 200, 500) if most / size <= 8)
+    rates = list(range(0, int(most) + step + 1, step))
+    milliseconds = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
+    title = "99th percentile at rising rates, mixed texts (the objective: 100 ms)"
+    path.write_text(chart(title, Axis("requests a second", rates), Axis("p99 ms", milliseconds, log=True), lines), encoding="utf-8")
 
 
 def shipped_texts(folder):
@@ -169,6 +191,7 @@ def parse_arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--duration", default="10s", help="of one round")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="an SVG of the ramps; wants the part slo")
     arguments = parser.parse_args()
     for name in ("binary", "model", "library", "policies"):
         if not getattr(arguments, name).exists():
@@ -187,6 +210,8 @@ def measure(arguments, servers):
         open_loop(run, kinds[main_kind], *speeds[main_kind])
     if "slo" in arguments.parts:
         slo(run, kinds[main_kind], *speeds[main_kind])
+        if arguments.plot:
+            draw(run, arguments.plot)
     servers.stop()
     if arguments.json:
         arguments.json.write_text(json.dumps({"figures": run.figures, "checks": run.checks}, indent=2) + "\n", encoding="utf-8")

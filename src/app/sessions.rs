@@ -18,7 +18,7 @@ const MAX_INSTANCES: usize = 4;
 const GPU_INSTANCES: usize = 2;
 
 /// How long layouts are compared at a start that finds no tuning.
-const COMPARING: Duration = Duration::from_millis(1500);
+const COMPARING: Duration = Duration::from_millis(2500);
 
 /// A model that takes longer to open is not compared: its sessions would take long to make, too.
 const SLOW: Duration = Duration::from_secs(1);
@@ -37,8 +37,8 @@ pub(super) struct Chooser<'a> {
 }
 
 impl Chooser<'_> {
-    /// The sessions on a device; `on` says which that is, where it is known. May measure, and then blocks for about two
-    /// seconds.
+    /// The sessions on a device; `on` says which that is, where it is known. May measure, and then blocks for two or
+    /// three seconds.
     pub(super) fn choose(&self, device: Device, on: Option<&Machine>) -> Sessions {
         let (layout, chosen_by) = self.layout(device, on);
         let spin = self.settings.spin.unwrap_or(layout.spin);

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// session computes nothing while its batch is put together or taken apart.
 const CLEARLY: f64 = 1.25;
 /// The share of the time that the first sessions may take to load.
-const LOADING: u32 = 4;
+const LOADING: u32 = 3;
 
 /// What came of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq)]

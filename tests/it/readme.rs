@@ -147,11 +147,12 @@ fn every_line_of_the_program_runs() {
                 server.insert(Server::spawn(command, folder())).wait_ready();
             }
             "bench" => ends_well(command.args(["--duration", "2s", "--warmup", "100ms"])),
+            "tune" => ends_well(command.args(["--budget", "2s", "--state", "none"])),
             _ => ends_well(&mut command),
         }
         seen.push(words[1].as_str());
     }
-    assert!(["serve", "doctor", "policy", "inject", "bench"].iter().all(|word| seen.contains(word)), "{seen:?}");
+    assert!(["serve", "doctor", "policy", "inject", "bench", "tune"].iter().all(|word| seen.contains(word)), "{seen:?}");
 }
 
 fn ends_well(command: &mut Command) {
