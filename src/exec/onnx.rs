@@ -92,6 +92,7 @@ impl OnnxBackend {
         };
         let path = file.path();
         let session = options().and_then(|mut builder| builder.commit_from_file(path)).map_err(|e| at(path, &e))?;
+        file.made();
         let outputs = spec.outputs.iter().map(|o| (o.name.clone(), o.datatype)).collect();
         let binding = match settings.device {
             Device::Cpu(_) => None,

@@ -1,7 +1,7 @@
 //! What the program takes of memory, and of the processor while nobody asks it anything.
 
 use crate::harness::{Server, Settings, cached, model};
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
@@ -39,6 +39,22 @@ async fn two_sessions_share_their_weights() {
     }
     let (own, bare) = (resident(&server), bare());
     assert!(own <= bare + ABOVE, "{} MiB, a bare session {} MiB", own >> 10, bare >> 10);
+}
+
+#[tokio::test]
+async fn a_model_file_that_is_overwritten_while_it_serves_changes_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["model.onnx", "tokenizer.json", "config.json"] {
+        fs::copy(cached("models/minilm").join(name), folder.path().join(name)).unwrap();
+    }
+    let server = Settings::new(model("minilm", folder.path().to_str().unwrap(), "instances = 2")).start();
+    let text = "a sentence of several words, the rarer the better: quixotic zephyrs";
+    let before = server.http1().embed("minilm", text).await.ok();
+    // As `cp` and `curl -o` do it: the same file, cut short and written anew.
+    File::create(folder.path().join("model.onnx")).unwrap();
+    let after = server.http1().embed("minilm", text).await.ok();
+    assert_eq!(before.json()["data"], after.json()["data"]);
+    server.http1().embed("minilm", "word ".repeat(100)).await.ok();
 }
 
 /// Clock ticks that a process has run for.
