@@ -40,6 +40,17 @@ pub enum Payload {
     Tensors(TensorItem),
 }
 
+impl Payload {
+    /// Bytes of what was sent, tokens counted as the INT64 that a model takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Tokens(tokens) => tokens.ids.len() * 8,
+            Self::Tensors(item) => item.tensors.iter().map(|tensor| tensor.data.len()).sum(),
+        }
+    }
+}
+
 /// Input tensors of one v2 request, checked against the model's inputs.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct TensorItem {

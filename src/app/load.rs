@@ -193,7 +193,9 @@ impl Team<'_> {
             let tells = index == 0 && matches!(session.device, Device::Cuda(_));
             let start = self.start(id, session, part, tells);
             let device_name = session.device.to_string();
-            WorkerPlan { id, model: Arc::clone(self.model), device, device_name, start }
+            // A GPU is waited for.
+            let here = matches!(session.device, Device::Cpu(_));
+            WorkerPlan { id, model: Arc::clone(self.model), device, device_name, here, start }
         };
         parts.into_iter().enumerate().map(plan).collect()
     }

@@ -54,6 +54,8 @@ pub struct Driver {
     /// In order of arrival, as their numbers are.
     pub(super) pending: BTreeMap<RequestId, Pending>,
     pub(super) running: HashMap<BatchId, InFlight>,
+    /// One of those, which was run on this thread and has ended.
+    ended_here: Option<JobDone>,
     /// `None`: nobody looks after the models' health.
     pub(super) checks: Option<Checks>,
     pub(super) changes: Changes,
@@ -102,6 +104,7 @@ impl Driver {
             workers: HashMap::new(),
             pending: BTreeMap::new(),
             running: HashMap::new(),
+            ended_here: None,
             checks: None,
             changes: Changes::default(),
             fallbacks: Fallbacks::default(),
@@ -145,6 +148,10 @@ impl Driver {
             }
             // The next batch is on its way before the last one's callers are answered.
             self.carry_out();
+            while let Some(job) = self.ended_here.take() {
+                done.extend(self.batch_done(job));
+                self.carry_out();
+            }
             for (ended, inflight) in done {
                 self.deliver(ended, inflight);
             }
@@ -272,9 +279,18 @@ impl Driver {
         slot.metrics.batch_started();
         let batch = dispatch.batch;
         let job = Job { batch, padded_len: dispatch.padded_len, reuse: dispatch.policy.reuse.identical, items };
-        let submitted = slot.handle.as_ref().is_some_and(|h| h.submit(job).is_ok());
         let (started, busy) = (clock::now(), self.busy_with(worker));
-        self.running.insert(dispatch.batch, InFlight { dispatch, started, busy, ended: Time::default(), members });
+        let submitted = match self.run_here(&dispatch, job) {
+            Ok(done) => {
+                self.ended_here = Some(done);
+                true
+            }
+            Err(job) => {
+                let handle = self.workers.get(&worker).and_then(|slot| slot.handle.as_ref());
+                handle.is_some_and(|handle| handle.submit(job).is_ok())
+            }
+        };
+        self.running.insert(batch, InFlight { dispatch, started, busy, ended: Time::default(), members });
         if !submitted {
             self.worker_lost(worker, "its thread has ended", false);
         }

@@ -9,6 +9,7 @@ mod driver;
 mod fallbacks;
 mod gate;
 mod health;
+mod here;
 mod learned;
 mod loading;
 mod pending;

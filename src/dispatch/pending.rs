@@ -124,16 +124,10 @@ impl Pending {
 
 /// What the scheduler must know of a payload.
 pub(super) fn item(payload: &Payload, class_of: impl Fn(u32) -> ShapeClass) -> Item {
+    let bytes = u32::try_from(payload.bytes()).unwrap_or(u32::MAX);
     match payload {
-        Payload::Tokens(_) => {
-            let len = len(payload);
-            Item { rows: 1, len, bytes: len.saturating_mul(8), class: class_of(len) }
-        }
-        Payload::Tensors(tensors) => {
-            let bytes: usize = tensors.tensors.iter().map(|t| t.data.len()).sum();
-            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-            Item { rows: tensors.rows, len: tensors.len, bytes, class: tensors.class }
-        }
+        Payload::Tokens(_) => Item { rows: 1, len: len(payload), bytes, class: class_of(len(payload)) },
+        Payload::Tensors(tensors) => Item { rows: tensors.rows, len: tensors.len, bytes, class: tensors.class },
     }
 }
 

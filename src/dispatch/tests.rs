@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 mod devices;
 mod failing;
 mod health;
+mod here;
 mod loading;
 mod lost;
 mod serving;
@@ -168,7 +169,8 @@ fn plan(id: WorkerId, model: &Arc<Model>, begin: &Begin) -> WorkerPlan {
         let make = move || Ok(Box::new(Fake::new(spec, move |run| begin(id, run))) as Box<dyn Backend>);
         exec::spawn(config, make, events)
     };
-    WorkerPlan { id, model: Arc::clone(model), device: DeviceId(0), device_name: "cpu".into(), start: Box::new(start) }
+    let device_name = "cpu".into();
+    WorkerPlan { id, model: Arc::clone(model), device: DeviceId(0), device_name, here: false, start: Box::new(start) }
 }
 
 /// One policy for everybody.

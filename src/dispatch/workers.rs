@@ -3,6 +3,7 @@
 use super::Control;
 use super::decisions::Outcome;
 use super::driver::{Driver, InFlight};
+use super::here::Here;
 use crate::clock;
 use crate::exec::{JobDone, Sample, WorkerEvent, WorkerHandle};
 use crate::metrics::DeviceMetrics;
@@ -35,6 +36,8 @@ pub struct WorkerPlan {
     pub device: DeviceId,
     /// The device's name in metrics.
     pub device_name: String,
+    /// Whether the driver may run its batches on its own thread, where they are short.
+    pub here: bool,
     /// Starts it.
     pub start: Start,
 }
@@ -49,6 +52,7 @@ pub(super) struct WorkerSlot {
     pub(super) device: Arc<str>,
     /// Time spent on batches that ended.
     pub(super) busy: Duration,
+    pub(super) here: Here,
     ready: bool,
     /// Times it was lost since it was last ready.
     losses: u32,
@@ -95,8 +99,8 @@ impl Driver {
         let metrics = self.metrics.model(&model.name).device(&plan.device_name);
         self.metrics.device_condition(&plan.device_name, self.sched.condition(plan.device).flags());
         let (id, device) = (plan.id, Arc::from(plan.device_name.as_str()));
-        let (busy, ready, losses, device_losses, start) = Default::default();
-        let slot = WorkerSlot { plan, handle: None, metrics, device, busy, ready, losses, device_losses, start };
+        let (busy, here, ready, losses, device_losses, start) = Default::default();
+        let slot = WorkerSlot { plan, handle: None, metrics, device, busy, here, ready, losses, device_losses, start };
         self.workers.insert(id, slot);
         self.start_worker(id)
     }

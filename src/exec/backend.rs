@@ -7,8 +7,8 @@ use crate::model::Datatype;
 use crate::request::Tensor;
 use bytes::Bytes;
 
-/// A model, loaded and ready to run on one thread.
-pub trait Backend {
+/// A model, loaded and ready to run on one thread at a time.
+pub trait Backend: Send {
     /// Runs the model on one batch: `inputs` in the model's order, answered with the outputs whose
     /// indices are `wanted`, in that order.
     ///

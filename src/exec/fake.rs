@@ -20,7 +20,7 @@ pub struct FakeRun {
 }
 
 /// The script of a [`Fake`]: blocks for as long as a run shall take, then says how it ends.
-pub type Script = Box<dyn FnMut(&FakeRun) -> Result<(), Failure>>;
+pub type Script = Box<dyn FnMut(&FakeRun) -> Result<(), Failure> + Send>;
 
 /// A deterministic backend.
 ///
@@ -41,7 +41,7 @@ impl std::fmt::Debug for Fake {
 
 impl Fake {
     /// Builds a backend for a model of this shape whose runs end as `script` says.
-    pub fn new(spec: ModelSpec, script: impl FnMut(&FakeRun) -> Result<(), Failure> + 'static) -> Self {
+    pub fn new(spec: ModelSpec, script: impl FnMut(&FakeRun) -> Result<(), Failure> + Send + 'static) -> Self {
         Self { spec, script: Box::new(script) }
     }
 

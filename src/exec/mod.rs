@@ -2,7 +2,7 @@
 //!
 //! Decides nothing about which rows share a batch. Knows payloads and the runtime, not callers.
 
-use crate::request::{Answer, BadElement, InferRequest};
+use crate::request::{Answer, BadElement, InferRequest, Payload};
 use crate::types::{BatchId, WorkerId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +53,14 @@ pub struct Job {
     pub reuse: bool,
     /// The items, in batch order.
     pub items: Vec<JobItem>,
+}
+
+impl Job {
+    /// Bytes of its items as they were sent.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.items.iter().filter_map(|item| item.request.items.get(item.index)).map(Payload::bytes).sum()
+    }
 }
 
 /// One item of a batch: the `index`-th payload of a request.

@@ -64,8 +64,7 @@ mod tests {
     use super::*;
     use crate::exec::Fake;
     use crate::exec::fixtures::{message, model, text_spec};
-    use std::cell::RefCell;
-    use std::rc::Rc;
+    use std::sync::mpsc::channel;
 
     #[test]
     fn texts_are_padded_once_and_run_as_often_as_wanted() {
@@ -74,16 +73,15 @@ mod tests {
         let batch = Prepared::of_texts(&m, 5, texts.clone()).unwrap();
         assert_eq!(batch.inputs[0].shape(), [2, 5]);
         assert_eq!((batch.job().items.len(), batch.job().padded_len), (2, 5));
-        let seen = Rc::new(RefCell::new(Vec::new()));
-        let told = Rc::clone(&seen);
+        let (tell, told) = channel();
         let mut backend = Fake::new(m.spec.clone(), move |run| {
-            told.borrow_mut().push((run.rows, run.len));
+            tell.send((run.rows, run.len)).unwrap();
             Ok(())
         });
         for _ in 0..3 {
             batch.run(&mut backend).unwrap();
         }
-        assert_eq!(*seen.borrow(), [(2, 5); 3]);
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [(2, 5); 3]);
         assert!(message(Prepared::of_texts(&m, 4, texts).unwrap_err()).contains("a row of length 5"));
     }
 

@@ -1,6 +1,7 @@
-//! A worker: one thread that owns one backend, warms it up and runs batches until its handle is gone.
+//! A worker: one thread that makes one backend, warms it up and runs batches until its handle is gone.
 //!
-//! Decides when a worker is at its end. Knows nothing of tensors, schedulers or callers.
+//! Decides when a worker is at its end. Knows nothing of tensors, schedulers or callers. Whoever hands it batches may run
+//! one himself while the thread has nothing to do.
 
 use super::backend::Backend;
 use super::engine::{Engine, Run, guarded};
@@ -8,9 +9,10 @@ use super::process::return_free_memory;
 use super::warmup::{Cell, TIMED_RUNS, WarmUp};
 use super::{Failure, Job, JobDone, Sample, WorkerEvent, synthetic};
 use crate::model::Model;
-use crate::types::WorkerId;
+use crate::types::{WorkerId, locked};
+use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, TryLockError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
@@ -35,9 +37,24 @@ pub struct WorkerConfig {
 /// A worker's queue. Dropping it ends the thread after the batches it was given.
 #[derive(Debug)]
 pub struct WorkerHandle {
+    id: WorkerId,
     orders: Sender<Order>,
     thread: JoinHandle<()>,
-    retired: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+}
+
+/// What a handle and its thread both reach.
+#[derive(Default)]
+struct Shared {
+    retired: AtomicBool,
+    /// There while the worker serves.
+    engine: Mutex<Option<Engine>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("retired", &self.retired).finish_non_exhaustive()
+    }
 }
 
 /// What a worker is told.
@@ -45,6 +62,8 @@ pub struct WorkerHandle {
 enum Order {
     Run(Job),
     Probe,
+    /// Its device was lost in a batch that its thread did not run.
+    End(Failure),
 }
 
 impl WorkerHandle {
@@ -55,8 +74,29 @@ impl WorkerHandle {
     pub fn submit(&self, job: Job) -> Result<(), Job> {
         match self.orders.send(Order::Run(job)) {
             Err(SendError(Order::Run(job))) => Err(job),
-            Ok(()) | Err(SendError(Order::Probe)) => Ok(()),
+            Ok(()) | Err(SendError(_)) => Ok(()),
         }
+    }
+
+    /// Runs a batch on the thread that calls, and answers its end, of which no event tells. Blocks for as long as the
+    /// batch takes, and spares the two wake-ups of handing it over.
+    ///
+    /// # Errors
+    /// Gives the job back where the worker is at work, or not ready, or at its end.
+    pub fn run_here(&self, job: Job) -> Result<JobDone, Job> {
+        let mut engine = match self.shared.engine.try_lock() {
+            Ok(engine) => engine,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(job),
+        };
+        let Some(serving) = engine.as_mut() else { return Err(job) };
+        let done = serving.done(self.id, &job);
+        if let Err(failure @ Failure::DeviceLost(_)) = &done.result {
+            *engine = None;
+            // A thread that has ended has told of its end.
+            drop(self.orders.send(Order::End(failure.clone())));
+        }
+        Ok(done)
     }
 
     /// Has the worker run a made-up row, and tell of it as [`WorkerEvent::Probed`].
@@ -67,7 +107,7 @@ impl WorkerHandle {
 
     /// Cuts a warm-up short: its samples are wanted no more.
     pub fn retire(&self) {
-        self.retired.store(true, Ordering::Relaxed);
+        self.shared.retired.store(true, Ordering::Relaxed);
     }
 
     /// Lets the thread finish the batches it was given, and waits for its end.
@@ -94,29 +134,34 @@ pub fn spawn(
     make_backend: impl FnOnce() -> Result<Box<dyn Backend>, Failure> + Send + 'static,
     events: impl Fn(WorkerEvent) + Send + 'static,
 ) -> io::Result<WorkerHandle> {
-    let (orders, queue) = channel();
-    let retired = Arc::new(AtomicBool::new(false));
-    let queue = Queue { orders: queue, retired: Arc::clone(&retired) };
-    let thread = Builder::new().name(config.name.clone()).spawn(move || work(config, make_backend, &events, queue))?;
-    Ok(WorkerHandle { orders, thread, retired })
+    let (id, shared, (orders, queue)) = (config.id, Arc::<Shared>::default(), channel());
+    let own = Own { orders: queue, shared: Arc::clone(&shared) };
+    let thread = Builder::new().name(config.name.clone()).spawn(move || work(config, make_backend, &events, own))?;
+    Ok(WorkerHandle { id, orders, thread, shared })
 }
 
 /// The thread's end of a [`WorkerHandle`].
-struct Queue {
+struct Own {
     orders: Receiver<Order>,
-    retired: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        drop(locked(&self.shared.engine).take());
+    }
 }
 
 fn work(
     config: WorkerConfig,
     make_backend: impl FnOnce() -> Result<Box<dyn Backend>, Failure>,
     events: &impl Fn(WorkerEvent),
-    queue: Queue,
+    own: Own,
 ) {
     let id = config.id;
-    if let Err(failure) = serve(config, make_backend, events, &queue) {
+    if let Err(failure) = serve(config, make_backend, events, &own) {
         // Closed first: whoever hears of the loss gets later jobs back.
-        drop(queue);
+        drop(own);
         let (message, device_gone) = (failure.to_string(), matches!(failure, Failure::DeviceLost(_)));
         events(WorkerEvent::Lost { worker: id, message, device_gone });
     }
@@ -127,33 +172,33 @@ fn serve(
     config: WorkerConfig,
     make_backend: impl FnOnce() -> Result<Box<dyn Backend>, Failure>,
     events: &impl Fn(WorkerEvent),
-    queue: &Queue,
+    own: &Own,
 ) -> Result<(), Failure> {
     let WorkerConfig { id: worker, name: _, model, warm_up } = config;
     let backend = guarded(make_backend)?;
     let mut engine = Engine::new(model, backend);
     let Measured { samples, too_large } = match warm_up {
-        Some(part) => engine.warm_up(&part, &queue.retired)?,
+        Some(part) => engine.warm_up(&part, &own.shared.retired)?,
         None => Measured::default(),
     };
     // Making a session leaves much behind.
     return_free_memory();
+    *locked(&own.shared.engine) = Some(engine);
     events(WorkerEvent::Ready { worker, samples, too_large });
-    while let Ok(order) = queue.orders.recv() {
-        let job = match order {
-            Order::Run(job) => job,
-            Order::Probe => {
-                let failure = engine.probe()?;
-                events(WorkerEvent::Probed { worker, failure });
-                continue;
-            }
+    while let Ok(order) = own.orders.recv() {
+        // Free again before anybody is told.
+        let event = match (order, locked(&own.shared.engine).as_mut()) {
+            (Order::End(failure), _) => return Err(failure),
+            (Order::Run(job), Some(engine)) => WorkerEvent::Done(engine.done(worker, &job)),
+            (Order::Probe, Some(engine)) => WorkerEvent::Probed { worker, failure: engine.probe()? },
+            // Its end is on the way.
+            (_, None) => continue,
         };
-        let Run { assemble, compute, reused, result } = engine.run(&job);
-        let end = match &result {
-            Err(failure @ Failure::DeviceLost(_)) => Err(failure.clone()),
+        let end = match &event {
+            WorkerEvent::Done(JobDone { result: Err(failure @ Failure::DeviceLost(_)), .. }) => Err(failure.clone()),
             _ => Ok(()),
         };
-        events(WorkerEvent::Done(JobDone { worker, batch: job.batch, assemble, compute, reused, result }));
+        events(event);
         end?;
     }
     Ok(())
@@ -168,6 +213,12 @@ struct Measured {
 }
 
 impl Engine {
+    /// Runs a batch, and tells of its end.
+    fn done(&mut self, worker: WorkerId, job: &Job) -> JobDone {
+        let Run { assemble, compute, reused, result } = self.run(job);
+        JobDone { worker, batch: job.batch, assemble, compute, reused, result }
+    }
+
     /// Runs this instance's steps of the sweep. A failure ends the sweep; the worker only if its device
     /// is gone.
     fn warm_up(&mut self, part: &WarmUp, retired: &AtomicBool) -> Result<Measured, Failure> {

@@ -64,7 +64,8 @@ fn worker(id: u32, model: &Arc<Model>) -> WorkerPlan {
         spawn(config, move || Ok(Box::new(Fake::new(spec, run)) as Box<dyn Backend>), events)
     };
     let device_name = "cpu".to_owned();
-    WorkerPlan { id: WorkerId(id), model: Arc::clone(model), device: DeviceId(0), device_name, start: Box::new(start) }
+    let (id, model, start) = (WorkerId(id), Arc::clone(model), Box::new(start));
+    WorkerPlan { id, model, device: DeviceId(0), device_name, here: false, start }
 }
 
 /// Requests at times drawn beforehand, so many a second, until the recording is over.

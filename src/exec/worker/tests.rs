@@ -78,6 +78,40 @@ fn a_lost_device_ends_the_worker() {
 }
 
 #[test]
+fn a_batch_can_be_run_by_who_has_it_and_nobody_is_told() {
+    let (handle, told, m) = worker(false, |run| {
+        assert_ne!(std::thread::current().name(), Some("w3"));
+        if run.heads == [14] { Err(Failure::DeviceLost("gone".into())) } else { Ok(()) }
+    });
+    told.recv().unwrap();
+    let done = handle.run_here(batch(&m, &[&[2, 4]])).unwrap();
+    assert_eq!((done.worker, done.result), (WorkerId(3), Ok(vec![Answer::Embedding(vec![3.0; 2])])));
+    assert!(told.try_recv().is_err());
+    // As on its own thread, a lost device is the worker's end, which is told of.
+    let lost = handle.run_here(batch(&m, &[&[14]])).unwrap();
+    assert_eq!(lost.result, Err(Failure::DeviceLost("gone".into())));
+    assert_eq!(handle.run_here(batch(&m, &[&[1]])).unwrap_err().items.len(), 1);
+    assert!(matches!(told.recv().unwrap(), WorkerEvent::Lost { worker: WorkerId(3), device_gone: true, .. }));
+    assert!(told.recv().is_err());
+}
+
+#[test]
+fn who_is_at_work_gives_a_batch_back() {
+    let ((begin, begun), (release, held)) = (channel(), channel::<()>());
+    let (handle, told, m) = worker(false, move |_| {
+        begin.send(()).unwrap();
+        held.recv().ok();
+        Ok(())
+    });
+    told.recv().unwrap();
+    handle.submit(batch(&m, &[&[8]])).unwrap();
+    begun.recv().unwrap();
+    assert!(handle.run_here(batch(&m, &[&[9]])).is_err());
+    release.send(()).unwrap();
+    assert!(done(&told).result.is_ok());
+}
+
+#[test]
 fn a_worker_that_cannot_start_says_so() {
     for panics in [false, true] {
         let (events, told) = channel();

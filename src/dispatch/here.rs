@@ -1,0 +1,61 @@
+//! Batches that the driver runs itself, on its own thread.
+//!
+//! Decides which: those that end sooner than other threads wake. To hand a batch to a worker's thread and to hear of its
+//! end wakes two threads, which takes tens of microseconds each, and now and then hundreds where a core has to be given
+//! back to a virtual machine first. Does not know who waits for the answers.
+
+use super::driver::Driver;
+use super::workers::WorkerSlot;
+use crate::clock;
+use crate::exec::{Job, JobDone};
+use crate::sched::Dispatch;
+use crate::types::Time;
+use std::time::Duration;
+
+/// Longer batches are a worker thread's: what a runtime's thread may do without giving others a turn is some 10 to
+/// 100 µs (Alice Ryhl, "Async: What is blocking?").
+const LONGEST: Duration = Duration::from_micros(100);
+/// What the prediction of a model's runs must rest on, in runs.
+const EVIDENCE: u64 = 16;
+/// Copying more than this into a batch and out of it takes time that no prediction knows of.
+const MOST_BYTES: usize = 64 << 10;
+/// A batch that took longer, against its prediction, keeps its worker's batches away for so long.
+const FAR_TOO_LONG: Duration = Duration::from_millis(1);
+const AWAY: Duration = Duration::from_secs(1);
+
+/// What is known of a worker's batches that the driver ran.
+#[derive(Debug, Default)]
+pub(super) struct Here {
+    /// None before this.
+    not_before: Time,
+}
+
+impl Driver {
+    /// Runs a batch here and now if that is quicker for it and holds up nobody; else gives the job back.
+    pub(super) fn run_here(&mut self, dispatch: &Dispatch, job: Job) -> Result<JobDone, Job> {
+        if !self.is_for_here(dispatch, &job) {
+            return Err(job);
+        }
+        let Some(slot) = self.workers.get_mut(&dispatch.worker) else { return Err(job) };
+        let Some(handle) = &slot.handle else { return Err(job) };
+        let begun = clock::now();
+        let done = handle.run_here(job)?;
+        let now = clock::now();
+        if now.since(begun) > FAR_TOO_LONG {
+            slot.here.not_before = now + AWAY;
+        }
+        Ok(done)
+    }
+
+    /// Nothing else waits or runs, and by all that is known it ends at once.
+    fn is_for_here(&self, dispatch: &Dispatch, job: &Job) -> bool {
+        let known = || self.sched.costs(dispatch.model).any(|(_, cost)| cost.observations() >= EVIDENCE);
+        let alone = || self.running.is_empty() && self.sched.queue(dispatch.model).rows == 0;
+        let may = |slot: &WorkerSlot| slot.plan.here && clock::now() >= slot.here.not_before;
+        dispatch.predicted <= LONGEST
+            && self.workers.get(&dispatch.worker).is_some_and(may)
+            && alone()
+            && known()
+            && job.bytes() <= MOST_BYTES
+    }
+}
