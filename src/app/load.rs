@@ -51,7 +51,8 @@ pub(super) fn models(config: &Config, found: Option<&gpu::Gpus>, metrics: &Metri
         };
         let berths: Vec<Berth> = site.devices.iter().map(berth).collect();
         let file = Arc::new(file(&runtime, &folder, &berths));
-        let team = Team { model: &model, file: &file, metrics: metrics.model(&model.name) };
+        let steady = exec::is_steady(folder.onnx());
+        let team = Team { model: &model, file: &file, steady, metrics: metrics.model(&model.name) };
         team.open_kept(&mut keeper, config, settings, &berths);
         for berth in &berths {
             berth.tell(settings);
@@ -162,6 +163,8 @@ fn file(runtime: &Arc<Runtime>, folder: &Folder, berths: &[Berth]) -> ModelFile 
 struct Team<'a> {
     model: &'a Arc<Model>,
     file: &'a Arc<ModelFile>,
+    /// Whether what a run takes follows from its shape.
+    steady: bool,
     metrics: Arc<ModelMetrics>,
 }
 
@@ -194,7 +197,7 @@ impl Team<'_> {
             let start = self.start(id, session, part, tells);
             let device_name = session.device.to_string();
             // A GPU is waited for.
-            let here = matches!(session.device, Device::Cpu(_));
+            let here = matches!(session.device, Device::Cpu(_)) && self.steady;
             WorkerPlan { id, model: Arc::clone(self.model), device, device_name, here, start }
         };
         parts.into_iter().enumerate().map(plan).collect()

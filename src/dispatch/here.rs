@@ -5,19 +5,18 @@
 //! back to a virtual machine first. Does not know who waits for the answers.
 
 use super::driver::Driver;
-use super::workers::WorkerSlot;
 use crate::clock;
 use crate::exec::{Job, JobDone};
-use crate::sched::Dispatch;
+use crate::sched::{CostModel, Dispatch};
 use crate::types::Time;
 use std::time::Duration;
 
 /// Longer batches are a worker thread's: what a runtime's thread may do without giving others a turn is some 10 to
 /// 100 µs (Alice Ryhl, "Async: What is blocking?").
 const LONGEST: Duration = Duration::from_micros(100);
-/// What the prediction of a model's runs must rest on, in runs.
+/// What a prediction must rest on, in runs of the model on that device.
 const EVIDENCE: u64 = 16;
-/// Copying more than this into a batch and out of it takes time that no prediction knows of.
+/// Putting more than this together takes time that no prediction knows of.
 const MOST_BYTES: usize = 64 << 10;
 /// A batch that took longer, against its prediction, keeps its worker's batches away for so long.
 const FAR_TOO_LONG: Duration = Duration::from_millis(1);
@@ -49,13 +48,16 @@ impl Driver {
 
     /// Nothing else waits or runs, and by all that is known it ends at once.
     fn is_for_here(&self, dispatch: &Dispatch, job: &Job) -> bool {
-        let known = || self.sched.costs(dispatch.model).any(|(_, cost)| cost.observations() >= EVIDENCE);
-        let alone = || self.running.is_empty() && self.sched.queue(dispatch.model).rows == 0;
-        let may = |slot: &WorkerSlot| slot.plan.here && clock::now() >= slot.here.not_before;
+        let Some(slot) = self.workers.get(&dispatch.worker) else { return false };
+        let (rows, len) = (dispatch.rows, dispatch.padded_len);
+        let known = |cost: &CostModel| cost.observations() >= EVIDENCE && cost.measured(rows, len, 1);
         dispatch.predicted <= LONGEST
-            && self.workers.get(&dispatch.worker).is_some_and(may)
-            && alone()
-            && known()
+            && slot.plan.here
+            && clock::now() >= slot.here.not_before
+            && self.sched.rows_running() == rows
+            && self.sched.rows_retrying() == 0
+            && self.models.keys().all(|model| self.sched.queue(*model).rows == 0)
+            && self.sched.costs(dispatch.model).any(|(device, cost)| device == slot.plan.device && known(cost))
             && job.bytes() <= MOST_BYTES
     }
 }

@@ -36,7 +36,8 @@ pub struct WorkerPlan {
     pub device: DeviceId,
     /// The device's name in metrics.
     pub device_name: String,
-    /// Whether the driver may run its batches on its own thread, where they are short.
+    /// Whether the driver may run its batches on its own thread, where they are short: what they take follows from their
+    /// shapes, since nothing goes on in the driver until they end.
     pub here: bool,
     /// Starts it.
     pub start: Start,

@@ -1,9 +1,10 @@
-//! The ONNX Runtime backend: one session, owned by one thread.
+//! The ONNX Runtime backend: one session, used by one thread at a time.
 //!
 //! Decides how a session is set up. Knows tensors, not rows, lengths or requests.
 
 mod binding;
 mod failure;
+mod graph;
 mod profile;
 mod values;
 mod weights;
@@ -17,6 +18,7 @@ use crate::request::Tensor;
 use crate::types::Device;
 use binding::Binding;
 use failure::classify;
+pub use graph::is_steady;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{OutputSelector, RunOptions, Session};
 use ort::value::{Outlet, TensorRef, ValueType};
@@ -91,8 +93,9 @@ impl OnnxBackend {
             })
         };
         let path = file.path();
-        let session = options().and_then(|mut builder| builder.commit_from_file(path)).map_err(|e| at(path, &e))?;
+        let session = options().and_then(|mut builder| builder.commit_from_file(path));
         file.made();
+        let session = session.map_err(|e| at(path, &e))?;
         let outputs = spec.outputs.iter().map(|o| (o.name.clone(), o.datatype)).collect();
         let binding = match settings.device {
             Device::Cpu(_) => None,

@@ -6,13 +6,16 @@
 
 use ort::AsPointer;
 use ort::memory::{Allocator, MemoryInfo};
+use ort::session::builder::SessionBuilder;
 use ort::value::{DynValue, TensorElementType};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
 use std::env;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 /// The variable ONNX Runtime reads before it opens its telemetry database.
 const VARIABLE: &str = "ORT_DISABLE_TELEMETRY";
@@ -61,10 +64,20 @@ pub(super) fn return_free_memory() {
 
 /// A file's bytes, which take memory only while somebody reads them; mapped for as long as the process lives.
 ///
-/// Whoever cuts the file short in place, rather than putting another in its place, ends the process at the next read of
-/// what was cut off.
+/// Whoever writes into the file, rather than putting another in its place, changes these bytes; whoever cuts it short ends
+/// the process at the next read of what was cut off. So they are for what is read while a model is loaded, not later.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Mapped(&'static [u8]);
+pub(super) struct Mapped {
+    bytes: &'static [u8],
+    file: Identity,
+}
+
+/// What tells a file from another, and from itself before it was written to: device, inode, bytes, and when it was changed.
+type Identity = (u64, u64, u64, (i64, i64));
+
+fn identity(file: &Metadata) -> Identity {
+    (file.dev(), file.ino(), file.len(), (file.mtime(), file.mtime_nsec()))
+}
 
 impl Mapped {
     /// Maps a file.
@@ -73,50 +86,55 @@ impl Mapped {
     /// The operating system's; an empty file is one.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        let size = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        let metadata = file.metadata()?;
+        let size = usize::try_from(metadata.len()).map_err(io::Error::other)?;
         #[expect(
             unsafe_code,
-            reason = "the pages are new, can be read from end to end, and are never unmapped or written"
+            reason = "the pages are new, can be read from end to end, and are never unmapped; that nobody writes into a \
+                      model's file while it is loaded is asked of the operator"
         )]
-        unsafe {
+        let bytes = unsafe {
             let start = mmap(ptr::null_mut(), size, ProtFlags::READ, MapFlags::PRIVATE, &file, 0)?;
-            Ok(Self(std::slice::from_raw_parts(start.cast(), size)))
-        }
+            std::slice::from_raw_parts(start.cast(), size)
+        };
+        Ok(Self { bytes, file: identity(&metadata) })
     }
 
-    /// Whether the file that is now at `path` is as long as the one that was mapped from there.
-    pub(super) fn is_whole(self, path: &Path) -> bool {
-        path.metadata().is_ok_and(|now| usize::try_from(now.len()) == Ok(self.0.len()))
+    /// Whether the file that is now at `path` is the one that was mapped, as it was.
+    pub(super) fn is_still(self, path: &Path) -> bool {
+        path.metadata().is_ok_and(|now| identity(&now) == self.file)
     }
 
     /// The bytes.
     pub(super) fn bytes(self) -> &'static [u8] {
-        self.0
+        self.bytes
     }
 
     /// Takes its pages out of this process's memory; a later read brings back those it touches.
     pub(super) fn rest(self) {
-        let start = self.0.as_ptr().cast_mut().cast();
-        #[expect(unsafe_code, reason = "nobody writes to these pages, so each comes back as it was, from the file")]
-        let rested = unsafe { madvise(start, self.0.len(), Advice::LinuxDontNeed) };
+        let start = self.bytes.as_ptr().cast_mut().cast();
+        #[expect(unsafe_code, reason = "this process writes to none of these pages, so none of its words are lost")]
+        let rested = unsafe { madvise(start, self.bytes.len(), Advice::LinuxDontNeed) };
         if let Err(error) = rested {
             tracing::debug!("a file's pages stay in memory: {error}");
         }
     }
 
-    /// A tensor of `part`, which lies within these bytes, without a copy; elements need not be aligned.
+    /// The weight that `part` is, which lies within these bytes, without a copy.
     ///
     /// # Errors
     /// The runtime's, where `dims` are not of so many bytes.
-    pub(super) fn tensor(self, part: &[u8], kind: TensorElementType, dims: &[i64]) -> ort::Result<DynValue> {
-        if !self.0.as_ptr_range().contains(&part.as_ptr()) || self.0.as_ptr_range().end < part.as_ptr_range().end {
-            return Err(ort::Error::new("a tensor outside of its file"));
+    pub(super) fn weight(self, part: &[u8], kind: TensorElementType, dims: &[i64]) -> ort::Result<Weight> {
+        let (own, part_of) = (self.bytes.as_ptr_range(), part.as_ptr_range());
+        if part_of.start < own.start || own.end < part_of.end {
+            return Err(ort::Error::new("a weight outside of its file"));
         }
         let (memory, mut value) = (MemoryInfo::default(), ptr::null_mut());
         #[expect(
             unsafe_code,
-            reason = "the part is mapped for as long as the process lives, the runtime only reads weights, and on a \
-                      failure there is no value"
+            reason = "the part is mapped for as long as the process lives; the runtime only reads weights, and packs them \
+                      wherever they lie, as it does with those of external data; a `Weight` gives nobody else a view of \
+                      them; on a failure there is no value"
         )]
         unsafe {
             let status = (ort::api().CreateTensorWithDataAsOrtValue)(
@@ -130,7 +148,26 @@ impl Mapped {
             );
             ort::Error::result_from_status(status)?;
             let value = NonNull::new(value).ok_or_else(|| ort::Error::new("the runtime made no tensor"))?;
-            Ok(DynValue::from_ptr(value, Some(&Allocator::default())))
+            Ok(Weight(Arc::new(DynValue::from_ptr(value, Some(&Allocator::default())))))
         }
+    }
+}
+
+/// A weight for the runtime alone: it may lie where its type could not be read or written.
+pub(super) struct Weight(Arc<DynValue>);
+
+impl From<DynValue> for Weight {
+    fn from(value: DynValue) -> Self {
+        Self(Arc::new(value))
+    }
+}
+
+impl Weight {
+    /// Has a session take this for its initializer of that name.
+    ///
+    /// # Errors
+    /// The runtime's.
+    pub(super) fn initialize(&self, builder: SessionBuilder, name: &str) -> ort::Result<SessionBuilder> {
+        Ok(builder.with_initializer(name, Arc::clone(&self.0))?)
     }
 }

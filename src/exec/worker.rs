@@ -12,9 +12,9 @@ use crate::model::Model;
 use crate::types::{WorkerId, locked};
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, TryLockError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -79,7 +79,8 @@ impl WorkerHandle {
     }
 
     /// Runs a batch on the thread that calls, and answers its end, of which no event tells. Blocks for as long as the
-    /// batch takes, and spares the two wake-ups of handing it over.
+    /// batch takes, and spares the two wake-ups of handing it over. For a worker that has nothing outstanding: a batch that
+    /// was submitted and has not begun would be overtaken.
     ///
     /// # Errors
     /// Gives the job back where the worker is at work, or not ready, or at its end.
@@ -123,7 +124,7 @@ impl WorkerHandle {
 /// Starts a worker.
 ///
 /// `make_backend` runs on the new thread. `events` is called on it too and must not block for long:
-/// `Ready` or `Lost` first, then one `Done` a batch; `Lost` again after a `DeviceLost`, which ends the
+/// `Ready` or `Lost` first, then one `Done` a batch that was submitted; `Lost` again after a `DeviceLost`, which ends the
 /// thread (batches it was given and has not run are lost with it). A handle that is dropped ends it
 /// without an event.
 ///

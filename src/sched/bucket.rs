@@ -49,6 +49,13 @@ pub(super) struct Best {
     pub(super) time: f64,
 }
 
+impl Best {
+    /// Its time a row, in ns.
+    pub(super) fn row(self) -> f64 {
+        self.time / f64::from(self.rows)
+    }
+}
+
 impl Default for Best {
     fn default() -> Self {
         // One row, so that nothing is ever divided by none.

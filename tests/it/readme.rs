@@ -152,7 +152,10 @@ fn every_line_of_the_program_runs() {
         }
         seen.push(words[1].as_str());
     }
-    assert!(["serve", "doctor", "policy", "inject", "bench", "tune"].iter().all(|word| seen.contains(word)), "{seen:?}");
+    assert!(
+        ["serve", "doctor", "policy", "inject", "bench", "tune"].iter().all(|word| seen.contains(word)),
+        "{seen:?}"
+    );
 }
 
 fn ends_well(command: &mut Command) {

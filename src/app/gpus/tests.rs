@@ -206,7 +206,14 @@ fn plan(number: u32, model: &Arc<Model>) -> WorkerPlan {
         exec::spawn(config, move || Ok(Box::new(Fake::new(spec, |_| Ok(()))) as Box<dyn Backend>), events)
     };
     let device_name = Device::Cuda(number).to_string();
-    WorkerPlan { id, model: Arc::clone(model), device: DeviceId(number), device_name, here: false, start: Box::new(start) }
+    WorkerPlan {
+        id,
+        model: Arc::clone(model),
+        device: DeviceId(number),
+        device_name,
+        here: false,
+        start: Box::new(start),
+    }
 }
 
 async fn ask(handle: &Handle, model: &Arc<Model>) -> Result<InferReply, Error> {

@@ -1,17 +1,17 @@
 //! A model's file, and the weights that all of its sessions share.
 //!
-//! Decides which weights are worth sharing, and which of them need not stay in memory. Knows of an ONNX file only where
-//! they lie and what they are multiplied by (`onnx.proto3` gives the numbers of the fields); the runtime reads the rest.
+//! Decides which weights are worth sharing, and which of them need not stay in memory.
 
+use super::graph::{GraphProto, ModelProto, TensorProto};
 use crate::exec::Failure;
-use crate::exec::process::Mapped;
+use crate::exec::process::{Mapped, Weight};
 use crate::exec::runtime::Runtime;
 use bytes::Bytes;
 use half::{bf16, f16};
 use ort::session::builder::{PrepackedWeights, SessionBuilder};
-use ort::value::{DynValue, PrimitiveTensorElementType, Tensor};
+use ort::value::{DynValue, PrimitiveTensorElementType, Tensor, TensorElementType};
 use prost::Message;
-use std::collections::HashSet;
+use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -19,6 +19,8 @@ use std::sync::{Arc, OnceLock};
 /// Smaller ones are left to each session: shapes and other constants, which the runtime computes with when it reads a
 /// graph.
 const LEAST_BYTES: usize = 4 << 10;
+/// `TensorProto.DataType.FLOAT`.
+const FP32: i32 = 1;
 
 /// A model's file, which sessions are made of.
 pub struct ModelFile {
@@ -66,8 +68,8 @@ impl ModelFile {
                 Weights::none()
             })
         });
-        // A file that was cut short meanwhile cannot be read where it was mapped.
-        if weights.file.is_some_and(|file| !file.is_whole(&self.path)) {
+        // Another file, or one that was written to, has weights of its own.
+        if weights.file.is_some_and(|file| !file.is_still(&self.path)) {
             return Ok(builder);
         }
         weights.put(builder)
@@ -83,7 +85,7 @@ impl ModelFile {
 
 /// Weights that the runtime finds here rather than in the file.
 struct Weights {
-    initializers: Vec<(String, Arc<DynValue>)>,
+    initializers: Vec<(String, Weight)>,
     packed: PrepackedWeights,
     /// Where those lie that the runtime reads once, to pack them.
     file: Option<Mapped>,
@@ -94,117 +96,67 @@ impl Weights {
         Self { initializers: Vec::new(), packed: PrepackedWeights::new(), file: None }
     }
 
-    /// Finds those of a file that are worth it: what is packed stays in the file, everything else is copied into memory,
-    /// so that answers do not change with the file. Blocks.
+    /// Finds those of a file that are worth it. Blocks.
+    ///
+    /// What the runtime packs when it makes a session, and goes on with as it packed it, stays in the file: on the CPU,
+    /// FP32 matrices that only matrix products take (MLAS packs them on every processor it has a kernel for). All others
+    /// are copied into memory, so that answers do not change with the file.
     fn read(path: &Path) -> Result<Self, Failure> {
         let failed = |error: &dyn fmt::Display| Failure::Failed(error.to_string());
         let file = Mapped::open(path).map_err(|e| failed(&e))?;
-        let model = ModelProto::decode(Bytes::from_static(file.bytes())).map_err(|e| failed(&e))?;
-        let GraphProto { initializer, input, node } = model.graph.unwrap_or_default();
-        let is_constant = |tensor: &TensorProto| input.iter().all(|input| input.name != tensor.name);
-        let packed = packed(&node);
-        let mut weights = Self { file: Some(file), ..Self::none() };
-        for tensor in initializer.iter().filter(|tensor| tensor.raw_data.len() >= LEAST_BYTES && is_constant(tensor)) {
-            let within = packed.contains(&*tensor.name).then_some(file);
-            if let Some(value) = tensor.value(within).map_err(|e| failed(&e))? {
-                weights.initializers.push((tensor.name.clone(), Arc::new(value)));
-            }
+        let found = Self::within(file).map_err(|e| failed(&*e));
+        if found.is_err() {
+            file.rest();
         }
-        Ok(weights)
+        found
+    }
+
+    fn within(file: Mapped) -> Result<Self, Box<dyn Error>> {
+        let graph = ModelProto::decode(Bytes::from_static(file.bytes()))?.graph.unwrap_or_default();
+        let multipliers = graph.multipliers();
+        let GraphProto { initializer, input, .. } = &graph;
+        let is_constant = |tensor: &TensorProto| input.iter().all(|input| input.name != tensor.name);
+        let mut initializers = Vec::new();
+        for tensor in initializer.iter().filter(|tensor| tensor.raw_data.len() >= LEAST_BYTES && is_constant(tensor)) {
+            let is_packed = tensor.data_type == FP32 && tensor.dims.len() == 2 && multipliers.contains(&*tensor.name);
+            let weight = match is_packed {
+                true => Some(file.weight(&tensor.raw_data, TensorElementType::Float32, &tensor.dims)?),
+                false => tensor.copy()?.map(Weight::from),
+            };
+            initializers.extend(weight.map(|weight| (tensor.name.clone(), weight)));
+        }
+        Ok(Self { initializers, packed: PrepackedWeights::new(), file: Some(file) })
     }
 
     fn put(&self, mut builder: SessionBuilder) -> ort::Result<SessionBuilder> {
         if self.initializers.is_empty() {
             return Ok(builder);
         }
-        for (name, value) in &self.initializers {
-            builder = builder.with_initializer(name, Arc::clone(value))?;
+        for (name, weight) in &self.initializers {
+            builder = weight.initialize(builder, name)?;
         }
         Ok(builder.with_prepacked_weights(&self.packed)?)
     }
 }
 
-/// The names of what is only ever the right side of a matrix product: the runtime packs such weights when it makes a
-/// session on the CPU, and goes on with what it packed. Those that it leaves as they are, it reads from the file.
-fn packed(nodes: &[NodeProto]) -> HashSet<&str> {
-    let is_product = |node: &NodeProto| matches!(&*node.op_type, "MatMul" | "Gemm");
-    let mut packed: HashSet<&str> =
-        nodes.iter().filter(|node| is_product(node)).filter_map(|node| node.input.get(1)).map(String::as_str).collect();
-    for node in nodes {
-        for (at, name) in node.input.iter().enumerate() {
-            if at != 1 || !is_product(node) {
-                packed.remove(&**name);
-            }
-        }
-    }
-    packed
-}
-
-#[derive(Message)]
-struct ModelProto {
-    #[prost(message, optional, tag = "7")]
-    graph: Option<GraphProto>,
-}
-
-#[derive(Message)]
-struct GraphProto {
-    #[prost(message, repeated, tag = "1")]
-    node: Vec<NodeProto>,
-    #[prost(message, repeated, tag = "5")]
-    initializer: Vec<TensorProto>,
-    #[prost(message, repeated, tag = "11")]
-    input: Vec<ValueInfoProto>,
-}
-
-#[derive(Message)]
-struct NodeProto {
-    #[prost(string, repeated, tag = "1")]
-    input: Vec<String>,
-    #[prost(string, tag = "4")]
-    op_type: String,
-}
-
-#[derive(Message)]
-struct ValueInfoProto {
-    #[prost(string, tag = "1")]
-    name: String,
-}
-
-/// A weight. One that lies in another file, or in fields of its type, has no `raw_data`.
-#[derive(Message)]
-struct TensorProto {
-    #[prost(int64, repeated, tag = "1")]
-    dims: Vec<i64>,
-    #[prost(int32, tag = "2")]
-    data_type: i32,
-    #[prost(string, tag = "8")]
-    name: String,
-    #[prost(bytes = "bytes", tag = "9")]
-    raw_data: Bytes,
-}
-
 impl TensorProto {
-    /// Its elements where they lie within the file, or a copy; `None` for a type that is not shared.
-    fn value(&self, within: Option<Mapped>) -> ort::Result<Option<DynValue>> {
+    /// A copy that lies as its type wants it; `None` for a type that is not shared.
+    fn copy(&self) -> ort::Result<Option<DynValue>> {
         Ok(Some(match self.data_type {
-            1 => self.of::<f32>(within)?,
-            2 => self.of::<u8>(within)?,
-            3 => self.of::<i8>(within)?,
-            10 => self.of::<f16>(within)?,
-            11 => self.of::<f64>(within)?,
-            16 => self.of::<bf16>(within)?,
+            FP32 => self.copied::<f32>()?,
+            2 => self.copied::<u8>()?,
+            3 => self.copied::<i8>()?,
+            10 => self.copied::<f16>()?,
+            11 => self.copied::<f64>()?,
+            16 => self.copied::<bf16>()?,
             _ => return Ok(None),
         }))
     }
 
-    fn of<T>(&self, within: Option<Mapped>) -> ort::Result<DynValue>
+    fn copied<T>(&self) -> ort::Result<DynValue>
     where
         T: PrimitiveTensorElementType + bytemuck::Pod + fmt::Debug + 'static,
     {
-        if let Some(file) = within {
-            return file.tensor(&self.raw_data, T::into_tensor_element_type(), &self.dims);
-        }
-        // A copy lies as its type wants it.
         let mut elements = vec![T::zeroed(); self.raw_data.len() / size_of::<T>()];
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut elements);
         bytes.copy_from_slice(&self.raw_data[..bytes.len()]);

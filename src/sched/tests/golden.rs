@@ -22,6 +22,7 @@ scenario!(fixed_size);
 scenario!(coalescing_waits);
 scenario!(one_bad_row);
 scenario!(deadlines);
+scenario!(padding_counts);
 
 /// A round GPU-like curve, so that predictions are easy to follow: 2 ms + 10 µs a token.
 fn curve(rows: u32, len: u32) -> f64 {
