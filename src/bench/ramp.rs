@@ -12,7 +12,9 @@ use std::time::Duration;
 /// Two rates closer than this are the same answer.
 const PRECISION: f64 = 1.05;
 
-/// A step fails above this share of errors.
+/// Refusals that a request brings upon itself at any rate, as a text that is too long for the model does.
+const OWN_FAULT: [&str; 6] = ["invalid_request", "too_large", "unsupported", "http 400", "http 413", "http 422"];
+/// A step fails above this share of other errors.
 const MOST_ERRORS: f64 = 0.001;
 
 /// A step fails below this share of the rate that was planned.
@@ -65,7 +67,8 @@ pub(super) async fn run(
 fn fault(report: &Report, slo: Duration) -> Option<&'static str> {
     let all = (report.requests + report.errors) as f64;
     let late = report.latency_ms.is_none_or(|latency| latency.p99 > slo.as_secs_f64() * 1000.0);
-    if report.errors as f64 > all * MOST_ERRORS {
+    let at_fault = report.errors_by_reason.iter().filter(|(reason, _)| !OWN_FAULT.contains(&reason.as_str()));
+    if at_fault.map(|(_, count)| *count as f64).sum::<f64>() > all * MOST_ERRORS {
         Some("errors")
     } else if report.requests == 0 {
         Some("nothing to measure")
@@ -174,14 +177,24 @@ mod tests {
 
     #[test]
     fn a_step_fails_by_its_tail_its_errors_or_its_throughput() {
-        let held = |edit: fn(&mut Report)| {
+        let with = |edit: &dyn Fn(&mut Report)| {
             let mut report = report();
             edit(&mut report);
             fault(&report, Duration::from_millis(100))
         };
+        let held = |edit: fn(&mut Report)| with(&edit);
         assert_eq!(held(|_| {}), None);
-        assert_eq!(held(|report| report.errors = 1), None);
-        assert_eq!(held(|report| report.errors = 2), Some("errors"));
+        let refused = |report: &mut Report, reason: &str, count| {
+            report.errors += count;
+            report.errors_by_reason.insert(reason.to_owned(), count);
+        };
+        assert_eq!(with(&|report: &mut Report| refused(report, "overloaded", 1)), None);
+        assert_eq!(with(&|report: &mut Report| refused(report, "overloaded", 2)), Some("errors"));
+        assert_eq!(
+            with(&|report: &mut Report| refused(report, "invalid_request", 50)),
+            None,
+            "no rate could change that"
+        );
         assert_eq!(held(|report| report.latency_ms.as_mut().unwrap().p99 = 100.1), Some("p99"));
         assert_eq!(held(|report| report.throughput_rps = 94.0), Some("throughput"));
         assert_eq!(held(|report| (report.requests, report.latency_ms) = (0, None)), Some("nothing to measure"));
