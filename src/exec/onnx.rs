@@ -20,7 +20,7 @@ use binding::Binding;
 use failure::classify;
 pub use graph::is_steady;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::session::{OutputSelector, RunOptions, Session};
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 use ort::value::{Outlet, TensorRef, ValueType};
 pub use profile::Nodes;
 use profile::Record;
@@ -34,6 +34,8 @@ pub struct OnnxBackend {
     session: Session,
     /// Names and datatypes of the outputs, in the order of the model's description.
     outputs: Vec<(String, Datatype)>,
+    /// The outputs that the last run wanted, and its options: the next is likely to want the same.
+    options: Option<(Vec<usize>, RunOptions<HasSelectedOutputs>)>,
     /// How inputs and outputs are copied, where the device has memory of its own.
     binding: Option<Binding>,
     /// Of the first run, until it has ended.
@@ -104,7 +106,7 @@ impl OnnxBackend {
                 .inspect_err(|error| tracing::warn!(%gpu, "copies to the GPU are slow: no pinned memory: {error}"))
                 .ok(),
         };
-        Ok(Self { session, outputs, binding, record })
+        Ok(Self { session, outputs, options: None, binding, record })
     }
 
     /// Ends a record and tells of it.
@@ -163,7 +165,14 @@ impl Backend for OnnxBackend {
         let outputs = outputs.ok_or_else(|| Failure::Failed("an output that the model has not".into()))?;
         let answer = match self.binding.as_mut().filter(|binding| binding.takes(inputs, &outputs)) {
             Some(binding) => binding.run(&mut self.session, inputs, &outputs),
-            None => run_plain(&mut self.session, inputs, &outputs),
+            None => {
+                let options = match self.options.take().filter(|(of, _)| of == wanted) {
+                    Some((_, options)) => options,
+                    None => selecting(&outputs)?,
+                };
+                let (_, options) = self.options.insert((wanted.to_vec(), options));
+                run_plain(&mut self.session, inputs, &outputs, options)
+            }
         };
         if answer.is_ok() {
             self.tell_nodes();
@@ -172,12 +181,21 @@ impl Backend for OnnxBackend {
     }
 }
 
-/// Runs on views of the inputs; the runtime copies what a device needs.
-fn run_plain(session: &mut Session, inputs: &[Input], outputs: &[&(String, Datatype)]) -> Result<Vec<Tensor>, Failure> {
-    let values = inputs.iter().map(value).collect::<Result<Vec<_>, _>>()?;
+/// The options of runs that want these outputs.
+fn selecting(outputs: &[&(String, Datatype)]) -> Result<RunOptions<HasSelectedOutputs>, Failure> {
     let selected = outputs.iter().fold(OutputSelector::no_default(), |selector, (name, _)| selector.with(name));
-    let options = RunOptions::new().map_err(|e| classify(&e))?.with_outputs(selected);
-    let results = session.run_with_options(&values[..], &options).map_err(|e| classify(&e))?;
+    Ok(RunOptions::new().map_err(|e| classify(&e))?.with_outputs(selected))
+}
+
+/// Runs on views of the inputs; the runtime copies what a device needs.
+fn run_plain(
+    session: &mut Session,
+    inputs: &[Input],
+    outputs: &[&(String, Datatype)],
+    options: &RunOptions<HasSelectedOutputs>,
+) -> Result<Vec<Tensor>, Failure> {
+    let values = inputs.iter().map(value).collect::<Result<Vec<_>, _>>()?;
+    let results = session.run_with_options(&values[..], options).map_err(|e| classify(&e))?;
     let own = |tensor| own(tensor, inputs);
     let results = results.into_iter().zip(outputs);
     results.map(|((_, value), (name, datatype))| tensor(value, name, *datatype).map(own)).collect()

@@ -5,11 +5,7 @@
 
 use super::{Front, Held, gzip, oip};
 use crate::error::{Error, Reason};
-use crate::listener::holding;
 use axum::body::Body;
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body::Body as HttpBody;
@@ -26,31 +22,18 @@ const LINGER_TIME: Duration = Duration::from_secs(5);
 /// Tensor data of a body in several chunks begins at a multiple of this: a cache line, and right for every datatype.
 const ALIGN: usize = 64;
 
-/// A body that has arrived.
-#[derive(Debug, Clone)]
-pub(super) struct Received(pub(super) Bytes);
-
-/// Admits and reads a body, and has the rest done. What it reserved is held until the answer is written.
-pub(super) async fn receive(front: &Front, request: Request, next: Next) -> Response {
-    let (mut parts, mut body) = request.into_parts();
+/// Admits and reads a body; answers it with the room that it takes, for as long as that is held.
+pub(super) async fn receive(front: &Front, headers: &HeaderMap, mut body: Body) -> Result<(Bytes, Vec<Held>), Error> {
     let mut room = Room { front, held: Vec::new(), bytes: 0 };
-    match read(front, &parts.headers, &mut body, &mut room).await {
-        Ok(bytes) => parts.extensions.insert(Received(bytes)),
+    match read(front, headers, &mut body, &mut room).await {
+        Ok(bytes) => Ok((bytes, room.held)),
         Err(error) => {
             if error.reason != Reason::BodyTimeout {
-                linger(&parts.headers, body);
+                linger(headers, body);
             }
-            return error.into_response();
+            Err(error)
         }
-    };
-    let held = room.held;
-    let response = next.run(Request::from_parts(parts, Body::empty())).await;
-    response.map(|inner| holding(inner, held))
-}
-
-/// The body a handler decodes; empty where the route has none.
-pub(super) fn take(request: &mut Request) -> Bytes {
-    request.extensions_mut().remove::<Received>().map(|Received(bytes)| bytes).unwrap_or_default()
+    }
 }
 
 async fn read(front: &Front, headers: &HeaderMap, body: &mut Body, room: &mut Room<'_>) -> Result<Bytes, Error> {

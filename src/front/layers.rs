@@ -1,46 +1,48 @@
-//! The tower stacks: what every request passes, and what only an inference passes.
+//! What every request passes, and what only an inference passes.
 //!
-//! Decides their order. What goes to the upstream passes [`everything`] alone, so that no limit or
-//! decoding of ours touches it.
+//! Decides their order. What goes to the upstream passes [`answer`] alone, so that no limit or decoding of ours
+//! touches it. These are plain functions around the router and around a handler: layers of a router would put every
+//! request's futures on the heap, and a copy of themselves with each.
 
 use super::call::{Call, CallId, REQUEST_ID};
-use super::{Front, auth, body, respond};
+use super::respond::Form;
+use super::{Front, auth, body};
 use crate::clock;
 use crate::error::Error;
+use crate::listener::holding;
 use crate::metrics::{Outcome, Protocol, RequestObserved};
 use crate::model::Model;
 use crate::telemetry::{Finished, TRACEPARENT, TRACESTATE, TraceContext};
-use axum::extract::{RawPathParams, Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use axum::{RequestExt, Router};
+use crate::types::Time;
+use axum::Router;
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::{MethodRouter, post};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
+use std::convert::Infallible;
 use std::sync::Arc;
-use tower::ServiceBuilder;
+use tower::Service;
 use tracing::field::{Empty, display};
 use tracing::{Instrument, error_span};
 
-/// Wraps every route.
-pub(super) fn everything(routes: Router<Arc<Front>>) -> Router<Arc<Front>> {
-    routes.layer(
-        ServiceBuilder::new()
-            // Whatever is answered or logged carries its ids; inside of that, and outside of all that can refuse,
-            // refusals are written out: only there are the protocols' error shapes known. The two are one layer,
-            // because each layer of its own puts every request's futures on the heap.
-            .layer(from_fn(identify)),
-    )
+/// An inference that is admitted, as its handler takes it.
+pub(super) struct Inference {
+    pub(super) front: Arc<Front>,
+    pub(super) call: Arc<Call>,
+    /// What the variable parts of the path are; `None` where it has none, or they are not UTF-8.
+    pub(super) path: Option<RawPathParams>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
-/// Wraps the routes that run a model.
-pub(super) fn inference(front: &Arc<Front>, protocol: Protocol, routes: Router<Arc<Front>>) -> Router<Arc<Front>> {
-    // `route_layer`, so that a wrong method is refused without reading a body.
-    routes.route_layer(
-        ServiceBuilder::new()
-            // Reads the headers all others need, and sees every answer, so every call is counted and told of once,
-            // under its outcome; one whose client goes away has none and is not. Inside of that, room is reserved
-            // before a byte is read, and held until the answer is written. One layer again.
-            .layer(from_fn_with_state((Arc::clone(front), protocol), observe)),
-    )
+/// A route that runs a model. A wrong method is refused without reading a body.
+pub(super) fn inference<F>(protocol: Protocol, run: fn(Inference) -> F) -> MethodRouter<Arc<Front>>
+where
+    F: Future<Output = Result<Response, Error>> + Send + 'static,
+{
+    post(move |State(front): State<Arc<Front>>, request: Request| observe(front, protocol, request, run))
 }
 
 /// Wraps the routes that tell about the server and its models: where there are keys, it takes one to ask.
@@ -48,20 +50,24 @@ pub(super) fn guarded(front: &Arc<Front>, routes: Router<Arc<Front>>) -> Router<
     routes.route_layer(from_fn_with_state(Arc::clone(front), auth::guard))
 }
 
-async fn identify(mut request: Request, next: Next) -> Response {
+/// Answers a request. Whatever is answered or logged carries its ids, and refusals are written out here, outside of all
+/// that can refuse.
+pub(super) async fn answer(mut router: Router, mut request: Request) -> Response {
     let id = CallId::of(request.headers());
     let value = id.header();
     // The upstream sees the id as well.
     request.headers_mut().insert(REQUEST_ID, value.clone());
+    let (form, path, trace_id) = (Form::of(request.uri().path()), request.uri().path(), Empty);
     // Errors and warnings within it name the request whatever the level of the log.
-    let (path, trace_id) = (request.uri().path(), Empty);
-    let span = error_span!(target: "inferneo::request", "request", id = &*id.0, trace_id, path);
+    let span = error_span!(target: "inferneo::request", "request", id = %id.0, trace_id, path = %path);
     if let Some(context) = context(request.headers()) {
         span.record("trace_id", display(context.trace));
         request.extensions_mut().insert(Arc::new(context));
     }
     request.extensions_mut().insert(id);
-    let mut response = respond::shape(request, next).instrument(span).await;
+    let answered: Result<Response, Infallible> = router.call(request).instrument(span).await;
+    let Ok(response) = answered;
+    let mut response = form.shape(response);
     response.headers_mut().entry(REQUEST_ID).or_insert(value);
     response
 }
@@ -71,16 +77,60 @@ fn context(headers: &HeaderMap) -> Option<TraceContext> {
     TraceContext::read(values(TRACEPARENT), values(TRACESTATE))
 }
 
-async fn observe(
-    State((front, protocol)): State<(Arc<Front>, Protocol)>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// Has an inference run: read, counted and told of, whatever comes of it, once and under its outcome. One whose client
+/// goes away has none and is not.
+async fn observe<F>(
+    front: Arc<Front>,
+    protocol: Protocol,
+    request: Request,
+    run: fn(Inference) -> F,
+) -> Result<Response, Error>
+where
+    F: Future<Output = Result<Response, Error>>,
+{
     let arrived = clock::now();
-    let model = model_of_path(&front, &mut request).await;
-    let id = request.extensions().get::<CallId>().cloned().unwrap_or_else(|| CallId::of(request.headers()));
-    let caller = request.extensions().get::<Arc<TraceContext>>().cloned();
-    let done = |call: Option<&Call>, model: Option<&Arc<Model>>, outcome: Outcome| {
+    let (mut parts, body) = request.into_parts();
+    let path = RawPathParams::from_request_parts(&mut parts, &()).await.ok();
+    // Known before the body, so that a body's refusal is counted under it.
+    let model = path.as_ref().and_then(|path| front.registry.get(in_path(path, "model")?));
+    let id = parts.extensions.remove::<CallId>().unwrap_or_else(|| CallId::of(&parts.headers));
+    let caller = parts.extensions.remove::<Arc<TraceContext>>();
+    let told = Told { front: &front, protocol, id: &id, caller: caller.as_deref(), arrived };
+    let call = match Call::read(&id, arrived, model.clone(), front.keys.as_deref(), &parts.headers) {
+        Ok(call) => Arc::new(call),
+        Err(error) => {
+            told.done(None, model.as_ref(), Outcome::Refused(error.reason));
+            body::linger(&parts.headers, body);
+            return Err(error);
+        }
+    };
+    // Room is reserved before a byte is read, and held until the answer is written.
+    let answer = match body::receive(&front, &parts.headers, body).await {
+        Ok((body, held)) => {
+            let (front, call, headers) = (Arc::clone(&front), Arc::clone(&call), parts.headers);
+            let answer = run(Inference { front, call, path, headers, body }).await;
+            answer.map(|response| response.map(|inner| holding(inner, held)))
+        }
+        Err(error) => Err(error),
+    };
+    let outcome = answer.as_ref().map_or_else(|error| Outcome::Refused(error.reason), |_| Outcome::Ok);
+    told.done(Some(&call), call.model.get(), outcome);
+    answer
+}
+
+/// Of a call: what is told of it beside its outcome.
+struct Told<'a> {
+    front: &'a Front,
+    protocol: Protocol,
+    id: &'a CallId,
+    caller: Option<&'a TraceContext>,
+    arrived: Time,
+}
+
+impl Told<'_> {
+    /// Counts a call that has its outcome, and traces it.
+    fn done(&self, call: Option<&Call>, model: Option<&Arc<Model>>, outcome: Outcome) {
+        let Self { front, protocol, arrived, .. } = *self;
         let (ended, tenant) = (clock::now(), call.map_or("", |call| &call.tenant));
         let counted = model.map(|model| front.metrics.model(&model.name));
         let duration = ended.since(arrived);
@@ -93,8 +143,8 @@ async fn observe(
             now: ended,
         });
         front.tracer.finished(&Finished {
-            id: &id.0,
-            caller: caller.as_deref(),
+            id: &self.id.0,
+            caller: self.caller,
             protocol: protocol.label(),
             model: model.map(|model| &*model.name),
             tenant,
@@ -105,36 +155,10 @@ async fn observe(
             ran: call.and_then(|call| call.ran.get()),
             ended,
         });
-    };
-    let call = match Call::read(&id, arrived, model.clone(), front.keys.as_deref(), request.headers()) {
-        Ok(call) => Arc::new(call),
-        Err(error) => {
-            done(None, model.as_ref(), Outcome::Refused(error.reason));
-            let (parts, body) = request.into_parts();
-            body::linger(&parts.headers, body);
-            return error.into_response();
-        }
-    };
-    request.extensions_mut().insert(Arc::clone(&call));
-    let response = body::receive(&front, request, next).await;
-    let outcome = respond::refused(&response).map_or(Outcome::Ok, Outcome::Refused);
-    done(Some(&call), call.model.get(), outcome);
-    response
+    }
 }
 
-/// The model that the path names, if it is served: known before the body, so that a body's refusal is
-/// counted under it.
-async fn model_of_path(front: &Front, request: &mut Request) -> Option<Arc<Model>> {
-    let names = request.extract_parts::<RawPathParams>().await.ok()?;
-    let (_, name) = names.iter().find(|(key, _)| *key == "model")?;
-    front.registry.get(name)
-}
-
-/// The call a handler works for.
-///
-/// # Errors
-/// `execution_failed` when the route was built without [`inference`]: a mistake in this room.
-pub(super) fn call(request: &Request) -> Result<Arc<Call>, Error> {
-    let missing = || Error::new(crate::error::Reason::ExecutionFailed, "the route has no call");
-    request.extensions().get::<Arc<Call>>().cloned().ok_or_else(missing)
+/// What a variable part of the path is.
+pub(super) fn in_path<'p>(path: &'p RawPathParams, key: &str) -> Option<&'p str> {
+    path.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
 }

@@ -33,7 +33,7 @@ pub use proxy::Upstream;
 use crate::clock;
 use crate::error::Error;
 use crate::keys::Keys;
-use crate::metrics::{Metrics, Protocol};
+use crate::metrics::Metrics;
 use crate::model::Registry;
 use crate::readiness::Readiness;
 use crate::request::{InferReply, InferRequest};
@@ -80,20 +80,18 @@ pub struct Front {
 }
 
 impl Front {
-    /// The whole data plane as one service.
-    pub fn router(self) -> Router {
+    /// All routes; requests reach them through [`layers::answer`].
+    fn router(self) -> Router {
         let front = Arc::new(self);
-        let inference = Router::new()
-            .merge(layers::inference(&front, Protocol::V2, oip::inference_routes()))
-            .merge(layers::inference(&front, Protocol::OpenAi, openai::inference_routes()));
+        let inference = oip::inference_routes().merge(openai::inference_routes());
         let telling = oip::plain_routes().merge(openai::plain_routes());
-        let routes = Router::new()
+        Router::new()
             .merge(inference)
             .merge(layers::guarded(&front, telling))
             .merge(oip::health_routes())
             .method_not_allowed_fallback(respond::method_not_allowed)
-            .fallback(proxy::fallback);
-        layers::everything(routes).with_state(front)
+            .fallback(proxy::fallback)
+            .with_state(front)
     }
 
     /// Has the backend answer a call that is decoded now, and keeps with the call how it ran.

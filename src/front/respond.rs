@@ -1,21 +1,18 @@
 //! Refusals in each protocol's own shape, and the headers of an answer.
 //!
 //! Decides the shape by the path a request came by. A handler or a layer returns an [`Error`]; it
-//! travels as an empty response that carries it, and [`shape`] alone writes it out.
+//! travels as an empty response that carries it, and [`Form::shape`] alone writes it out.
 
 use super::Front;
 use crate::error::{Error, Reason, retry_seconds};
 use crate::request::InferReply;
 use axum::body::Body;
-use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use serde::Serialize;
 use std::convert::Infallible;
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -40,21 +37,6 @@ impl IntoResponse for Error {
     }
 }
 
-/// Why a response is a refusal, if it is one.
-pub(super) fn refused(response: &Response) -> Option<Reason> {
-    response.extensions().get::<Refusal>().map(|Refusal(error)| error.reason)
-}
-
-/// Has the rest done, and writes a refusal out.
-pub(super) async fn shape(request: Request, next: Next) -> Response {
-    let form = Form::of(request.uri().path());
-    let mut response = next.run(request).await;
-    match response.extensions_mut().remove::<Refusal>() {
-        Some(Refusal(error)) => write(form, &error, response),
-        None => response,
-    }
-}
-
 /// The answer to a known path's unknown method; the router adds `Allow`.
 pub(super) async fn method_not_allowed(method: Method) -> Error {
     Error::new(Reason::MethodNotAllowed, format!("method {method} is not allowed here"))
@@ -67,31 +49,46 @@ pub(super) fn not_found(path: &str) -> Error {
 
 /// Adds what an answered inference tells about itself.
 pub(super) fn describe(headers: &mut HeaderMap, reply: &InferReply) {
-    let t = &reply.timing;
-    let (queue, assemble, compute) = (Ms(t.queue), Ms(t.assemble), Ms(t.compute));
-    let timing = format!("queue;dur={queue}, assemble;dur={assemble}, compute;dur={compute}");
-    let b = &reply.batch;
-    let mut batch = format!(
-        "rows={};tokens={};padded={};policy={};generation={}",
-        b.rows, b.tokens, b.padded, b.policy, b.generation
-    );
+    let (t, b) = (&reply.timing, &reply.batch);
+    let mut timing = Words::new();
+    timing.text("queue;dur=").ms(t.queue).text(", assemble;dur=").ms(t.assemble).text(", compute;dur=").ms(t.compute);
+    let mut batch = Words::new();
+    batch.text("rows=").number(b.rows.into()).text(";tokens=").number(b.tokens).text(";padded=").number(b.padded);
+    batch.text(";policy=").text(&b.policy).text(";generation=").number(b.generation);
     if b.batches > 1 {
-        batch.push_str(&format!(";batches={}", b.batches));
+        batch.text(";batches=").number(b.batches.into());
     }
-    for (name, value) in [(TIMING, timing), (BATCH, batch)] {
-        if let Ok(value) = HeaderValue::try_from(value) {
+    for (name, Words(value)) in [(TIMING, timing), (BATCH, batch)] {
+        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
             headers.insert(name, value);
         }
     }
 }
 
-/// Milliseconds with three places, rounded.
-struct Ms(Duration);
+/// A header's value while it is written: the formatting machinery would take as long as the scheduler does.
+struct Words(Vec<u8>);
 
-impl fmt::Display for Ms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let us = self.0.saturating_add(Duration::from_nanos(500)).as_micros();
-        write!(f, "{}.{:03}", us / 1000, us % 1000)
+impl Words {
+    fn new() -> Self {
+        // As long as most become.
+        Self(Vec::with_capacity(96))
+    }
+
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    fn number(&mut self, number: u64) -> &mut Self {
+        self.text(itoa::Buffer::new().format(number))
+    }
+
+    /// Milliseconds with three places, rounded.
+    fn ms(&mut self, duration: Duration) -> &mut Self {
+        let us = u64::try_from(duration.saturating_add(Duration::from_nanos(500)).as_micros()).unwrap_or(u64::MAX);
+        let digit = |of: u64| b'0' + (us / of % 10) as u8;
+        self.number(us / 1000).0.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
+        self
     }
 }
 
@@ -151,14 +148,22 @@ pub(super) fn check_ready(front: &Arc<Front>) -> Result<(), Error> {
 
 /// The protocols' error shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     V2,
     OpenAi,
 }
 
 impl Form {
-    fn of(path: &str) -> Self {
+    pub(super) fn of(path: &str) -> Self {
         if path == "/v1" || path.starts_with("/v1/") { Self::OpenAi } else { Self::V2 }
+    }
+
+    /// Writes a refusal out; any other answer is left as it is.
+    pub(super) fn shape(self, mut response: Response) -> Response {
+        match response.extensions_mut().remove::<Refusal>() {
+            Some(Refusal(error)) => write(self, &error, response),
+            None => response,
+        }
     }
 }
 

@@ -4,8 +4,8 @@
 //! answer, so that its client comes back to another server. A client that goes away drops its request's future, and
 //! with it the request.
 
-use super::Front;
 use super::patience::{Exchange, IDLE, Patient};
+use super::{Front, layers};
 use crate::listener::{Place, accept, holding};
 use crate::readiness::Readiness;
 use axum::Router;
@@ -24,7 +24,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tower::ServiceExt;
 
 /// Most requests in flight on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 1024;
@@ -90,7 +89,7 @@ impl Connection {
             let mut request = request.map(|inner| holding(Body::new(inner), asking));
             request.extensions_mut().insert(ConnectInfo(peer));
             async move {
-                let mut response = router.oneshot(request).await?;
+                let mut response = layers::answer(router, request).await;
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     exchange.go_on_for_ever();
                 } else if may_close && readiness.is_draining() {

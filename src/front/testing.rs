@@ -3,15 +3,15 @@
 mod echo;
 mod models;
 
-use super::{Backend, Front, Limits, Pool, Upstream};
+use super::{Backend, Front, Limits, Pool, Upstream, layers};
 use crate::error::{Error, Reason};
 use crate::keys::{KeySet, Keys};
 use crate::metrics::Metrics;
 use crate::model::Registry;
 use crate::readiness::Readiness;
 use crate::telemetry::Tracer;
-use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use bytes::Bytes;
 use echo::Echo;
 use http::{HeaderMap, Request, StatusCode};
@@ -19,7 +19,6 @@ use http_body_util::BodyExt;
 use models::models;
 use std::sync::Arc;
 use std::time::Duration;
-use tower::ServiceExt;
 
 /// A front over an [`Echo`], and both ends of it.
 pub(super) struct World {
@@ -70,12 +69,12 @@ impl World {
         }
     }
 
-    pub(super) fn router(&self) -> Router {
-        self.front().router()
+    pub(super) async fn answer(&self, request: Request<Body>) -> Response {
+        layers::answer(self.front().router(), request).await
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answered {
-        let response = self.router().oneshot(request).await.unwrap();
+        let response = self.answer(request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answered { status: parts.status, headers: parts.headers, body }

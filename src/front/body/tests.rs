@@ -74,7 +74,7 @@ async fn a_body_that_does_not_come_is_408() {
 async fn room_is_held_until_the_answer_is_written() {
     let world = World::new();
     let request = Request::post(PATH).header("content-length", GOOD.len()).body(Body::from(GOOD)).unwrap();
-    let response = tower::ServiceExt::oneshot(world.router(), request).await.unwrap();
+    let response = world.answer(request).await;
     assert_eq!(world.echo.held.load(Ordering::SeqCst), GOOD.len());
     drop(response);
     assert_eq!(world.echo.held.load(Ordering::SeqCst), 0);

@@ -2,7 +2,7 @@
 
 use super::answer::{Kind, Plan, Wanted};
 use super::decode::{self, InputHead, OutputHead};
-use super::params::Params;
+use super::params::{Name, Params};
 use super::{binary, elements, text};
 use crate::error::Error;
 use crate::model::{Accepted, Datatype, Given, Model};
@@ -65,8 +65,8 @@ pub(super) fn prepare(model: &Model, headers: &HeaderMap, body: Bytes, max_rows:
     let asked = request.outputs.unwrap_or_default();
     let (outputs, want) = outputs(model, &kind, &asked, &parameters)?;
     // Zero is Triton's "not given", for both.
-    let timeout = parameters.uint("timeout")?.filter(|&us| us > 0).map(Duration::from_micros);
-    let priority = parameters.uint("priority")?.map(|level| Priority(u32::try_from(level).unwrap_or(u32::MAX)));
+    let timeout = parameters.uint(Name::Timeout)?.filter(|&us| us > 0).map(Duration::from_micros);
+    let priority = parameters.uint(Name::Priority)?.map(|level| Priority(u32::try_from(level).unwrap_or(u32::MAX)));
     Ok(Prepared { items, want, plan: Plan { id: request.id, outputs, kind }, priority, timeout })
 }
 
@@ -90,7 +90,7 @@ fn outputs(
 
 /// The outputs asked for, all where none is, with their places among `available`.
 fn wanted(available: &[&str], asked: &[OutputHead], parameters: &Params) -> Result<(Vec<Wanted>, Vec<usize>), Error> {
-    let all_binary = parameters.bool("binary_data_output")?.unwrap_or(false);
+    let all_binary = parameters.bool(Name::BinaryDataOutput)?.unwrap_or(false);
     if asked.is_empty() {
         let all = available.iter().map(|name| Wanted { name: (*name).to_owned(), binary: all_binary });
         return Ok((all.collect(), (0..available.len()).collect()));
@@ -105,7 +105,7 @@ fn wanted(available: &[&str], asked: &[OutputHead], parameters: &Params) -> Resu
         if indices.contains(&index) {
             return Err(Error::invalid(format!("output `{}` is asked for twice", head.name)));
         }
-        let binary = own.map_or(Ok(None), |own| own.bool("binary_data"))?.unwrap_or(all_binary);
+        let binary = own.map_or(Ok(None), |own| own.bool(Name::BinaryData))?.unwrap_or(all_binary);
         outputs.push(Wanted { name: head.name.clone(), binary });
         indices.push(index);
     }
@@ -119,7 +119,7 @@ fn read(head: &InputHead<'_>, blobs: &mut binary::Blobs) -> Result<Input, String
     })?;
     head.parameters.refuse_unsupported().map_err(|e| e.message)?;
     let (shape, count) = shape(&head.shape)?;
-    let size = head.parameters.uint("binary_data_size").map_err(|e| e.message)?;
+    let size = head.parameters.uint(Name::BinaryDataSize).map_err(|e| e.message)?;
     let data = match (head.data, size) {
         (Some(data), None) => elements::read(data.get(), datatype, &shape, count)?.into(),
         (None, Some(size)) => {

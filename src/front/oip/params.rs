@@ -3,13 +3,27 @@
 use crate::error::{Error, Reason};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use std::collections::HashMap;
 use std::fmt;
 
-/// The parameters of a request, an input or an output.
-#[derive(Debug, Default, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Params(HashMap<String, Param>);
+/// The parameters of a request, an input or an output: those that mean something, as they came.
+#[derive(Debug, Default)]
+pub(super) struct Params(Vec<(Name, Param)>);
+
+/// A parameter's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+pub(super) enum Name {
+    BinaryData,
+    BinaryDataOutput,
+    BinaryDataSize,
+    Classification,
+    Priority,
+    SharedMemoryRegion,
+    Timeout,
+    Truncate,
+    #[serde(other)]
+    Other,
+}
 
 /// One value, as far as any parameter of ours goes.
 #[derive(Debug, PartialEq)]
@@ -20,16 +34,37 @@ enum Param {
     Other,
 }
 
+impl Name {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::BinaryData => "binary_data",
+            Self::BinaryDataOutput => "binary_data_output",
+            Self::BinaryDataSize => "binary_data_size",
+            Self::Classification => "classification",
+            Self::Priority => "priority",
+            Self::SharedMemoryRegion => "shared_memory_region",
+            Self::Timeout => "timeout",
+            Self::Truncate => "truncate",
+            Self::Other => "other",
+        }
+    }
+}
+
 impl Params {
+    /// The value of a name; of one that is given twice, the last.
+    fn get(&self, name: Name) -> Option<&Param> {
+        self.0.iter().rfind(|(given, _)| *given == name).map(|(_, value)| value)
+    }
+
     /// A non-negative integer.
     ///
     /// # Errors
     /// `invalid_request` naming the parameter when it is anything else.
-    pub(super) fn uint(&self, name: &str) -> Result<Option<u64>, Error> {
-        match self.0.get(name) {
+    pub(super) fn uint(&self, name: Name) -> Result<Option<u64>, Error> {
+        match self.get(name) {
             None | Some(Param::Null) => Ok(None),
             Some(Param::Uint(value)) => Ok(Some(*value)),
-            Some(_) => Err(Error::invalid(format!("parameters.{name} must be a whole number, at least 0"))),
+            Some(_) => Err(Error::invalid(format!("parameters.{} must be a whole number, at least 0", name.label()))),
         }
     }
 
@@ -37,11 +72,11 @@ impl Params {
     ///
     /// # Errors
     /// `invalid_request` naming the parameter when it is anything else.
-    pub(super) fn bool(&self, name: &str) -> Result<Option<bool>, Error> {
-        match self.0.get(name) {
+    pub(super) fn bool(&self, name: Name) -> Result<Option<bool>, Error> {
+        match self.get(name) {
             None | Some(Param::Null) => Ok(None),
             Some(Param::Bool(value)) => Ok(Some(*value)),
-            Some(_) => Err(Error::invalid(format!("parameters.{name} must be true or false"))),
+            Some(_) => Err(Error::invalid(format!("parameters.{} must be true or false", name.label()))),
         }
     }
 
@@ -50,10 +85,36 @@ impl Params {
     /// # Errors
     /// `unsupported` naming the parameter.
     pub(super) fn refuse_unsupported(&self) -> Result<(), Error> {
-        match ["shared_memory_region", "classification"].into_iter().find(|name| self.0.contains_key(*name)) {
-            Some(name) => Err(Error::new(Reason::Unsupported, format!("parameters.{name} is not supported"))),
+        match [Name::SharedMemoryRegion, Name::Classification].into_iter().find(|name| self.get(*name).is_some()) {
+            Some(name) => Err(Error::new(Reason::Unsupported, format!("parameters.{} is not supported", name.label()))),
             None => Ok(()),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Params {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ParamsVisitor)
+    }
+}
+
+struct ParamsVisitor;
+
+impl<'de> Visitor<'de> for ParamsVisitor {
+    type Value = Params;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
+        let mut given = Vec::new();
+        while let Some((name, value)) = map.next_entry()? {
+            if name != Name::Other {
+                given.push((name, value));
+            }
+        }
+        Ok(Params(given))
     }
 }
 

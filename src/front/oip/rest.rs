@@ -3,27 +3,28 @@
 use super::infer::{self, Prepared};
 use super::{VERSION, answer, binary, encode, metadata, repository};
 use crate::error::{Error, Reason};
+use crate::front::layers::Inference;
 use crate::front::pool::{INLINE_TENSORS, INLINE_TEXT};
-use crate::front::{Front, body, layers, respond};
+use crate::front::{Front, layers, respond};
+use crate::metrics::Protocol;
 use crate::model::{Model, ModelState};
 use crate::readiness;
 use crate::request::InferReply;
 use axum::Router;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::extract::{FromRequestParts, RawPathParams, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, header};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::sync::Arc;
 
 /// Routes that run a model.
 pub(in crate::front) fn inference_routes() -> Router<Arc<Front>> {
     Router::new()
-        .route("/v2/models/{model}/infer", post(run))
-        .route("/v2/models/{model}/versions/{version}/infer", post(run))
+        .route("/v2/models/{model}/infer", layers::inference(Protocol::V2, run))
+        .route("/v2/models/{model}/versions/{version}/infer", layers::inference(Protocol::V2, run))
 }
 
 /// Routes that say whether the server lives and is ready. They are everybody's: what probes a server has no key.
@@ -96,12 +97,10 @@ async fn model_ready(State(front): State<Arc<Front>>, Named(model): Named) -> Re
     respond::json(&Ready { name: &model.name, ready: true })
 }
 
-async fn run(State(front): State<Arc<Front>>, Named(model): Named, mut request: Request) -> Result<Response, Error> {
-    let call = layers::call(&request)?;
+async fn run(Inference { front, call, path, headers, body }: Inference) -> Result<Response, Error> {
+    let model = named(&front, path.as_ref())?;
     check_state(&model)?;
-    let body = body::take(&mut request);
     let limit = if model.tokenizer.is_some() { INLINE_TEXT } else { INLINE_TENSORS };
-    let headers = std::mem::take(request.headers_mut());
     let inline = infer::bytes_to_read(&model, &headers, body.len()) <= limit;
     let (shared, max_rows) = (Arc::clone(&model), front.backend.max_rows());
     let prepared = front.pool.run(inline, move || infer::prepare(&shared, &headers, body, max_rows)).await?;
@@ -170,21 +169,22 @@ impl FromRequestParts<Arc<Front>> for Named {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, front: &Arc<Front>) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        struct Names {
-            model: String,
-            version: Option<String>,
-        }
-        let path: Result<Path<Names>, PathRejection> = Path::from_request_parts(parts, front).await;
-        let Path(names) = path.map_err(|_| Error::invalid("the path is not valid UTF-8"))?;
-        let model = front.registry.get(&names.model).ok_or_else(|| unknown(&names.model))?;
-        match names.version {
-            Some(version) if version != VERSION => Err(Error::new(
-                Reason::UnknownModel,
-                format!("model `{}` has no version {version:?}: there is version {VERSION:?}", &*model.name),
-            )),
-            _ => Ok(Self(model)),
-        }
+        let path = RawPathParams::from_request_parts(parts, front).await.ok();
+        named(front, path.as_ref()).map(Self)
+    }
+}
+
+/// The model, in the version, that a path names.
+fn named(front: &Front, path: Option<&RawPathParams>) -> Result<Arc<Model>, Error> {
+    let path = path.ok_or_else(|| Error::invalid("the path is not valid UTF-8"))?;
+    let name = layers::in_path(path, "model").unwrap_or_default();
+    let model = front.registry.get(name).ok_or_else(|| unknown(name))?;
+    match layers::in_path(path, "version") {
+        Some(version) if version != VERSION => Err(Error::new(
+            Reason::UnknownModel,
+            format!("model `{}` has no version {version:?}: there is version {VERSION:?}", &*model.name),
+        )),
+        _ => Ok(model),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::answer::Kind;
 use super::infer::Input;
-use super::params::Params;
+use super::params::{Name, Params};
 use super::{EMBEDDING, LOGITS, TEXT};
 use crate::error::{Error, Reason};
 use crate::front::tokens;
@@ -49,7 +49,7 @@ pub(super) fn items(
     }
     let count = tensor.shape.first().copied().unwrap_or_default();
     tokens::check_count(count, max_rows)?;
-    let overflow = if parameters.bool("truncate")?.unwrap_or(true) { Overflow::Truncate } else { Overflow::Error };
+    let overflow = if parameters.bool(Name::Truncate)?.unwrap_or(true) { Overflow::Truncate } else { Overflow::Error };
     let mut items = Vec::with_capacity(count);
     for (index, text) in request::elements(&tensor.data).enumerate() {
         let name = || format!("input `text`, element {index}");

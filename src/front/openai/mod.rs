@@ -5,17 +5,19 @@
 mod decode;
 mod encode;
 
+use super::layers::Inference;
 use super::pool::{INLINE_TENSORS, INLINE_TEXT};
-use super::{Front, body, layers, oip, respond, tokens};
+use super::{Front, layers, oip, respond, tokens};
 use crate::error::{Error, Reason};
+use crate::metrics::Protocol;
 use crate::model::{Model, Task};
 use crate::request::{Payload, Want};
 use crate::text::Overflow;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use decode::{Body, Input};
 use http::header;
 use serde::Serialize;
@@ -26,7 +28,7 @@ const MAX_INPUTS: usize = 2048;
 
 /// Routes that run a model.
 pub(super) fn inference_routes() -> Router<Arc<Front>> {
-    Router::new().route("/v1/embeddings", post(embeddings))
+    Router::new().route("/v1/embeddings", layers::inference(Protocol::OpenAi, embeddings))
 }
 
 /// Routes that tell about models.
@@ -72,9 +74,7 @@ struct Prepared {
     base64: bool,
 }
 
-async fn embeddings(State(front): State<Arc<Front>>, mut request: Request) -> Result<Response, Error> {
-    let call = layers::call(&request)?;
-    let body = body::take(&mut request);
+async fn embeddings(Inference { front, call, body, .. }: Inference) -> Result<Response, Error> {
     let (inline, shared, seen) = (body.len() <= INLINE_TEXT, Arc::clone(&front), Arc::clone(&call));
     let prepared = front
         .pool

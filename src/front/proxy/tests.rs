@@ -17,7 +17,6 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tower::ServiceExt;
 
 /// A body fed by hand.
 struct Fed(mpsc::UnboundedReceiver<Bytes>);
@@ -89,7 +88,7 @@ async fn bodies_stream_both_ways_unbuffered() {
     let (world, _) = world().await;
     let (feed, fed) = mpsc::unbounded_channel();
     let request = Request::post("/v1/chat/completions").body(Body::new(Fed(fed))).unwrap();
-    let response = world.router().oneshot(request).await.unwrap();
+    let response = world.answer(request).await;
     assert_eq!(response.status(), 201);
     let mut body = response.into_body();
     // Each part comes back before the next is sent: nothing waits for the whole.
