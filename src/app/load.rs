@@ -51,8 +51,9 @@ pub(super) fn models(config: &Config, found: Option<&gpu::Gpus>, metrics: &Metri
         };
         let berths: Vec<Berth> = site.devices.iter().map(berth).collect();
         let file = Arc::new(file(&runtime, &folder, &berths));
-        let steady = exec::is_steady(folder.onnx());
-        let team = Team { model: &model, file: &file, steady, metrics: metrics.model(&model.name) };
+        // A GPU is waited for.
+        let here = parts > 0 && file.is_steady();
+        let team = Team { model: &model, file: &file, here, metrics: metrics.model(&model.name) };
         team.open_kept(&mut keeper, config, settings, &berths);
         for berth in &berths {
             berth.tell(settings);
@@ -163,8 +164,8 @@ fn file(runtime: &Arc<Runtime>, folder: &Folder, berths: &[Berth]) -> ModelFile 
 struct Team<'a> {
     model: &'a Arc<Model>,
     file: &'a Arc<ModelFile>,
-    /// Whether what a run takes follows from its shape.
-    steady: bool,
+    /// Whether what a run on a CPU takes follows from its shape, so that short ones may run where they are decided.
+    here: bool,
     metrics: Arc<ModelMetrics>,
 }
 
@@ -196,8 +197,7 @@ impl Team<'_> {
             let tells = index == 0 && matches!(session.device, Device::Cuda(_));
             let start = self.start(id, session, part, tells);
             let device_name = session.device.to_string();
-            // A GPU is waited for.
-            let here = matches!(session.device, Device::Cpu(_)) && self.steady;
+            let here = matches!(session.device, Device::Cpu(_)) && self.here;
             WorkerPlan { id, model: Arc::clone(self.model), device, device_name, here, start }
         };
         parts.into_iter().enumerate().map(plan).collect()

@@ -29,6 +29,19 @@ pub(super) struct Here {
     not_before: Time,
 }
 
+impl Here {
+    fn is_open(&self, now: Time) -> bool {
+        now >= self.not_before
+    }
+
+    /// Takes note of a batch that took so long and ended now.
+    fn took(&mut self, time: Duration, now: Time) {
+        if time > FAR_TOO_LONG {
+            self.not_before = now + AWAY;
+        }
+    }
+}
+
 impl Driver {
     /// Runs a batch here and now if that is quicker for it and holds up nobody; else gives the job back.
     pub(super) fn run_here(&mut self, dispatch: &Dispatch, job: Job) -> Result<JobDone, Job> {
@@ -40,24 +53,41 @@ impl Driver {
         let begun = clock::now();
         let done = handle.run_here(job)?;
         let now = clock::now();
-        if now.since(begun) > FAR_TOO_LONG {
-            slot.here.not_before = now + AWAY;
-        }
+        slot.here.took(now.since(begun), now);
         Ok(done)
     }
 
     /// Nothing else waits or runs, and by all that is known it ends at once.
     fn is_for_here(&self, dispatch: &Dispatch, job: &Job) -> bool {
+        // What most batches are not comes first.
+        if dispatch.predicted > LONGEST {
+            return false;
+        }
         let Some(slot) = self.workers.get(&dispatch.worker) else { return false };
         let (rows, len) = (dispatch.rows, dispatch.padded_len);
         let known = |cost: &CostModel| cost.observations() >= EVIDENCE && cost.measured(rows, len, 1);
-        dispatch.predicted <= LONGEST
-            && slot.plan.here
-            && clock::now() >= slot.here.not_before
+        slot.plan.here
+            && slot.here.is_open(clock::now())
             && self.sched.rows_running() == rows
             && self.sched.rows_retrying() == 0
             && self.models.keys().all(|model| self.sched.queue(*model).rows == 0)
             && self.sched.costs(dispatch.model).any(|(device, cost)| device == slot.plan.device && known(cost))
             && job.bytes() <= MOST_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_took_far_too_long_keeps_the_next_away_for_a_while() {
+        let (mut here, now) = (Here::default(), Time(5_000_000_000));
+        here.took(FAR_TOO_LONG, now);
+        assert!(here.is_open(now));
+        here.took(FAR_TOO_LONG + Duration::from_nanos(1), now);
+        assert!(!here.is_open(now));
+        assert!(!here.is_open(now + (AWAY - Duration::from_nanos(1))));
+        assert!(here.is_open(now + AWAY));
     }
 }

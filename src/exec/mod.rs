@@ -33,7 +33,7 @@ pub use backend::{Backend, Input};
 pub use cuda::{NoCuda, look_for_cuda};
 pub use differ::{Difference, Differences, differences};
 pub use fake::{Fake, FakeRun, Script};
-pub use onnx::{ModelFile, Nodes, OnnxBackend, is_steady, probe};
+pub use onnx::{ModelFile, Nodes, OnnxBackend, probe};
 pub use prepared::Prepared;
 pub use process::disable_telemetry;
 pub use runtime::{Runtime, RuntimeError};

@@ -18,7 +18,6 @@ use crate::request::Tensor;
 use crate::types::Device;
 use binding::Binding;
 use failure::classify;
-pub use graph::is_steady;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 use ort::value::{Outlet, TensorRef, ValueType};

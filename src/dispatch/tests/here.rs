@@ -88,3 +88,14 @@ async fn a_device_lost_here_takes_its_worker_along_and_comes_back() {
     assert_eq!(values(world.ask(&[&[66]]).await.unwrap().unwrap()), [66.0]);
     assert_eq!(world.metrics.inflight_rows().get(), 0);
 }
+
+#[tokio::test]
+async fn a_flood_of_what_could_run_here_loses_nothing() {
+    let (world, threads) = near(|_| Ok(())).await;
+    until_here(&world, &threads).await;
+    let asked: Vec<_> = (200..700_u32).map(|token| (token, world.ask(&[&[token]]))).collect();
+    for (token, answer) in asked {
+        assert_eq!(values(answer.await.unwrap().unwrap()), [token as f32]);
+    }
+    assert_eq!(world.metrics.inflight_rows().get(), 0);
+}

@@ -2,11 +2,9 @@
 //!
 //! Decides what follows from the nodes alone. `onnx.proto3` gives the numbers of the fields; the runtime reads the rest.
 
-use crate::exec::process::Mapped;
 use bytes::Bytes;
 use prost::Message;
 use std::collections::HashSet;
-use std::path::Path;
 
 /// Operators whose time or output no shape tells: control flow, and those that make as much as a value says.
 const BY_VALUE: [&str; 12] = [
@@ -24,17 +22,6 @@ const BY_VALUE: [&str; 12] = [
     "Tile",
 ];
 
-/// Whether what a run takes follows from the shapes of its inputs, by all that the file says. Blocks.
-#[must_use]
-pub fn is_steady(path: &Path) -> bool {
-    let Ok(file) = Mapped::open(path) else { return false };
-    let model = ModelProto::decode(Bytes::from_static(file.bytes()));
-    file.rest();
-    let Ok(ModelProto { graph: Some(graph), functions }) = model else { return false };
-    let is_known = |node: &NodeProto| matches!(&*node.domain, "" | "ai.onnx" | "ai.onnx.ml");
-    functions.is_empty() && graph.node.iter().all(|node| is_known(node) && !BY_VALUE.contains(&&*node.op_type))
-}
-
 #[derive(Message)]
 pub(super) struct ModelProto {
     #[prost(message, optional, tag = "7")]
@@ -42,6 +29,15 @@ pub(super) struct ModelProto {
     /// Operators of the file's own; what they are is not read.
     #[prost(bytes = "bytes", repeated, tag = "25")]
     functions: Vec<Bytes>,
+}
+
+impl ModelProto {
+    /// Whether what a run takes follows from the shapes of its inputs, by all that the file says.
+    pub(super) fn is_steady(&self) -> bool {
+        let is_known = |node: &NodeProto| matches!(&*node.domain, "" | "ai.onnx" | "ai.onnx.ml");
+        let is_steady = |node: &NodeProto| is_known(node) && !BY_VALUE.contains(&&*node.op_type);
+        self.functions.is_empty() && self.graph.as_ref().is_some_and(|graph| graph.node.iter().all(is_steady))
+    }
 }
 
 #[derive(Message)]
@@ -98,4 +94,41 @@ pub(super) struct TensorProto {
     pub(super) name: String,
     #[prost(bytes = "bytes", tag = "9")]
     pub(super) raw_data: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(op_type: &str, domain: &str, input: &[&str]) -> NodeProto {
+        let input = input.iter().map(|name| (*name).to_owned()).collect();
+        NodeProto { input, op_type: op_type.to_owned(), domain: domain.to_owned() }
+    }
+
+    fn graph(node: Vec<NodeProto>) -> GraphProto {
+        GraphProto { node, ..GraphProto::default() }
+    }
+
+    #[test]
+    fn a_graph_is_steady_whose_operators_are_known_to_follow_shapes() {
+        let steady = |node| ModelProto { graph: Some(graph(vec![node])), functions: Vec::new() }.is_steady();
+        assert!(steady(node("MatMul", "", &[])) && steady(node("Scaler", "ai.onnx.ml", &[])));
+        assert!(!steady(node("Mine", "my.own", &[])), "nobody knows what it does");
+        assert!(BY_VALUE.iter().all(|op| !steady(node(op, "", &[]))));
+        assert!(!ModelProto { graph: None, functions: Vec::new() }.is_steady());
+        let functions = vec![Bytes::from_static(b"one")];
+        assert!(!ModelProto { graph: Some(graph(Vec::new())), functions }.is_steady());
+    }
+
+    #[test]
+    fn multipliers_are_what_only_products_take_on_their_right() {
+        let nodes = vec![
+            node("MatMul", "", &["x", "a"]),
+            node("Gemm", "", &["y", "b", "bias"]),
+            node("MatMul", "", &["z", "tied"]),
+            node("Gather", "", &["tied", "ids"]),
+            node("MatMul", "", &["left", "left"]),
+        ];
+        assert_eq!(graph(nodes).multipliers(), HashSet::from(["a", "b"]));
+    }
 }

@@ -1,9 +1,8 @@
-//! A model's file, and the weights that all of its sessions share.
+//! A model's file: what it says of the graph, and the weights that all of its sessions share.
 //!
 //! Decides which weights are worth sharing, and which of them need not stay in memory.
 
 use super::graph::{GraphProto, ModelProto, TensorProto};
-use crate::exec::Failure;
 use crate::exec::process::{Mapped, Weight};
 use crate::exec::runtime::Runtime;
 use bytes::Bytes;
@@ -26,6 +25,8 @@ const FP32: i32 = 1;
 pub struct ModelFile {
     runtime: Arc<Runtime>,
     path: PathBuf,
+    /// Mapped when somebody first reads it; `None` where it cannot be.
+    mapped: OnceLock<Option<Mapped>>,
     /// Read when the first session wants them; `None` for good where sessions do not share.
     weights: Option<OnceLock<Weights>>,
 }
@@ -40,7 +41,7 @@ impl ModelFile {
     /// A file of which each session has weights of its own, as suits a single one.
     #[must_use]
     pub fn new(runtime: &Arc<Runtime>, path: &Path) -> Self {
-        Self { runtime: Arc::clone(runtime), path: path.to_owned(), weights: None }
+        Self { runtime: Arc::clone(runtime), path: path.to_owned(), mapped: OnceLock::new(), weights: None }
     }
 
     /// A file whose sessions on the CPU share their weights, also in the form that the runtime packs them into.
@@ -59,25 +60,36 @@ impl ModelFile {
         &self.runtime
     }
 
+    /// Whether what a run takes follows from the shapes of its inputs, by all that the file says. Blocks.
+    #[must_use]
+    pub fn is_steady(&self) -> bool {
+        let Some(file) = self.mapped() else { return false };
+        let model = ModelProto::decode(Bytes::from_static(file.bytes()));
+        file.rest();
+        model.is_ok_and(|model| model.is_steady())
+    }
+
+    fn mapped(&self) -> Option<Mapped> {
+        let open = || Mapped::open(&self.path).inspect_err(|why| self.tell(why)).ok();
+        *self.mapped.get_or_init(open)
+    }
+
+    fn tell(&self, why: &dyn fmt::Display) {
+        tracing::debug!(path = %self.path.display(), "sessions have weights of their own: {why}");
+    }
+
     /// Has a session on the CPU use what is shared.
     pub(super) fn share(&self, builder: SessionBuilder) -> ort::Result<SessionBuilder> {
-        let Some(weights) = &self.weights else { return Ok(builder) };
-        let weights = weights.get_or_init(|| {
-            Weights::read(&self.path).unwrap_or_else(|why| {
-                tracing::debug!(path = %self.path.display(), "sessions have weights of their own: {why}");
-                Weights::none()
-            })
-        });
+        let Some((weights, file)) = self.weights.as_ref().zip(self.mapped()) else { return Ok(builder) };
+        let read = || Weights::within(file).inspect_err(|why| self.tell(why)).unwrap_or_default();
+        let weights = weights.get_or_init(read);
         // Another file, or one that was written to, has weights of its own.
-        if weights.file.is_some_and(|file| !file.is_still(&self.path)) {
-            return Ok(builder);
-        }
-        weights.put(builder)
+        if file.is_still(&self.path) { weights.put(builder) } else { Ok(builder) }
     }
 
     /// Lets go of what only making a session reads.
     pub(super) fn made(&self) {
-        if let Some(file) = self.weights.as_ref().and_then(OnceLock::get).and_then(|weights| weights.file) {
+        if let Some(file) = self.mapped.get().copied().flatten() {
             file.rest();
         }
     }
@@ -87,30 +99,20 @@ impl ModelFile {
 struct Weights {
     initializers: Vec<(String, Weight)>,
     packed: PrepackedWeights,
-    /// Where those lie that the runtime reads once, to pack them.
-    file: Option<Mapped>,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self { initializers: Vec::new(), packed: PrepackedWeights::new() }
+    }
 }
 
 impl Weights {
-    fn none() -> Self {
-        Self { initializers: Vec::new(), packed: PrepackedWeights::new(), file: None }
-    }
-
     /// Finds those of a file that are worth it. Blocks.
     ///
     /// What the runtime packs when it makes a session, and goes on with as it packed it, stays in the file: on the CPU,
     /// FP32 matrices that only matrix products take (MLAS packs them on every processor it has a kernel for). All others
     /// are copied into memory, so that answers do not change with the file.
-    fn read(path: &Path) -> Result<Self, Failure> {
-        let failed = |error: &dyn fmt::Display| Failure::Failed(error.to_string());
-        let file = Mapped::open(path).map_err(|e| failed(&e))?;
-        let found = Self::within(file).map_err(|e| failed(&*e));
-        if found.is_err() {
-            file.rest();
-        }
-        found
-    }
-
     fn within(file: Mapped) -> Result<Self, Box<dyn Error>> {
         let graph = ModelProto::decode(Bytes::from_static(file.bytes()))?.graph.unwrap_or_default();
         let multipliers = graph.multipliers();
@@ -125,7 +127,7 @@ impl Weights {
             };
             initializers.extend(weight.map(|weight| (tensor.name.clone(), weight)));
         }
-        Ok(Self { initializers, packed: PrepackedWeights::new(), file: Some(file) })
+        Ok(Self { initializers, ..Self::default() })
     }
 
     fn put(&self, mut builder: SessionBuilder) -> ort::Result<SessionBuilder> {
