@@ -69,7 +69,7 @@ lint: need-rust ## Format, lints, documentation; licences too where cargo-deny i
 bench: ROUNDS = 3
 bench: DURATION = 10s
 bench: setup-tests build ## Prints the ratios of docs/performance.md (TEXTS=file) and the cost of a decision (half an hour)
-	$(STEP) "load" $(PYTHON) scripts/performance.py --binary $(BINARY) --rounds $(ROUNDS) --duration $(DURATION) $(if $(TEXTS),--texts mixed=$(TEXTS))
+	$(STEP) "load" $(PYTHON) scripts/performance.py --binary $(BINARY) --rounds $(ROUNDS) --duration $(DURATION) --plot $(dir $(BINARY))ramps.svg $(if $(TEXTS),--texts mixed=$(TEXTS))
 	$(STEP) "a bare server" $(CARGO) build --locked --release --example echo
 	$(STEP) "overhead" $(PYTHON) scripts/overhead.py --binary $(BINARY) --echo $(dir $(BINARY))examples/echo --rounds $(ROUNDS) --duration $(DURATION)
 	$(STEP) "scheduler" $(CARGO) bench --locked --no-default-features --bench sched
