@@ -165,11 +165,11 @@ impl Backend for OnnxBackend {
         let answer = match self.binding.as_mut().filter(|binding| binding.takes(inputs, &outputs)) {
             Some(binding) => binding.run(&mut self.session, inputs, &outputs),
             None => {
-                let options = match self.options.take().filter(|(of, _)| of == wanted) {
-                    Some((_, options)) => options,
-                    None => selecting(&outputs)?,
+                let kept = match self.options.take().filter(|(of, _)| of == wanted) {
+                    Some(kept) => kept,
+                    None => (wanted.to_vec(), selecting(&outputs)?),
                 };
-                let (_, options) = self.options.insert((wanted.to_vec(), options));
+                let (_, options) = self.options.insert(kept);
                 run_plain(&mut self.session, inputs, &outputs, options)
             }
         };

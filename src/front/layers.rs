@@ -1,8 +1,8 @@
 //! What every request passes, and what only an inference passes.
 //!
 //! Decides their order. What goes to the upstream passes [`answer`] alone, so that no limit or decoding of ours
-//! touches it. These are plain functions around the router and around a handler: layers of a router would put every
-//! request's futures on the heap, and a copy of themselves with each.
+//! touches it. What inferences pass are plain functions, around the router and around a handler: layers of a router would put
+//! every request's futures on the heap, and a copy of themselves with each.
 
 use super::call::{Call, CallId, REQUEST_ID};
 use super::respond::Form;
@@ -31,7 +31,7 @@ use tracing::{Instrument, error_span};
 pub(super) struct Inference {
     pub(super) front: Arc<Front>,
     pub(super) call: Arc<Call>,
-    /// What the variable parts of the path are; `None` where it has none, or they are not UTF-8.
+    /// What the variable parts of the path are; `None` where they are not UTF-8.
     pub(super) path: Option<RawPathParams>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -57,9 +57,10 @@ pub(super) async fn answer(mut router: Router, mut request: Request) -> Response
     let value = id.header();
     // The upstream sees the id as well.
     request.headers_mut().insert(REQUEST_ID, value.clone());
-    let (form, path, trace_id) = (Form::of(request.uri().path()), request.uri().path(), Empty);
+    let (path, trace_id) = (request.uri().path(), Empty);
+    let form = Form::of(request.method(), path);
     // Errors and warnings within it name the request whatever the level of the log.
-    let span = error_span!(target: "inferneo::request", "request", id = %id.0, trace_id, path = %path);
+    let span = error_span!(target: "inferneo::request", "request", id = &*id.0, trace_id, path);
     if let Some(context) = context(request.headers()) {
         span.record("trace_id", display(context.trace));
         request.extensions_mut().insert(Arc::new(context));

@@ -32,6 +32,7 @@ pub(super) struct Refusal(pub(super) Error);
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
+        *response.status_mut() = status(&self);
         response.extensions_mut().insert(Refusal(self));
         response
     }
@@ -146,16 +147,26 @@ pub(super) fn check_ready(front: &Arc<Front>) -> Result<(), Error> {
     }
 }
 
+/// How a refusal is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Form {
+    shape: Shape,
+    /// Whether the client wants to know the length of a body, and none of it.
+    is_head: bool,
+}
+
 /// The protocols' error shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+enum Shape {
     V2,
     OpenAi,
 }
 
 impl Form {
-    pub(super) fn of(path: &str) -> Self {
-        if path == "/v1" || path.starts_with("/v1/") { Self::OpenAi } else { Self::V2 }
+    /// That of an answer to such a request.
+    pub(super) fn of(method: &Method, path: &str) -> Self {
+        let is_openai = path == "/v1" || path.starts_with("/v1/");
+        Self { shape: if is_openai { Shape::OpenAi } else { Shape::V2 }, is_head: method == Method::HEAD }
     }
 
     /// Writes a refusal out; any other answer is left as it is.
@@ -185,27 +196,31 @@ fn write(form: Form, error: &Error, response: Response) -> Response {
         code: &'static str,
     }
     let (message, reason) = (&*error.message, error.reason.label());
-    let body = match form {
-        Form::V2 => serde_json::to_vec(&V2 { error: message, reason }),
-        Form::OpenAi => serde_json::to_vec(&OpenAi {
+    let body = match form.shape {
+        Shape::V2 => serde_json::to_vec(&V2 { error: message, reason }),
+        Shape::OpenAi => serde_json::to_vec(&OpenAi {
             error: Inner { message, r#type: openai_type(error.reason), param: None, code: reason },
         }),
     };
     let (mut parts, _) = response.into_parts();
-    let status = error.reason.status();
-    parts.status = StatusCode::from_u16(status.http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    parts.status = status(error);
     parts.headers.insert(header::CONTENT_TYPE, JSON);
     parts.headers.insert(REASON, HeaderValue::from_static(reason));
     // The empty response that carried the refusal may have been given a length of its own.
-    parts.headers.remove(header::CONTENT_LENGTH);
+    let body = Bytes::from(body.unwrap_or_default());
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     if error.reason == Reason::Unauthenticated {
         // RFC 9110, section 11.6.1: a 401 names the scheme that is asked for.
         parts.headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if status.retryable {
+    if error.reason.status().retryable {
         parts.headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_seconds(error.retry_after.unwrap_or(RETRY))));
     }
-    Response::from_parts(parts, Body::from(body.unwrap_or_default()))
+    Response::from_parts(parts, if form.is_head { Body::empty() } else { Body::from(body) })
+}
+
+fn status(error: &Error) -> StatusCode {
+    StatusCode::from_u16(error.reason.status().http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// OpenAI's `type` of each refusal.

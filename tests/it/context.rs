@@ -78,6 +78,18 @@ async fn a_line_of_the_scheduler_about_a_request_names_its_trace_too() {
 }
 
 #[tokio::test]
+async fn a_line_of_text_quotes_what_callers_chose() {
+    let server = Settings::new(model("fails_on_negative", "test/fails_on_negative", "")).start();
+    // As if it were another request's span.
+    let client = server.http1().with("x-request-id", "mine}:request{id=theirs");
+    let body = json!({"inputs": [input("x", "INT64", &[1], json!([-4]))]});
+    client.infer("fails_on_negative", body).await.refusal(500, "execution_failed");
+    server.terminate();
+    let log = server.ended().await.log;
+    assert!(log.contains(r#"request{id="mine}:request{id=theirs" path="/v2/"#), "{log}");
+}
+
+#[tokio::test]
 async fn at_the_usual_level_there_is_no_line_a_request() {
     let server = Settings::new(model("int_ops", "test/int_ops", "")).start();
     let body = json!({"inputs": [input("x", "INT64", &[1], json!([4]))]});

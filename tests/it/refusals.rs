@@ -83,6 +83,19 @@ async fn compressed_bodies_are_bounded_by_what_they_expand_to() {
 }
 
 #[tokio::test]
+async fn who_asks_for_the_head_of_a_refusal_gets_no_more() {
+    for client in [shared().http1(), shared().http2()] {
+        for path in ["/v2/models/nobody", "/v1/models/nobody", "/nothing"] {
+            let (whole, head) = (client.get(path).await, client.send("HEAD", path, "").await);
+            assert_eq!((head.status.as_u16(), &*head.body), (404, &b""[..]), "{path}");
+            assert_eq!(head.header("content-length"), whole.body.len().to_string(), "{path}");
+        }
+        let good = client.send("HEAD", "/v2/health/live", "").await;
+        assert_eq!((good.status.as_u16(), &*good.body), (200, &b""[..]));
+    }
+}
+
+#[tokio::test]
 async fn the_table_of_refusals_holds_in_both_shapes() {
     let client = shared().http2();
     client.get("/v1/nothing").await.refusal(404, "not_found");

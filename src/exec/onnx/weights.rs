@@ -69,29 +69,39 @@ impl ModelFile {
         model.is_ok_and(|model| model.is_steady())
     }
 
-    fn mapped(&self) -> Option<Mapped> {
-        let open = || Mapped::open(&self.path).inspect_err(|why| self.tell(why)).ok();
-        *self.mapped.get_or_init(open)
+    fn open(&self) -> Option<Mapped> {
+        let tell = |why: &_| tracing::debug!(path = %self.path.display(), "the file cannot be mapped: {why}");
+        Mapped::open(&self.path).inspect_err(tell).ok()
     }
 
-    fn tell(&self, why: &dyn fmt::Display) {
-        tracing::debug!(path = %self.path.display(), "sessions have weights of their own: {why}");
+    fn mapped(&self) -> Option<Mapped> {
+        *self.mapped.get_or_init(|| self.open())
+    }
+
+    /// The weights of the file as it is now.
+    fn weights(&self) -> Weights {
+        // It may have been replaced since it was mapped.
+        let file = self.mapped().filter(|file| file.is_still(&self.path)).or_else(|| self.open());
+        let tell = |why: &_| tracing::debug!(path = %self.path.display(), "sessions have weights of their own: {why}");
+        file.and_then(|file| Weights::within(file).inspect_err(tell).ok()).unwrap_or_default()
     }
 
     /// Has a session on the CPU use what is shared.
     pub(super) fn share(&self, builder: SessionBuilder) -> ort::Result<SessionBuilder> {
-        let Some((weights, file)) = self.weights.as_ref().zip(self.mapped()) else { return Ok(builder) };
-        let read = || Weights::within(file).inspect_err(|why| self.tell(why)).unwrap_or_default();
-        let weights = weights.get_or_init(read);
-        // Another file, or one that was written to, has weights of its own.
-        if file.is_still(&self.path) { weights.put(builder) } else { Ok(builder) }
+        let Some(weights) = &self.weights else { return Ok(builder) };
+        let weights = weights.get_or_init(|| self.weights());
+        match weights.file {
+            Some(file) if file.is_still(&self.path) => weights.put(builder),
+            // Another file, or one that was written to, has weights of its own.
+            _ => Ok(builder),
+        }
     }
 
     /// Lets go of what only making a session reads.
     pub(super) fn made(&self) {
-        if let Some(file) = self.mapped.get().copied().flatten() {
-            file.rest();
-        }
+        let read = self.weights.as_ref().and_then(OnceLock::get).and_then(|weights| weights.file);
+        let mapped = self.mapped.get().copied().flatten();
+        [read, mapped].into_iter().flatten().for_each(Mapped::rest);
     }
 }
 
@@ -99,11 +109,13 @@ impl ModelFile {
 struct Weights {
     initializers: Vec<(String, Weight)>,
     packed: PrepackedWeights,
+    /// Where those lie that the runtime reads once, to pack them.
+    file: Option<Mapped>,
 }
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { initializers: Vec::new(), packed: PrepackedWeights::new() }
+        Self { initializers: Vec::new(), packed: PrepackedWeights::new(), file: None }
     }
 }
 
@@ -127,7 +139,7 @@ impl Weights {
             };
             initializers.extend(weight.map(|weight| (tensor.name.clone(), weight)));
         }
-        Ok(Self { initializers, ..Self::default() })
+        Ok(Self { initializers, packed: PrepackedWeights::new(), file: Some(file) })
     }
 
     fn put(&self, mut builder: SessionBuilder) -> ort::Result<SessionBuilder> {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// The parameters of a request, an input or an output: those that mean something, as they came.
+/// The parameters of a request, an input or an output: those that mean something, each once.
 #[derive(Debug, Default)]
 pub(super) struct Params(Vec<(Name, Param)>);
 
@@ -51,9 +51,17 @@ impl Name {
 }
 
 impl Params {
-    /// The value of a name; of one that is given twice, the last.
+    /// Keeps a value that means something; of a name that is given twice, the last.
+    fn put(&mut self, name: Name, value: Param) {
+        match self.0.iter_mut().find(|(given, _)| *given == name) {
+            Some(given) => given.1 = value,
+            None if name == Name::Other => {}
+            None => self.0.push((name, value)),
+        }
+    }
+
     fn get(&self, name: Name) -> Option<&Param> {
-        self.0.iter().rfind(|(given, _)| *given == name).map(|(_, value)| value)
+        self.0.iter().find(|(given, _)| *given == name).map(|(_, value)| value)
     }
 
     /// A non-negative integer.
@@ -108,13 +116,11 @@ impl<'de> Visitor<'de> for ParamsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
-        let mut given = Vec::new();
+        let mut params = Params::default();
         while let Some((name, value)) = map.next_entry()? {
-            if name != Name::Other {
-                given.push((name, value));
-            }
+            params.put(name, value);
         }
-        Ok(Params(given))
+        Ok(params)
     }
 }
 
@@ -165,5 +171,35 @@ impl<'de> Visitor<'de> for ParamVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Param, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Param::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Params {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn the_last_of_equal_names_counts_and_each_is_kept_once() {
+        let params = read(r#"{"timeout": 1, "mine": {"a": [1]}, "timeout": 7, "truncate": true, "yours": 1.5}"#);
+        assert_eq!((params.uint(Name::Timeout).unwrap(), params.bool(Name::Truncate).unwrap()), (Some(7), Some(true)));
+        assert_eq!(params.0.len(), 2);
+        assert_eq!(read("{}").uint(Name::Priority).unwrap(), None);
+    }
+
+    #[test]
+    fn wrong_types_and_what_is_not_built_are_refused_by_name() {
+        for (json, name) in [(r#"{"timeout": -1}"#, "timeout"), (r#"{"timeout": "1"}"#, "timeout")] {
+            assert!(read(json).uint(Name::Timeout).unwrap_err().message.contains(name));
+        }
+        assert!(read(r#"{"truncate": 1}"#).bool(Name::Truncate).unwrap_err().message.contains("truncate"));
+        assert_eq!(read(r#"{"timeout": null}"#).uint(Name::Timeout).unwrap(), None);
+        let refused = read(r#"{"classification": 3}"#).refuse_unsupported().unwrap_err();
+        assert!(refused.reason == Reason::Unsupported && refused.message.contains("classification"));
+        let listed = serde_json::from_str::<Params>("[]").unwrap_err().to_string();
+        assert!(listed.contains("expected a map"), "{listed}");
     }
 }
