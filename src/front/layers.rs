@@ -1,8 +1,8 @@
 //! What every request passes, and what only an inference passes.
 //!
 //! Decides their order. What goes to the upstream passes [`answer`] alone, so that no limit or decoding of ours
-//! touches it. What inferences pass are plain functions, around the router and around a handler: layers of a router would put
-//! every request's futures on the heap, and a copy of themselves with each.
+//! touches it. An inference passes plain functions, around the router and around its handler: each layer of the
+//! router would put the request's futures on the heap, and a copy of itself with them.
 
 use super::call::{Call, CallId, REQUEST_ID};
 use super::respond::Form;
@@ -21,7 +21,6 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use std::convert::Infallible;
 use std::sync::Arc;
 use tower::Service;
 use tracing::field::{Empty, display};
@@ -66,9 +65,8 @@ pub(super) async fn answer(mut router: Router, mut request: Request) -> Response
         request.extensions_mut().insert(Arc::new(context));
     }
     request.extensions_mut().insert(id);
-    let answered: Result<Response, Infallible> = router.call(request).instrument(span).await;
-    let Ok(response) = answered;
-    let mut response = form.shape(response);
+    let Ok(response) = router.call(request).instrument(span).await;
+    let mut response = form.write_out(response);
     response.headers_mut().entry(REQUEST_ID).or_insert(value);
     response
 }

@@ -1,7 +1,7 @@
 //! Refusals in each protocol's own shape, and the headers of an answer.
 //!
 //! Decides the shape by the path a request came by. A handler or a layer returns an [`Error`]; it
-//! travels as an empty response that carries it, and [`Form::shape`] alone writes it out.
+//! travels as an empty response that carries it, and [`Form::write_out`] alone writes it out.
 
 use super::Front;
 use crate::error::{Error, Reason, retry_seconds};
@@ -27,7 +27,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// A refusal on its way out, not yet in any protocol's shape.
 #[derive(Debug, Clone)]
-pub(super) struct Refusal(pub(super) Error);
+struct Refusal(Error);
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
@@ -170,7 +170,7 @@ impl Form {
     }
 
     /// Writes a refusal out; any other answer is left as it is.
-    pub(super) fn shape(self, mut response: Response) -> Response {
+    pub(super) fn write_out(self, mut response: Response) -> Response {
         match response.extensions_mut().remove::<Refusal>() {
             Some(Refusal(error)) => write(self, &error, response),
             None => response,

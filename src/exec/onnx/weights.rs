@@ -82,8 +82,12 @@ impl ModelFile {
     fn weights(&self) -> Weights {
         // It may have been replaced since it was mapped.
         let file = self.mapped().filter(|file| file.is_still(&self.path)).or_else(|| self.open());
-        let tell = |why: &_| tracing::debug!(path = %self.path.display(), "sessions have weights of their own: {why}");
-        file.and_then(|file| Weights::within(file).inspect_err(tell).ok()).unwrap_or_default()
+        let Some(file) = file else { return Weights::default() };
+        Weights::within(file).unwrap_or_else(|why| {
+            tracing::debug!(path = %self.path.display(), "sessions have weights of their own: {why}");
+            file.rest();
+            Weights::default()
+        })
     }
 
     /// Has a session on the CPU use what is shared.
@@ -99,9 +103,9 @@ impl ModelFile {
 
     /// Lets go of what only making a session reads.
     pub(super) fn made(&self) {
-        let read = self.weights.as_ref().and_then(OnceLock::get).and_then(|weights| weights.file);
-        let mapped = self.mapped.get().copied().flatten();
-        [read, mapped].into_iter().flatten().for_each(Mapped::rest);
+        if let Some(file) = self.weights.as_ref().and_then(OnceLock::get).and_then(|weights| weights.file) {
+            file.rest();
+        }
     }
 }
 
