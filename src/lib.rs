@@ -34,6 +34,8 @@ pub mod front;
 #[cfg(feature = "server")]
 pub mod gpu;
 #[cfg(feature = "server")]
+pub mod graph;
+#[cfg(feature = "server")]
 pub mod keys;
 #[cfg(feature = "server")]
 pub mod listener;

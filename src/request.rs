@@ -32,7 +32,7 @@ pub struct InferRequest {
 }
 
 /// One indivisible part of a request: it runs in one batch, at one length.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Payload {
     /// One tokenised text: one row.
     Tokens(Tokens),
@@ -52,7 +52,7 @@ impl Payload {
 }
 
 /// Input tensors of one v2 request, checked against the model's inputs.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TensorItem {
     /// Size of the batch dimension, ≥ 1 (1 where the model has none).
     pub rows: u32,

@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -95,6 +96,18 @@ id!(
     /// Rows of different classes never share a batch.
     ShapeClass(u64)
 );
+
+impl ShapeClass {
+    /// A class that nothing else is of, for what must run alone.
+    #[must_use]
+    pub fn alone() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut hash = Fnv::default();
+        hash.word(u64::MAX);
+        hash.word(NEXT.fetch_add(1, Ordering::Relaxed));
+        Self(hash.value())
+    }
+}
 
 /// Where a session runs. Devices share nothing: what runs on one does not slow another.
 ///

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::dispatch::{CostReport, DeviceCondition, ModelReport, Report, WorkerDoes, WorkerReport};
 use crate::gpu::Snapshot;
 use crate::metrics::{BatchesSeen, Bucket, MINUTE, Percentiles};
-use crate::model::{Model, Sessions};
+use crate::model::{Mode, Model, Sessions};
 use crate::policy::PolicySet;
 use axum::extract::State;
 use axum::response::Response;
@@ -50,6 +50,7 @@ struct ModelStats<'a> {
     workers: usize,
     sessions: Vec<SessionStats>,
     batchable: bool,
+    batching: BatchingStats,
     total_requests: u64,
     total_rows: Option<u64>,
     total_tokens: Option<u64>,
@@ -70,6 +71,15 @@ struct ModelStats<'a> {
     outcomes: BTreeMap<&'static str, u64>,
     cost_model: Option<CostStats<'a>>,
     last_used: Option<String>,
+}
+
+/// How a model's requests run, and why not otherwise.
+#[derive(Serialize)]
+struct BatchingStats {
+    mode: &'static str,
+    why: Option<String>,
+    /// The largest difference that sharing a batch was seen to make; null where nothing was tried.
+    moved: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -198,7 +208,7 @@ impl<'a> ModelStats<'a> {
         let workers: Vec<_> = report.iter().flat_map(|r| &r.workers).filter(|w| w.model == model.id).collect();
         let usual = &policies.policies()[policies.lookup(&model.name, "")];
         let answered = seen.outcomes.get("ok").copied().unwrap_or_default();
-        let placed = model.placed();
+        let (placed, batching) = (model.placed(), model.batching());
         Self {
             state: model.state().name(),
             ailment: model.ailment().map(|why| why.to_string()),
@@ -209,7 +219,8 @@ impl<'a> ModelStats<'a> {
             providers: placed.providers.clone(),
             workers: workers.len(),
             sessions: placed.sessions.iter().map(SessionStats::from).collect(),
-            batchable: model.spec.batchable,
+            batchable: batching.mode == Mode::Stacked,
+            batching: BatchingStats { mode: batching.mode.name(), why: batching.why.clone(), moved: batching.moved },
             total_requests: requests,
             total_rows: batches.map(|b| b.rows),
             total_tokens: batches.map(|b| b.tokens),

@@ -18,6 +18,7 @@ pub(super) fn model(name: &str) -> Arc<Model> {
         pads: false,
         task: Task::Tensors,
         max_length: None,
+        ..ModelSpec::default()
     };
     Arc::new(Model::new(ModelId(0), name, spec, None, 0))
 }

@@ -35,9 +35,9 @@ pub(super) fn models(config: &Config, found: Option<&gpu::Gpus>, metrics: &Metri
     for (index, settings) in config.models.iter().enumerate() {
         let id = ModelId(u32::try_from(index).unwrap_or(u32::MAX));
         let start = clock::now();
-        let (model, folder) = open(id, settings, &runtime)?;
-        let opened_in = clock::now().since(start);
         let site = gpus.place(&settings.device).map_err(|message| fault(settings, message))?;
+        let (model, folder) = open(id, settings, &runtime, &site)?;
+        let opened_in = clock::now().since(start);
         tell_of_fallback(&site, settings, metrics);
         let parts = site.devices.iter().filter(|device| matches!(device, Device::Cpu(_))).count();
         let source = Source { file: Arc::new(ModelFile::shared(&runtime, folder.onnx())), model: Arc::clone(&model) };
@@ -93,16 +93,30 @@ fn numbered(known: &mut Vec<Device>, device: Device) -> DeviceId {
     DeviceId(u32::try_from(at).unwrap_or(u32::MAX))
 }
 
-fn open(id: ModelId, settings: &ModelConfig, runtime: &Runtime) -> Result<(Arc<Model>, Folder), AppError> {
+/// Reads a model's source, and finds out how its requests may run. Blocks.
+fn open(
+    id: ModelId,
+    settings: &ModelConfig,
+    runtime: &Arc<Runtime>,
+    site: &Site,
+) -> Result<(Arc<Model>, Folder), AppError> {
     let fault = |error: &dyn Error| fault(settings, error.to_string());
     let folder = Folder::open(&settings.path).map_err(|e| fault(&e))?;
     let io = exec::probe(runtime, folder.onnx()).map_err(|e| fault(&e))?;
     let spec = ModelSpec::resolve(&io, &folder).map_err(|e| fault(&e))?;
-    for finding in spec.describe(&folder).into_iter().filter(|f| f.warning) {
-        tracing::warn!(model = %settings.name, "{}", finding.text);
-    }
     let tokenizer = folder.tokenizer().map_err(|e| fault(&e))?;
     let model = Model::new(id, &settings.name, spec, tokenizer, clock::unix_seconds());
+    let file = ModelFile::new(runtime, folder.onnx());
+    let session = SessionSettings {
+        device: site.devices.first().copied().unwrap_or(Device::Cpu(0)),
+        cuda: settings.cuda.clone(),
+        ..SessionSettings::cpu(offline::cores())
+    };
+    let make = |spec: &ModelSpec| Ok(Box::new(OnnxBackend::new(&file, spec, &session)?) as _);
+    let model = exec::settle(model, folder.stacking(), &file, &make).map_err(|e| fault(&e))?;
+    for finding in model.spec.describe(&folder).into_iter().filter(|f| f.warning) {
+        tracing::warn!(model = %settings.name, "{}", finding.text);
+    }
     Ok((Arc::new(model), folder))
 }
 

@@ -42,7 +42,7 @@ fn complaint(nodes: &Nodes) -> Option<String> {
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
-    use crate::model::{ModelSpec, Placed, Task};
+    use crate::model::{ModelSpec, Placed};
     use crate::types::ModelId;
 
     fn nodes(cuda: u64, cpu: u64) -> Nodes {
@@ -60,8 +60,7 @@ mod tests {
 
     #[test]
     fn nodes_are_told_by_device_and_provider() {
-        let (inputs, outputs) = (Vec::new(), Vec::new());
-        let spec = ModelSpec { inputs, outputs, batchable: false, pads: false, task: Task::Tensors, max_length: None };
+        let spec = ModelSpec::default();
         let model = Model::new(ModelId(0), "m", spec, None, 0);
         let devices = vec![Device::Cpu(0), Device::Cuda(1), Device::Cuda(0)];
         model.set_placed(Placed { devices, ..Placed::default() });

@@ -98,7 +98,7 @@ impl From<Option<&Failure>> for Outcome {
     fn from(failure: Option<&Failure>) -> Self {
         match failure {
             None => Self::Ok,
-            Some(Failure::Failed(_)) => Self::Failed,
+            Some(Failure::Failed(_) | Failure::Inseparable(_)) => Self::Failed,
             Some(Failure::OutOfMemory(_)) => Self::OutOfMemory,
             Some(Failure::DeviceLost(_)) => Self::WorkerLost,
         }

@@ -16,12 +16,14 @@ static FAILED: Seldom = Seldom::new(Duration::from_secs(1));
 
 impl Driver {
     /// Tells the scheduler how a batch ended; its answers are delivered once the next batch is on its way.
-    pub(super) fn batch_done(&mut self, job: JobDone) -> Option<(JobDone, InFlight)> {
+    pub(super) fn batch_done(&mut self, mut job: JobDone) -> Option<(JobDone, InFlight)> {
         let mut inflight = self.running.remove(&job.batch)?;
+        self.watch_rows(&mut job, &inflight);
         let dispatch = &inflight.dispatch;
         let outcome = match &job.result {
             Ok(_) => BatchOutcome::Ok,
             Err(Failure::Failed(_)) => BatchOutcome::Failed,
+            Err(Failure::Inseparable(_)) => BatchOutcome::Inseparable,
             Err(Failure::OutOfMemory(_)) => BatchOutcome::OutOfMemory,
             Err(Failure::DeviceLost(_)) => BatchOutcome::DeviceLost,
         };

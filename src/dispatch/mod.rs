@@ -16,6 +16,7 @@ mod pending;
 mod record;
 mod refusal;
 mod report;
+mod watch;
 mod workers;
 
 pub use decisions::{Decision, Decisions, MOST as MOST_DECISIONS, Member, Outcome};

@@ -3,7 +3,7 @@
 use super::driver::InFlight;
 use super::pending::Pending;
 use super::report::{CostReport, CurveReport, Report};
-use crate::model::Model;
+use crate::model::{Mode, Model};
 use crate::sched;
 use crate::trace::{Answered, Arrival, Coefficients, Curve, Models, Place, Point, Ran, Run, Served};
 use crate::types::Time;
@@ -60,7 +60,7 @@ pub fn models(models: &[Arc<Model>], report: &Report) -> Models {
     let served = |model: &Arc<Model>| {
         let known = report.models.get(&model.id)?;
         let devices: Vec<Place> = known.costs.iter().filter_map(|cost| place(model, cost, report)).collect();
-        let served = Served { batchable: model.spec.batchable, overhead_ms: None, devices };
+        let served = Served { batchable: model.batching().mode == Mode::Stacked, overhead_ms: None, devices };
         (!served.devices.is_empty()).then(|| (Arc::clone(&model.name), served))
     };
     models.iter().filter_map(served).collect()

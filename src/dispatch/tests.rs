@@ -5,7 +5,7 @@ use crate::clock;
 use crate::error::Reason;
 use crate::exec::{self, Backend, Failure, Fake, FakeRun, WorkerConfig, WorkerHandle};
 use crate::metrics::Metrics;
-use crate::model::{Datatype, Dim, Model, ModelSpec, ModelState, Task, TensorSpec};
+use crate::model::{Datatype, Dim, Mode, Model, ModelSpec, ModelState, Task, TensorSpec};
 use crate::policy::{Source, compile};
 use crate::request::{Answer, Payload, Tokens, Want};
 use crate::text::Pooling;
@@ -148,8 +148,7 @@ impl World {
 }
 
 fn spec() -> ModelSpec {
-    let tensor =
-        |name: &str, datatype, dims: &[Dim]| TensorSpec { name: name.into(), datatype, dims: dims.into(), pad: 0.0 };
+    let tensor = |name: &str, datatype, dims: &[Dim]| TensorSpec::new(name, datatype, dims.to_vec());
     let dims = [Dim::Batch, Dim::Length, Dim::Fixed(1)];
     ModelSpec {
         inputs: ["input_ids", "attention_mask"].map(|name| tensor(name, Datatype::Int64, &dims[..2])).into(),
@@ -158,6 +157,7 @@ fn spec() -> ModelSpec {
         pads: true,
         task: Task::Embedding { output: 0, pooling: Pooling::Cls, normalize: false, dimensions: 1 },
         max_length: None,
+        ..ModelSpec::default()
     }
 }
 

@@ -7,7 +7,7 @@ use super::here::Here;
 use crate::clock;
 use crate::exec::{JobDone, Sample, WorkerEvent, WorkerHandle};
 use crate::metrics::DeviceMetrics;
-use crate::model::{Model, ModelState};
+use crate::model::{Mode, Model, ModelState};
 use crate::sched::{DeviceCondition, Grid, Measured, ModelLimits, WorkerState};
 use crate::types::{BatchId, Device, DeviceId, WorkerId};
 use std::io;
@@ -92,9 +92,11 @@ impl Driver {
     pub(super) fn add_worker(&mut self, plan: WorkerPlan) -> io::Result<()> {
         let model = Arc::clone(&plan.model);
         if !self.models.contains_key(&model.id) {
-            let limits = ModelLimits { name: Arc::clone(&model.name), batchable: model.spec.batchable };
+            let mode = model.batching().mode;
+            let limits = ModelLimits { name: Arc::clone(&model.name), batchable: mode == Mode::Stacked };
             self.sched.handle_model(model.id, Some(limits), clock::now());
             let metrics = self.metrics.model(&model.name);
+            metrics.batching(mode.name());
             self.models.insert(model.id, metrics);
         }
         let metrics = self.metrics.model(&model.name).device(&plan.device_name);

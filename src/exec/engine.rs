@@ -26,6 +26,8 @@ pub(super) struct Run {
     pub(super) compute: Duration,
     /// Rows that need not run.
     pub(super) reused: u32,
+    /// Why rows of a batch could not be told apart, by what came of one item.
+    pub(super) uneven: Option<String>,
     pub(super) result: Result<Vec<Answer>, Failure>,
 }
 
@@ -34,10 +36,15 @@ impl Engine {
         Self { model, backend, assembler: Assembler::default() }
     }
 
+    /// The backend, for somebody else.
+    pub(super) fn into_backend(self) -> Box<dyn Backend> {
+        self.backend
+    }
+
     /// Runs a batch. A panic on the way is a failure of this batch.
     pub(super) fn run(&mut self, job: &Job) -> Run {
         let start = clock::now();
-        let (mut assembled, mut reused) = (start, 0);
+        let (mut assembled, mut reused, mut uneven) = (start, 0, None);
         let result = guarded(|| {
             let spec = &self.model.spec;
             let merged = same::merge(job)?;
@@ -46,6 +53,7 @@ impl Engine {
             let inputs = self.assembler.assemble(spec, ran);
             assembled = clock::now();
             let outputs = self.backend.run(inputs?, &wanted)?;
+            uneven = split::uneven(spec, ran, &wanted, &outputs)?;
             let answers = split::split(spec, ran, &wanted, &outputs)?;
             Ok(match &merged {
                 None => answers,
@@ -56,7 +64,7 @@ impl Engine {
             })
         });
         self.assembler.release();
-        Run { assemble: assembled.since(start), compute: clock::now().since(assembled), reused, result }
+        Run { assemble: assembled.since(start), compute: clock::now().since(assembled), reused, uneven, result }
     }
 }
 

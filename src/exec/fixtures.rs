@@ -8,7 +8,7 @@ use crate::types::{BatchId, ModelId, Priority, ShapeClass};
 use std::sync::Arc;
 
 pub(super) fn tensor_spec(name: &str, datatype: Datatype, dims: &[Dim]) -> TensorSpec {
-    TensorSpec { name: name.into(), datatype, dims: dims.to_vec(), pad: 0.0 }
+    TensorSpec::new(name, datatype, dims.to_vec())
 }
 
 /// A text model whose token vectors have two equal values: the token id.
@@ -21,6 +21,7 @@ pub(super) fn text_spec() -> ModelSpec {
         pads: true,
         task: Task::Embedding { output: 0, pooling: Pooling::Mean, normalize: false, dimensions: 2 },
         max_length: Some(16),
+        ..ModelSpec::default()
     }
 }
 
@@ -34,6 +35,7 @@ pub(super) fn identity_spec(datatype: Datatype, dims: &[Dim]) -> ModelSpec {
         pads: dims.contains(&Dim::Length),
         task: Task::Tensors,
         max_length: None,
+        ..ModelSpec::default()
     }
 }
 
@@ -78,7 +80,7 @@ pub(super) fn job_of(model: &Arc<Model>, padded_len: u32, items: Vec<(&str, Payl
 
 pub(super) fn message(failure: Failure) -> String {
     match failure {
-        Failure::Failed(message) => message,
+        Failure::Failed(message) | Failure::Inseparable(message) => message,
         other => panic!("{other}"),
     }
 }

@@ -11,7 +11,6 @@ mod assemble;
 mod backend;
 mod block;
 mod cuda;
-mod differ;
 mod engine;
 mod fake;
 #[cfg(test)]
@@ -24,20 +23,22 @@ mod process;
 mod runtime;
 mod same;
 mod session;
+mod settle;
 mod split;
 mod synthetic;
+mod trial;
 mod warmup;
 mod worker;
 
 pub use backend::{Backend, Input};
 pub use cuda::{NoCuda, look_for_cuda};
-pub use differ::{Difference, Differences, differences};
 pub use fake::{Fake, FakeRun, Script};
 pub use onnx::{ModelFile, Nodes, OnnxBackend, probe};
 pub use prepared::Prepared;
 pub use process::disable_telemetry;
 pub use runtime::{Runtime, RuntimeError};
 pub use session::SessionSettings;
+pub use settle::{MakeBackend, settle};
 pub use synthetic::is_sound;
 pub use warmup::{WarmUp, first_run, resume, warm_up};
 pub use worker::{WorkerConfig, WorkerHandle, spawn};
@@ -130,6 +131,8 @@ pub struct JobDone {
     pub compute: Duration,
     /// Rows that were not computed, because they were equal to others of the batch.
     pub reused: u32,
+    /// Why what came out of a single item shows that rows of this model cannot be told apart.
+    pub uneven: Option<String>,
     /// One answer an item, in the job's order.
     pub result: Result<Vec<Answer>, Failure>,
 }
@@ -140,6 +143,9 @@ pub enum Failure {
     /// The model refused or failed on this input.
     #[error("the model failed: {0}")]
     Failed(String),
+    /// An output has not as many rows as the inputs, so that nobody knows whose they are.
+    #[error("{0}")]
+    Inseparable(String),
     /// The device had no memory for this shape.
     #[error("out of memory: {0}")]
     OutOfMemory(String),

@@ -4,7 +4,6 @@
 
 mod binding;
 mod failure;
-mod graph;
 mod profile;
 mod values;
 mod weights;

@@ -55,6 +55,31 @@ pub(super) fn split(spec: &ModelSpec, job: &Job, wanted: &[usize], outputs: &[Te
     Ok(answers)
 }
 
+/// What came out of one item, where it has not as many rows as went in: of a model that is stacked, nobody could tell
+/// rows apart. One that is not stacked may answer what it likes.
+///
+/// # Errors
+/// [`Failure::Failed`] if a request has not the item that the batch names.
+pub(super) fn uneven(
+    spec: &ModelSpec,
+    job: &Job,
+    wanted: &[usize],
+    outputs: &[Tensor],
+) -> Result<Option<String>, Failure> {
+    let [only] = &*job.items else { return Ok(None) };
+    if !spec.batchable {
+        return Ok(None);
+    }
+    let rows = only.extent()?.rows;
+    let own = wanted.iter().filter_map(|at| spec.outputs.get(*at)).zip(outputs);
+    let mut own = own.filter(|(output, tensor)| output.stacks && tensor.shape.first() != Some(&rows));
+    Ok(own.next().map(|(output, tensor)| rows_differ(&output.name, tensor, rows)))
+}
+
+fn rows_differ(name: &str, tensor: &Tensor, rows: usize) -> String {
+    format!("output `{name}` is {:?} for {rows} rows", tensor.shape)
+}
+
 /// A batch's outputs, and what they must look like.
 struct Batch<'a> {
     spec: &'a ModelSpec,
@@ -75,10 +100,7 @@ impl Batch<'_> {
         for (tensor, index) in self.outputs.iter().zip(self.wanted) {
             let name = &self.spec.outputs[*index].name;
             if !self.single && tensor.shape.first() != Some(&self.rows) {
-                return Err(Failure::Failed(format!(
-                    "output `{name}` is {:?} for a batch of {} rows",
-                    tensor.shape, self.rows
-                )));
+                return Err(Failure::Inseparable(rows_differ(name, tensor, self.rows)));
             }
             let bytes = tensor.datatype.size().map(|size| volume(&tensor.shape).and_then(|n| n.checked_mul(size)));
             if bytes.is_some_and(|expected| expected != Some(tensor.data.len())) {

@@ -4,7 +4,7 @@
 
 use super::warmup::Cell;
 use super::{Failure, Job, JobItem, block};
-use crate::model::{Datatype, Dim, Model, ModelSpec, Task, TensorSpec, TextInput};
+use crate::model::{Datatype, Dim, Filling, MadeUp, Model, ModelSpec, Task, TensorSpec, TextInput};
 use crate::request::{InferRequest, Payload, Tensor, TensorItem, Tokens, Want, push_element};
 use crate::types::{BatchId, Priority, ShapeClass};
 use half::{bf16, f16};
@@ -31,14 +31,26 @@ pub(super) fn usual(model: &Model) -> Want {
     }
 }
 
-/// Whether what is made up for a model is sure to be input it can run on: its sizes are known, and
-/// nothing depends on the words of a string.
+/// Whether what is made up for a model is sure to be input it can run on: it ran, or where nobody tried, its sizes are
+/// known and nothing depends on the words of a string.
 #[must_use]
 pub fn is_sound(spec: &ModelSpec) -> bool {
     let known = |input: &TensorSpec| {
-        input.datatype != Datatype::Bytes && !input.dims.iter().any(|dim| matches!(dim, Dim::Free(_)))
+        let open = |dim: &Dim| matches!(dim, Dim::Free(_));
+        input.datatype != Datatype::Bytes && (input.sample.is_some() || !input.dims.iter().any(open))
     };
-    spec.inputs.iter().all(known)
+    match &spec.made_up {
+        Some(made_up) => matches!(made_up, MadeUp::Runs(_)),
+        None => spec.inputs.iter().all(known),
+    }
+}
+
+/// What numbers are made up for a model: such as it is known to run on.
+fn usual_filling(spec: &ModelSpec) -> Filling {
+    match spec.made_up {
+        Some(MadeUp::Runs(filling)) => filling,
+        Some(MadeUp::Fails(_)) | None => Filling::Flags,
+    }
 }
 
 /// All outputs, in the model's order.
@@ -67,14 +79,32 @@ pub(super) fn batch(model: &Arc<Model>, padded_len: u32, items: Vec<Payload>, wa
 /// # Errors
 /// [`Failure::Failed`] when the shape is too large to exist.
 pub(super) fn payload(model: &Model, cell: Cell, seed: u32) -> Result<Payload, Failure> {
-    let mut numbers = Numbers(seed);
+    filled(model, cell, seed, usual_filling(&model.spec))
+}
+
+/// The same of numbers of a kind.
+///
+/// # Errors
+/// As [`payload`].
+pub(super) fn filled(model: &Model, cell: Cell, seed: u32, filling: Filling) -> Result<Payload, Failure> {
     if model.spec.task != Task::Tensors {
+        let mut numbers = Numbers(seed);
         // Ids that every vocabulary has; zero is often the padding's.
         let vocabulary = model.tokenizer.as_ref().map_or(100, |t| t.vocab_size().max(2));
         let ids = (0..cell.len).map(|_| 1 + numbers.next() % (vocabulary - 1)).collect();
         return Ok(Payload::Tokens(Tokens { ids, type_ids: Vec::new() }));
     }
-    let tensors = model.spec.inputs.iter().map(|input| tensor(input, cell, &mut numbers)).collect::<Result<_, _>>()?;
+    tensors(&model.spec, cell, seed, filling)
+}
+
+/// Tensors of `cell`'s shape.
+///
+/// # Errors
+/// As [`payload`].
+pub(super) fn tensors(spec: &ModelSpec, cell: Cell, seed: u32, filling: Filling) -> Result<Payload, Failure> {
+    let mut numbers = Numbers(seed);
+    let each = |input| tensor(input, cell, filling, &mut numbers);
+    let tensors = spec.inputs.iter().map(each).collect::<Result<_, _>>()?;
     Ok(Payload::Tensors(TensorItem { rows: cell.rows, len: cell.len, class: ShapeClass::default(), tensors }))
 }
 
@@ -93,31 +123,67 @@ impl Numbers {
     }
 }
 
-fn tensor(input: &TensorSpec, cell: Cell, numbers: &mut Numbers) -> Result<Tensor, Failure> {
-    let size = |dim: &Dim| match dim {
+fn tensor(input: &TensorSpec, cell: Cell, filling: Filling, numbers: &mut Numbers) -> Result<Tensor, Failure> {
+    let sample = |axis: usize| input.sample.as_ref().and_then(|sample| sample.get(axis)).copied();
+    let size = |(axis, dim): (usize, &Dim)| match dim {
         Dim::Batch => cell.rows as usize,
         Dim::Length => cell.len as usize,
         Dim::Fixed(n) => *n,
-        Dim::Free(_) => 1,
+        Dim::Free(_) => sample(axis).unwrap_or(1),
     };
-    let shape: Vec<usize> = input.dims.iter().map(size).collect();
+    let shape: Vec<usize> = input.dims.iter().enumerate().map(size).collect();
     let count = block::volume(&shape).filter(|n| n.checked_mul(8).is_some_and(|bytes| isize::try_from(bytes).is_ok()));
     let count = count.ok_or_else(|| Failure::Failed(format!("input `{}` is too large at {shape:?}", input.name)))?;
-    let masks = input.text_input() == Some(TextInput::Mask);
     let mut data = Vec::new();
     for _ in 0..count {
-        match input.datatype {
-            Datatype::Fp16 => data.extend(f16::from_f32(numbers.fraction()).to_le_bytes()),
-            Datatype::Bf16 => data.extend(bf16::from_f32(numbers.fraction()).to_le_bytes()),
-            Datatype::Fp32 => data.extend(numbers.fraction().to_le_bytes()),
-            Datatype::Fp64 => data.extend(f64::from(numbers.fraction()).to_le_bytes()),
-            Datatype::Bytes => push_element(&mut data, b"a")?,
-            // Zeros and ones are valid as flags, counts and indices alike; a mask leaves nothing out.
-            integer => {
-                let value = if masks { 1 } else { (numbers.next() & 1) as u8 };
-                data.extend([value, 0, 0, 0, 0, 0, 0, 0].into_iter().take(integer.size().unwrap_or(0)));
-            }
-        }
+        element(input, filling, numbers, &mut data)?;
     }
     Ok(Tensor { datatype: input.datatype, shape, data: data.into() })
+}
+
+/// Appends one made-up element.
+fn element(input: &TensorSpec, filling: Filling, numbers: &mut Numbers, data: &mut Vec<u8>) -> Result<(), Failure> {
+    let real = match filling {
+        Filling::Bytes | Filling::Flags => numbers.fraction(),
+        Filling::Ones => 1.0,
+        Filling::Zeros => 0.0,
+        Filling::Large => (numbers.fraction() - 0.5) * 2000.0,
+        Filling::Signed => (numbers.fraction() - 0.5) * 4.0,
+    };
+    match input.datatype {
+        Datatype::Fp16 => data.extend(f16::from_f32(real).to_le_bytes()),
+        Datatype::Bf16 => data.extend(bf16::from_f32(real).to_le_bytes()),
+        Datatype::Fp32 => data.extend(real.to_le_bytes()),
+        Datatype::Fp64 => data.extend(f64::from(real).to_le_bytes()),
+        // Words that are numbers, for models that read numbers.
+        Datatype::Bytes => push_element(data, (numbers.next() % 100).to_string().as_bytes())?,
+        integer => {
+            let whole = whole(input, filling, numbers).to_le_bytes();
+            data.extend(whole.into_iter().take(integer.size().unwrap_or(0)));
+        }
+    }
+    Ok(())
+}
+
+/// A whole number that the input's datatype holds; a mask leaves nothing out.
+fn whole(input: &TensorSpec, filling: Filling, numbers: &mut Numbers) -> u64 {
+    let most = match (input.datatype, input.bound) {
+        (Datatype::Bool, _) => 1,
+        (Datatype::Int8, None) => 127,
+        (Datatype::Int8, Some(bound)) => bound.clamp(1, 128) - 1,
+        (_, Some(bound)) => bound.clamp(1, 1 << 31) - 1,
+        (_, None) => 255,
+    }
+    .cast_unsigned();
+    let drawn = u64::from(numbers.next());
+    if input.text_input() == Some(TextInput::Mask) {
+        return 1;
+    }
+    match filling {
+        Filling::Bytes | Filling::Signed => drawn % (most + 1),
+        Filling::Flags => drawn & 1,
+        Filling::Ones => 1.min(most),
+        Filling::Zeros => 0,
+        Filling::Large => most,
+    }
 }

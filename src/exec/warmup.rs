@@ -3,6 +3,7 @@
 //! Decides the cells, their order and when to stop. Does not run them (the workers do) and draws no
 //! conclusions from the samples (the scheduler does).
 
+use super::is_sound;
 use crate::clock;
 use crate::model::{Dim, ModelSpec};
 use crate::types::{Device, Time, locked};
@@ -281,10 +282,10 @@ fn cells(spec: &ModelSpec) -> Vec<Cell> {
     const BY_LENGTH: [(u32, u32); 9] =
         [(1, 8), (8, 8), (1, 32), (32, 8), (8, 32), (1, 64), (4, 64), (1, 128), (4, 128)];
     const BY_ROWS: [(u32, u32); 3] = [(1, 1), (8, 1), (32, 1)];
-    let has = |wanted: fn(&Dim) -> bool| spec.inputs.iter().flat_map(|i| &i.dims).any(wanted);
-    if has(|dim| matches!(dim, Dim::Free(_))) {
+    if !is_sound(spec) {
         return Vec::new();
     }
+    let has = |wanted: fn(&Dim) -> bool| spec.inputs.iter().flat_map(|i| &i.dims).any(wanted);
     let longest = spec.max_length.unwrap_or(DEFAULT_LENGTH).max(1);
     let mut shapes = match has(|dim| *dim == Dim::Length) {
         true => [&BY_LENGTH[..], &[(1, longest)]].concat(),
@@ -299,10 +300,10 @@ fn cells(spec: &ModelSpec) -> Vec<Cell> {
 fn gpu_cells(spec: &ModelSpec) -> Vec<Cell> {
     const ROWS: [u32; 6] = [1, 2, 4, 8, 16, 32];
     const LENGTHS: [u32; 6] = [8, 32, 64, 128, 256, 512];
-    let has = |wanted: fn(&Dim) -> bool| spec.inputs.iter().flat_map(|i| &i.dims).any(wanted);
-    if has(|dim| matches!(dim, Dim::Free(_))) {
+    if !is_sound(spec) {
         return Vec::new();
     }
+    let has = |wanted: fn(&Dim) -> bool| spec.inputs.iter().flat_map(|i| &i.dims).any(wanted);
     let longest = spec.max_length.unwrap_or(DEFAULT_LENGTH).max(1);
     let lengths: Vec<u32> = match has(|dim| *dim == Dim::Length) {
         true => LENGTHS.into_iter().filter(|len| *len < longest).chain([longest]).collect(),

@@ -216,8 +216,8 @@ struct Measured {
 impl Engine {
     /// Runs a batch, and tells of its end.
     fn done(&mut self, worker: WorkerId, job: &Job) -> JobDone {
-        let Run { assemble, compute, reused, result } = self.run(job);
-        JobDone { worker, batch: job.batch, assemble, compute, reused, result }
+        let Run { assemble, compute, reused, uneven, result } = self.run(job);
+        JobDone { worker, batch: job.batch, assemble, compute, reused, uneven, result }
     }
 
     /// Runs this instance's steps of the sweep. A failure ends the sweep; the worker only if its device

@@ -201,6 +201,14 @@ impl ModelMetrics {
         self.families.device_fallback.with_label_values(&[&*self.name, wanted, device]).set(1);
     }
 
+    /// Says how its requests run.
+    pub fn batching(&self, mode: &str) {
+        for known in ["stacked", "solo"] {
+            let gauge = self.families.model_batching.with_label_values(&[&*self.name, known]);
+            gauge.set(i64::from(known == mode));
+        }
+    }
+
     /// Says how many nodes of its graph an execution provider runs on a device.
     pub fn nodes(&self, device: &str, provider: &str, count: u64) {
         let gauge = self.families.model_nodes.with_label_values(&[&*self.name, device, provider]);

@@ -2,7 +2,7 @@
 //!
 //! Decides what an operator is told and what counts as a warning. Prints nothing.
 
-use super::{Dim, Folder, ModelSpec, Task, TensorSpec, TextInput, dims};
+use super::{Batching, Dim, Folder, MadeUp, ModelSpec, Task, TensorSpec, TextInput, dims};
 
 #[cfg(test)]
 mod tests;
@@ -34,20 +34,54 @@ impl ModelSpec {
         findings.extend(self.outputs.iter().map(|o| Finding::ok(format!("output {o}"))));
         findings.push(self.describe_batch());
         findings.push(self.describe_length(folder));
+        findings.extend(self.describe_made_up());
         findings.extend(self.describe_task(folder));
         findings.extend(self.describe_max_length(folder));
         findings
     }
 
     fn describe_batch(&self) -> Finding {
+        let Batching { why, mend, moved, .. } = &self.batching;
+        let why = why.as_deref().unwrap_or("nothing stands against it");
         if self.batchable {
-            return Finding::ok("requests are stacked along the first dimension");
+            let stacked = "requests are stacked along the first dimension";
+            return match (&self.batching.why, moved) {
+                (Some(why), _) => Finding::warning(format!("{stacked}: {why}")),
+                (None, Some(0.0)) => Finding::ok(format!(
+                    "safe to batch: {stacked}; made-up rows have the same answers in a batch as alone"
+                )),
+                (None, Some(most)) => Finding::ok(format!(
+                    "safe to batch: {stacked}; made-up rows in a batch differ by at most {most:.1e} from the row alone"
+                )),
+                (None, None) => Finding::ok(stacked),
+            };
         }
-        let why = dims::batch_symbol(&self.inputs, &self.outputs, None).err().unwrap_or_default();
+        if self.made_up.is_some() && dims::batch_symbol(&self.inputs, &self.outputs, None).is_ok() {
+            return Finding::warning(format!("not safe to batch, so served one request at a time: {why}"));
+        }
         let mut tensors = self.inputs.iter().chain(&self.outputs);
         let dynamic = tensors.all(|t| matches!(t.dims.first(), Some(Dim::Free(_))));
-        let mend = if dynamic { "name batch_dim in model.toml" } else { "export it with a dynamic batch dimension" };
-        Finding::warning(format!("no symbolic batch dimension: served one request at a time ({why}; {mend})"))
+        let mend = match mend {
+            Some(setting) => format!("; {setting} under [batching] in model.toml stacks it, which made-up rows bear"),
+            None if dynamic => String::new(),
+            None => "; export it with a dynamic batch dimension".to_owned(),
+        };
+        Finding::warning(format!("no symbolic batch dimension: served one request at a time ({why}{mend})"))
+    }
+
+    /// What was found of made-up input: its size where the graph leaves that open, or why there is none.
+    fn describe_made_up(&self) -> Option<Finding> {
+        match &self.made_up {
+            Some(MadeUp::Fails(why)) => Some(Finding::warning(format!(
+                "no made-up input runs, so health checks wait for a caller's ({why}); give its shape by [inputs.NAME] sample \
+                 in model.toml"
+            ))),
+            _ => {
+                let sized = self.inputs.iter().filter_map(|i| Some(format!("{} {:?}", i.name, i.sample.as_ref()?)));
+                let sized: Vec<String> = sized.collect();
+                (!sized.is_empty()).then(|| Finding::ok(format!("made-up input runs at: {}", sized.join(", "))))
+            }
+        }
     }
 
     fn describe_length(&self, folder: &Folder) -> Finding {

@@ -4,7 +4,7 @@
 //! inputs and outputs: what the files' words mean for them is `resolve`.
 
 use super::hub::{self, Hints};
-use super::settings::Settings;
+use super::settings::{Settings, Variant};
 use crate::text::Tokenizer;
 use std::fs;
 use std::io;
@@ -21,6 +21,15 @@ pub struct Folder {
     pub(super) has_tokenizer: bool,
     pub(super) settings: Settings,
     pub(super) hints: Hints,
+}
+
+/// What an operator says about stacking.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stacking {
+    /// `stack = false`: never, whatever is found.
+    pub forbidden: bool,
+    /// `variant = "allow"`: also where a row's answer depends on the rows beside it.
+    pub forced: bool,
 }
 
 /// Why a model folder cannot be served. Names the file, the field and what is allowed.
@@ -92,6 +101,13 @@ impl Folder {
     #[must_use]
     pub fn onnx(&self) -> &Path {
         &self.onnx
+    }
+
+    /// What the operator says about stacking.
+    #[must_use]
+    pub fn stacking(&self) -> Stacking {
+        let batching = &self.settings.batching;
+        Stacking { forbidden: batching.stack == Some(false), forced: batching.variant == Variant::Allow }
     }
 
     /// Path of a file of the folder, whether or not it is there.

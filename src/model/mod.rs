@@ -4,6 +4,7 @@
 //! a model can be asked for. Does not run anything.
 
 mod accept;
+mod batching;
 mod datatype;
 mod describe;
 mod dims;
@@ -20,9 +21,10 @@ mod spec;
 mod task;
 
 pub use accept::{Accepted, Given};
+pub use batching::{Batching, Mode};
 pub use datatype::Datatype;
 pub use describe::Finding;
-pub use folder::{Folder, FolderError};
+pub use folder::{Folder, FolderError, Stacking};
 pub use placed::{ChosenBy, Placed, Sessions};
 pub use registry::{Model, ModelState, Registry};
-pub use spec::{Dim, ModelSpec, RawDim, RawIo, RawTensor, Task, TensorSpec, TextInput};
+pub use spec::{Dim, Filling, MadeUp, ModelSpec, RawDim, RawIo, RawTensor, Task, TensorSpec, TextInput};

@@ -1,6 +1,6 @@
 //! The live table of models.
 
-use super::{ModelSpec, Placed};
+use super::{Batching, ModelSpec, Placed};
 use crate::text::Tokenizer;
 use crate::types::ModelId;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -24,6 +24,7 @@ pub struct Model {
     state: AtomicU8,
     beyond_help: AtomicBool,
     ailment: ArcSwapOption<String>,
+    batching: ArcSwap<Batching>,
     placed: ArcSwap<Placed>,
 }
 
@@ -60,7 +61,8 @@ impl Model {
     pub fn new(id: ModelId, name: &str, spec: ModelSpec, tokenizer: Option<Tokenizer>, created: u64) -> Self {
         let (state, beyond_help) = (AtomicU8::new(0), AtomicBool::new(false));
         let (ailment, placed) = (ArcSwapOption::empty(), ArcSwap::default());
-        Self { id, name: name.into(), spec, tokenizer, created, state, beyond_help, ailment, placed }
+        let batching = ArcSwap::from_pointee(spec.batching.clone());
+        Self { id, name: name.into(), spec, tokenizer, created, state, beyond_help, ailment, batching, placed }
     }
 
     /// Where it is in its life.
@@ -101,6 +103,17 @@ impl Model {
     /// Says what it suffers from, or that it is well again.
     pub fn set_ailment(&self, why: Option<String>) {
         self.ailment.store(why.map(Arc::new));
+    }
+
+    /// How its requests run, and why.
+    #[must_use]
+    pub fn batching(&self) -> Arc<Batching> {
+        self.batching.load_full()
+    }
+
+    /// Says how its requests run from now on.
+    pub fn set_batching(&self, batching: Batching) {
+        self.batching.store(Arc::new(batching));
     }
 
     /// Where it came to run.

@@ -5,7 +5,8 @@
 
 use super::dims::{self, Length};
 use super::{
-    Datatype, Dim, Folder, FolderError, ModelSpec, RawDim, RawIo, RawTensor, Task, TensorSpec, TextInput, task,
+    Batching, Datatype, Dim, Folder, FolderError, ModelSpec, RawDim, RawIo, RawTensor, Task, TensorSpec, TextInput,
+    task,
 };
 
 #[cfg(test)]
@@ -19,7 +20,10 @@ impl ModelSpec {
     pub fn resolve(io: &RawIo, folder: &Folder) -> Result<Self, FolderError> {
         let mut inputs: Vec<TensorSpec> = io.inputs.iter().map(uninterpreted).collect();
         let mut outputs: Vec<TensorSpec> = io.outputs.iter().map(uninterpreted).collect();
-        let batch = batch(&inputs, &outputs, folder)?;
+        let (batch, unstackable) = match batch(&inputs, &outputs, folder)? {
+            Ok(symbol) => (Some(symbol), None),
+            Err(why) => (None, Some(why)),
+        };
         let length = length(&inputs, &outputs, batch.as_deref(), folder)?;
         if batch.is_some() {
             inputs.iter_mut().chain(&mut outputs).for_each(|tensor| tensor.dims[0] = Dim::Batch);
@@ -28,6 +32,7 @@ impl ModelSpec {
             mark_length(&mut inputs, &mut outputs, length);
         }
         set_pads(&mut inputs, folder)?;
+        set_samples(&mut inputs, folder)?;
         let pads = batch.is_some() && length.is_some_and(|l| l.pads) && !folder.settings.batching.exact;
         let mut spec = Self {
             max_length: max_length(&inputs, folder),
@@ -35,10 +40,32 @@ impl ModelSpec {
             outputs,
             batchable: batch.is_some(),
             pads,
+            batching: match unstackable {
+                None => Batching::default(),
+                Some(why) => Batching::solo(why),
+            },
+            made_up: None,
             task: Task::Tensors,
         };
         spec.task = task::infer(&spec, folder)?;
         Ok(spec)
+    }
+}
+
+impl ModelSpec {
+    /// The setting that would name the batch dimension of a model whose names do not agree on one; `None` where no name
+    /// can: every tensor's first dimension has to be open.
+    #[must_use]
+    pub fn batch_dim_to_name(&self) -> Option<String> {
+        if self.batchable {
+            return None;
+        }
+        let tensors = self.inputs.iter().chain(&self.outputs);
+        let mut names = tensors.filter_map(|tensor| tensor.dims.first().and_then(dims::free));
+        let named = |symbol: &&str| {
+            !dims::anonymous(symbol) && dims::batch_symbol(&self.inputs, &self.outputs, Some(symbol)).is_ok()
+        };
+        names.find(named).map(|symbol| format!("batch_dim = \"{symbol}\""))
     }
 }
 
@@ -47,19 +74,24 @@ fn uninterpreted(raw: &RawTensor) -> TensorSpec {
         RawDim::Fixed(size) => Dim::Fixed(*size),
         RawDim::Symbol(symbol) => Dim::Free(symbol.clone()),
     };
-    TensorSpec { name: raw.name.clone(), datatype: raw.datatype, dims: raw.dims.iter().map(dim).collect(), pad: 0.0 }
+    TensorSpec::new(raw.name.clone(), raw.datatype, raw.dims.iter().map(dim).collect())
 }
 
-fn batch(inputs: &[TensorSpec], outputs: &[TensorSpec], folder: &Folder) -> Result<Option<String>, FolderError> {
+/// The symbol of the batch dimension, or why there is none.
+fn batch(
+    inputs: &[TensorSpec],
+    outputs: &[TensorSpec],
+    folder: &Folder,
+) -> Result<Result<String, String>, FolderError> {
     let Some(named) = folder.settings.batching.batch_dim.as_deref() else {
-        return Ok(dims::batch_symbol(inputs, outputs, None).ok());
+        return Ok(dims::batch_symbol(inputs, outputs, None));
     };
     const FIELD: &str = "[batching] batch_dim";
     let known: Vec<&str> = [dims::symbols(inputs), dims::symbols(outputs)].concat();
     if !known.contains(&named) {
         return Err(folder.fault(FIELD, unknown_symbol(named, known)));
     }
-    dims::batch_symbol(inputs, outputs, Some(named)).map(Some).map_err(|why| folder.fault(FIELD, why))
+    dims::batch_symbol(inputs, outputs, Some(named)).map(Ok).map_err(|why| folder.fault(FIELD, why))
 }
 
 fn length(
@@ -128,6 +160,25 @@ fn set_pads(inputs: &mut [TensorSpec], folder: &Folder) -> Result<(), FolderErro
             return Err(folder.fault(format!("[inputs.{name}] pad"), why));
         }
         input.pad = pad;
+    }
+    Ok(())
+}
+
+/// The shapes of made-up input, as the operator gives them.
+fn set_samples(inputs: &mut [TensorSpec], folder: &Folder) -> Result<(), FolderError> {
+    for (name, settings) in &folder.settings.inputs {
+        let (Some(sample), Some(input)) = (&settings.sample, inputs.iter_mut().find(|i| i.name == *name)) else {
+            continue;
+        };
+        let fits = |(dim, size): (&Dim, &usize)| match dim {
+            Dim::Fixed(fixed) => fixed == size,
+            _ => *size > 0,
+        };
+        if sample.len() != input.dims.len() || !input.dims.iter().zip(sample).all(fits) {
+            let why = format!("{sample:?} is no shape of the input, which takes {}", input.shape_text());
+            return Err(folder.fault(format!("[inputs.{name}] sample"), why));
+        }
+        input.sample = Some(sample.clone());
     }
     Ok(())
 }

@@ -28,6 +28,21 @@ pub(super) struct Batching {
     pub(super) length_dim: Option<String>,
     /// Never pad: only equal lengths share a batch.
     pub(super) exact: bool,
+    /// `false`: never stack, whatever was found.
+    pub(super) stack: Option<bool>,
+    /// What becomes of a model whose answers depend on what shares its batch.
+    pub(super) variant: Variant,
+}
+
+/// What becomes of a model whose answers depend on what shares its batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Variant {
+    /// It is served one request at a time.
+    #[default]
+    Solo,
+    /// It is stacked all the same.
+    Allow,
 }
 
 /// `[inputs.NAME]`
@@ -36,6 +51,8 @@ pub(super) struct Batching {
 pub(super) struct Input {
     /// The value that fills padded positions.
     pub(super) pad: Option<f64>,
+    /// The whole shape of made-up input.
+    pub(super) sample: Option<Vec<usize>>,
 }
 
 /// `[text]`

@@ -1,6 +1,6 @@
 //! What a model's tensors mean: which dimension stacks requests, which is padded, what it answers.
 
-use super::Datatype;
+use super::{Batching, Datatype};
 
 /// A model's inputs and outputs as the runtime reports them, before any interpretation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum RawDim {
 }
 
 /// A model's tensors, interpreted.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModelSpec {
     /// Inputs, in the model's order.
     pub inputs: Vec<TensorSpec>,
@@ -42,6 +42,10 @@ pub struct ModelSpec {
     pub batchable: bool,
     /// Whether rows of different lengths may share a batch by padding.
     pub pads: bool,
+    /// What was found of its batching.
+    pub batching: Batching,
+    /// What is made up of its input runs, as far as was tried; `None` where it was not.
+    pub made_up: Option<MadeUp>,
     /// What the model does for text.
     pub task: Task,
     /// Longest row in tokens, where known.
@@ -77,6 +81,47 @@ pub struct TensorSpec {
     pub dims: Vec<Dim>,
     /// The value that fills padded positions (inputs only).
     pub pad: f64,
+    /// The shape of made-up input of one row, where its dimensions leave that open (inputs only).
+    pub sample: Option<Vec<usize>>,
+    /// How many there are to choose from, where its elements are indices (inputs only).
+    pub bound: Option<i64>,
+    /// Whether requests that ask for it can share a run (outputs only).
+    pub stacks: bool,
+}
+
+impl TensorSpec {
+    /// A tensor of which nothing is known but what its graph declares.
+    #[must_use]
+    pub fn new(name: impl Into<String>, datatype: Datatype, dims: Vec<Dim>) -> Self {
+        Self { name: name.into(), datatype, dims, pad: 0.0, sample: None, bound: None, stacks: true }
+    }
+}
+
+/// What stands in for real input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MadeUp {
+    /// It runs, with numbers like these.
+    Runs(Filling),
+    /// Nothing that was tried runs, for this reason.
+    Fails(String),
+}
+
+/// What numbers made-up input is made of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Filling {
+    /// Whole numbers from 0 to 255, as bytes are, or as many as there are to choose from; others between 0 and 1.
+    #[default]
+    Bytes,
+    /// Whole numbers that are 0 or 1; others between 0 and 1.
+    Flags,
+    /// Ones.
+    Ones,
+    /// Zeros.
+    Zeros,
+    /// The largest whole numbers that there are to choose from; others up to a thousand, of both signs.
+    Large,
+    /// Numbers of both signs around zero.
+    Signed,
 }
 
 impl TensorSpec {
@@ -135,7 +180,7 @@ pub enum Dim {
 }
 
 /// What a model does for text.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub enum Task {
     /// Token vectors (or a ready sentence vector) to one vector a text.
     Embedding {
@@ -156,5 +201,6 @@ pub enum Task {
         labels: Vec<String>,
     },
     /// No text task: tensors in, tensors out.
+    #[default]
     Tensors,
 }

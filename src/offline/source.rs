@@ -4,7 +4,7 @@
 
 use super::Error;
 use crate::clock;
-use crate::exec::{self, ModelFile, Runtime};
+use crate::exec::{self, ModelFile, OnnxBackend, Runtime, SessionSettings};
 use crate::model::{Folder, Model, ModelSpec};
 use crate::types::ModelId;
 use std::path::Path;
@@ -31,6 +31,9 @@ impl Source {
         let spec = ModelSpec::resolve(&io, &folder).map_err(|e| fault(&e))?;
         let tokenizer = folder.tokenizer().map_err(|e| fault(&e))?;
         let model = Model::new(ModelId::default(), name, spec, tokenizer, clock::unix_seconds());
+        let file = ModelFile::new(runtime, folder.onnx());
+        let make = |spec: &ModelSpec| Ok(Box::new(OnnxBackend::new(&file, spec, &SessionSettings::cpu(1))?) as _);
+        let model = exec::settle(model, folder.stacking(), &file, &make)?;
         Ok(Self { file: Arc::new(ModelFile::shared(runtime, folder.onnx())), model: Arc::new(model) })
     }
 }

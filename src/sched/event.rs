@@ -142,6 +142,8 @@ pub enum BatchOutcome {
     Ok,
     /// The model refused the batch; at least one item is to blame.
     Failed,
+    /// What came out could not be told apart by rows; no item is to blame, and each is to run alone.
+    Inseparable,
     /// The device had no memory for the shape; no item is to blame.
     OutOfMemory,
     /// The device is gone; no item is known to be to blame.

@@ -17,6 +17,14 @@ use std::sync::Arc;
 /// Devices a batch may lose before one of its items is taken to be the cause.
 const MAX_LOSSES: u32 = 2;
 
+/// How a batch is split.
+#[derive(Debug, Clone, Copy)]
+enum Parts {
+    Halves,
+    /// Each item alone.
+    Single,
+}
+
 impl Scheduler {
     /// Ends a batch as its report says. A batch that is not known (its worker was lost) is ignored.
     pub(super) fn finish(&mut self, report: &BatchReport) {
@@ -38,6 +46,10 @@ impl Scheduler {
                 self.close(batch.group.trial, |trial| trial.cleared = true);
             }
             BatchOutcome::Failed => self.blame(batch),
+            BatchOutcome::Inseparable => {
+                let trial = batch.group.trial;
+                self.split(batch.model, batch.group, trial, Parts::Single);
+            }
             BatchOutcome::OutOfMemory => self.halve(batch),
             BatchOutcome::DeviceLost => self.lose(batch.worker, Some(batch)),
         }
@@ -73,7 +85,7 @@ impl Scheduler {
                 self.condemn(&batch.group);
             } else {
                 let trial = batch.group.trial;
-                self.split(batch.model, batch.group, trial);
+                self.split(batch.model, batch.group, trial, Parts::Halves);
             }
         }
         if !self.workers.iter().any(|w| w.model == model) {
@@ -147,7 +159,7 @@ impl Scheduler {
             return;
         }
         let trial = *group.trial.get_or_insert_with(|| self.trials.insert(Trial { open: 1, ..Trial::default() }));
-        self.split(batch.model, batch.group, Some(trial));
+        self.split(batch.model, batch.group, Some(trial), Parts::Halves);
     }
 
     /// The device had no memory for a batch: its shape is capped there and its halves run again.
@@ -159,14 +171,19 @@ impl Scheduler {
             model.on(batch.device).out_of_memory(batch.rows, batch.len);
         }
         let trial = batch.group.trial;
-        self.split(batch.model, batch.group, trial);
+        self.split(batch.model, batch.group, trial, Parts::Halves);
     }
 
-    fn split(&mut self, model: ModelId, group: Group, trial: Option<usize>) {
+    /// Queues a group again in parts.
+    fn split(&mut self, model: ModelId, group: Group, trial: Option<usize>, parts: Parts) {
         let (first, second) = group.items.split_at(group.items.len() / 2);
-        for half in [first, second] {
+        let parts: Vec<&[u32]> = match parts {
+            Parts::Halves => vec![first, second],
+            Parts::Single => group.items.chunks(1).collect(),
+        };
+        for part in parts {
             self.close_with(trial, |t| t.open += 1);
-            self.requeue(model, Group { items: half.to_vec(), trial, ..group.clone() });
+            self.requeue(model, Group { items: part.to_vec(), trial, ..group.clone() });
         }
         self.close(trial, |_| ());
     }

@@ -16,8 +16,7 @@ const VOCABULARY: u32 = 5;
 
 /// Takes text, and tensors of two inputs.
 static MODEL: LazyLock<Arc<Model>> = LazyLock::new(|| {
-    let tensor =
-        |name: &str, datatype, dims: &[Dim]| TensorSpec { name: name.into(), datatype, dims: dims.into(), pad: 0.0 };
+    let tensor = |name: &str, datatype, dims: &[Dim]| TensorSpec::new(name, datatype, dims.to_vec());
     let spec = ModelSpec {
         inputs: vec![
             tensor("ids", Datatype::Int64, &[Dim::Batch, Dim::Length]),
@@ -28,6 +27,7 @@ static MODEL: LazyLock<Arc<Model>> = LazyLock::new(|| {
         pads: true,
         task: Task::Embedding { output: 0, pooling: Pooling::Mean, normalize: true, dimensions: 4 },
         max_length: Some(MAX_LENGTH),
+        ..ModelSpec::default()
     };
     let words = json!({"a": 0, "b": 1, "c": 2, "é": 3, "unknown": 4});
     let words = json!({"type": "WordLevel", "vocab": words, "unk_token": "unknown"});

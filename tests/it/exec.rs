@@ -36,8 +36,7 @@ fn minilm() -> PathBuf {
 
 fn minilm_spec(task: Task) -> ModelSpec {
     let dims = [Dim::Batch, Dim::Length, Dim::Fixed(384)];
-    let spec =
-        |name: &str, datatype, dims: &[Dim]| TensorSpec { name: name.into(), datatype, dims: dims.into(), pad: 0.0 };
+    let spec = |name: &str, datatype, dims: &[Dim]| TensorSpec::new(name, datatype, dims.to_vec());
     let input = |name| spec(name, Datatype::Int64, &dims[..2]);
     ModelSpec {
         inputs: ["input_ids", "attention_mask", "token_type_ids"].map(input).to_vec(),
@@ -46,6 +45,7 @@ fn minilm_spec(task: Task) -> ModelSpec {
         pads: true,
         task,
         max_length: Some(256),
+        ..ModelSpec::default()
     }
 }
 
@@ -248,7 +248,7 @@ fn the_runtime_records_no_usage() {
 }
 
 fn identity(path: &Path, datatype: Datatype) -> (Arc<Model>, Receiver<WorkerEvent>, WorkerHandle) {
-    let spec = |name: &str| TensorSpec { name: name.into(), datatype, dims: vec![Dim::Batch, Dim::Fixed(2)], pad: 0.0 };
+    let spec = |name: &str| TensorSpec::new(name, datatype, vec![Dim::Batch, Dim::Fixed(2)]);
     let spec = ModelSpec {
         inputs: vec![spec("x")],
         outputs: vec![spec("y")],
@@ -256,6 +256,7 @@ fn identity(path: &Path, datatype: Datatype) -> (Arc<Model>, Receiver<WorkerEven
         pads: false,
         task: Task::Tensors,
         max_length: None,
+        ..ModelSpec::default()
     };
     let model = Arc::new(Model::new(ModelId(0), "identity", spec, None, 0));
     let (mut handles, told) = workers(&model, path, 1, true);

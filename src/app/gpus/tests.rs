@@ -184,8 +184,7 @@ fn a_driver_that_comes_late_is_found() {
 }
 
 fn spec() -> ModelSpec {
-    let tensor =
-        |name: &str, datatype, dims: &[Dim]| TensorSpec { name: name.into(), datatype, dims: dims.into(), pad: 0.0 };
+    let tensor = |name: &str, datatype, dims: &[Dim]| TensorSpec::new(name, datatype, dims.to_vec());
     let dims = [Dim::Batch, Dim::Length, Dim::Fixed(1)];
     ModelSpec {
         inputs: ["input_ids", "attention_mask"].map(|name| tensor(name, Datatype::Int64, &dims[..2])).into(),
@@ -194,6 +193,7 @@ fn spec() -> ModelSpec {
         pads: true,
         task: Task::Embedding { output: 0, pooling: Pooling::Cls, normalize: false, dimensions: 1 },
         max_length: None,
+        ..ModelSpec::default()
     }
 }
 

@@ -212,12 +212,7 @@ async fn a_batch_that_ends_well_ends_an_ailment() {
 
 #[tokio::test]
 async fn made_up_input_of_unknown_size_says_nothing_until_it_ran() {
-    let size = |name: &str, dims: &[Dim]| TensorSpec {
-        name: name.into(),
-        datatype: Datatype::Fp32,
-        dims: dims.into(),
-        pad: 0.0,
-    };
+    let size = |name: &str, dims: &[Dim]| TensorSpec::new(name, Datatype::Fp32, dims.to_vec());
     let free = || ModelSpec {
         inputs: vec![size("x", &[Dim::Batch, Dim::Free("n".into())])],
         outputs: vec![size("y", &[Dim::Batch, Dim::Fixed(1)])],

@@ -2,9 +2,10 @@
 //!
 //! Decides which weights are worth sharing, and which of them need not stay in memory.
 
-use super::graph::{GraphProto, ModelProto, TensorProto};
+use crate::exec::engine::guarded;
 use crate::exec::process::{Mapped, Weight};
 use crate::exec::runtime::Runtime;
+use crate::graph::proto::{GraphProto, ModelProto, TensorProto};
 use bytes::Bytes;
 use half::{bf16, f16};
 use ort::session::builder::{PrepackedWeights, SessionBuilder};
@@ -63,10 +64,17 @@ impl ModelFile {
     /// Whether what a run takes follows from the shapes of its inputs, by all that the file says. Blocks.
     #[must_use]
     pub fn is_steady(&self) -> bool {
-        let Some(file) = self.mapped() else { return false };
-        let model = ModelProto::decode(Bytes::from_static(file.bytes()));
+        self.read(ModelProto::is_steady).unwrap_or(false)
+    }
+
+    /// Reads the file's graph; `None` where it cannot be read. Blocks.
+    pub(in crate::exec) fn read<T>(&self, what: impl FnOnce(&ModelProto) -> T) -> Option<T> {
+        let file = self.mapped()?;
+        let read = || ModelProto::decode(Bytes::from_static(file.bytes())).ok().map(|model| what(&model));
+        // A file is anybody's: what cannot be read must not end the process.
+        let read = guarded(|| Ok(read())).ok().flatten();
         file.rest();
-        model.is_ok_and(|model| model.is_steady())
+        read
     }
 
     fn open(&self) -> Option<Mapped> {

@@ -79,6 +79,8 @@ fn an_output_that_is_not_the_batch_is_refused() {
         data: vec![0; shape.iter().product::<usize>() * 4].into(),
     };
     let refuse = |outputs: &[Tensor]| message(split(&m.spec, &batch, &[0], outputs).unwrap_err());
+    let inseparable = split(&m.spec, &batch, &[0], &[output(&[1, 2, 2])]).unwrap_err();
+    assert!(matches!(inseparable, Failure::Inseparable(_)), "nobody knows whose they are: {inseparable:?}");
     assert!(refuse(&[output(&[1, 2, 2])]).contains("2 rows"));
     assert!(refuse(&[output(&[])]).contains("2 rows"));
     assert!(refuse(&[output(&[2, 5, 2])]).contains("padded length of 2"));
@@ -91,6 +93,23 @@ fn an_output_that_is_not_the_batch_is_refused() {
     for shape in [&[1, 2][..], &[1, 3, 2], &[2, 2, 2], &[]] {
         assert!(message(split(&m.spec, &texts, &[0], &[output(shape)]).unwrap_err()).contains("pool"), "{shape:?}");
     }
+}
+
+#[test]
+fn one_item_that_comes_back_with_other_rows_shows_that_rows_cannot_be_told_apart() {
+    let item = || vec![(tensors(2, 1, vec![int64(&[2], &[1, 2])]), Want::Outputs(vec![0]))];
+    let outputs =
+        |rows: usize| [Tensor { datatype: Datatype::Int64, shape: vec![rows], data: vec![0; rows * 8].into() }];
+    let found = |spec: ModelSpec, rows| {
+        let m = model(spec);
+        let job = job(&m, 1, item());
+        assert!(split(&m.spec, &job, &[0], &outputs(rows)).is_ok(), "it is the caller's own all the same");
+        uneven(&m.spec, &job, &[0], &outputs(rows)).unwrap()
+    };
+    let spec = || identity_spec(Datatype::Int64, &[]);
+    assert_eq!(found(spec(), 2), None);
+    assert_eq!(found(spec(), 3).unwrap(), "output `y` is [3] for 2 rows");
+    assert_eq!(found(ModelSpec { batchable: false, ..spec() }, 3), None, "it may answer what it likes");
 }
 
 #[test]

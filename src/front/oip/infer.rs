@@ -7,7 +7,7 @@ use super::{binary, elements, text};
 use crate::error::Error;
 use crate::model::{Accepted, Datatype, Given, Model};
 use crate::request::{Payload, Tensor, TensorItem, Want};
-use crate::types::Priority;
+use crate::types::{Priority, ShapeClass};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::time::Duration;
@@ -64,10 +64,25 @@ pub(super) fn prepare(model: &Model, headers: &HeaderMap, body: Bytes, max_rows:
     };
     let asked = request.outputs.unwrap_or_default();
     let (outputs, want) = outputs(model, &kind, &asked, &parameters)?;
+    let items = apart(model, items, &want);
     // Zero is Triton's "not given", for both.
     let timeout = parameters.uint(Name::Timeout)?.filter(|&us| us > 0).map(Duration::from_micros);
     let priority = parameters.uint(Name::Priority)?.map(|level| Priority(u32::try_from(level).unwrap_or(u32::MAX)));
     Ok(Prepared { items, want, plan: Plan { id: request.id, outputs, kind }, priority, timeout })
+}
+
+/// Keeps a request to itself that asks for an output whose rows do not stay apart.
+fn apart(model: &Model, mut items: Vec<Payload>, want: &Want) -> Vec<Payload> {
+    let Want::Outputs(indices) = want else { return items };
+    let stays = |at: &usize| model.spec.outputs.get(*at).is_none_or(|output| output.stacks);
+    if model.spec.batchable && !indices.iter().all(stays) {
+        for item in &mut items {
+            if let Payload::Tensors(item) = item {
+                item.class = ShapeClass::alone();
+            }
+        }
+    }
+    items
 }
 
 fn outputs(

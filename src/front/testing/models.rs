@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 fn tensor(name: &str, datatype: Datatype) -> TensorSpec {
     let dims = vec![Dim::Batch, Dim::Free("n".into())];
-    TensorSpec { name: name.into(), datatype, dims, pad: 0.0 }
+    TensorSpec::new(name, datatype, dims)
 }
 
 fn model(name: &str, tensors: &[(&str, Datatype)], task: Task, tokenizer: Option<Tokenizer>) -> Arc<Model> {
@@ -18,6 +18,7 @@ fn model(name: &str, tensors: &[(&str, Datatype)], task: Task, tokenizer: Option
         pads: false,
         task,
         max_length: Some(8),
+        ..ModelSpec::default()
     };
     let model = Model::new(ModelId(0), name, spec, tokenizer, 1_700_000_000);
     model.set_state(ModelState::Ready);

@@ -1,7 +1,7 @@
 //! The lines an operator reads.
 
 use crate::model::fixtures::*;
-use crate::model::{Folder, RawIo};
+use crate::model::{Batching, Filling, Folder, MadeUp, RawIo};
 
 /// Every line but the tensors', warnings marked.
 fn lines(io: &RawIo, folder: &Folder) -> Vec<String> {
@@ -42,10 +42,25 @@ fn no_batch_dimension_is_a_warning_with_its_cause() {
     assert!(loss[0].ends_with("(output `loss` is a scalar; export it with a dynamic batch dimension)"), "{loss:?}");
     let boxes = lines(&io("x FP32 N,4", "boxes FP32 num_boxes,4"), &folder(""));
     assert!(
-        boxes[0].ends_with(
-            "(output `boxes` has `num_boxes` as its first dimension, not `N`; name batch_dim in model.toml)"
-        )
+        boxes[0].ends_with("(output `boxes` has `num_boxes` as its first dimension, not `N`)"),
+        "nothing is advised that was not tried: {boxes:?}"
     );
+}
+
+#[test]
+fn what_the_nets_found_is_said() {
+    let tensors = io("x FP32 N,4", "y FP32 N,4");
+    let line = |batching, batchable| {
+        let mut spec = spec(&tensors, &folder(""));
+        (spec.batching, spec.batchable, spec.made_up) = (batching, batchable, Some(MadeUp::Runs(Filling::Bytes)));
+        let found = spec.describe(&folder(""));
+        let of_batch = found.iter().find(|f| f.text.contains("batch") && f.text.contains("request")).unwrap();
+        (of_batch.warning, of_batch.text.clone())
+    };
+    let (warning, text) = line(Batching::solo("output `y` mixes rows"), false);
+    assert!(warning && text.contains("not safe to batch") && text.ends_with("output `y` mixes rows"), "{text}");
+    let (warning, text) = line(Batching { moved: Some(1.5e-7), ..Batching::default() }, true);
+    assert!(!warning && text.starts_with("safe to batch") && text.contains("1.5e-7"), "{text}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ fn tensor(text: &str) -> TensorSpec {
     let (name, dims) = text.split_once(':').unwrap();
     let dim = |d: &str| d.parse().map_or_else(|_| Dim::Free(d.into()), Dim::Fixed);
     let dims = if dims == "scalar" { Vec::new() } else { dims.split(',').map(dim).collect() };
-    TensorSpec { name: name.into(), datatype: Datatype::Int64, dims, pad: 0.0 }
+    TensorSpec::new(name, Datatype::Int64, dims)
 }
 
 fn tensors(texts: &[&str]) -> Vec<TensorSpec> {
