@@ -21,7 +21,7 @@ STEP := @scripts/step
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests build demo run test page-test helm-test lint bench conformance calibrate image image-test clean need-rust need-python need-testdata
+.PHONY: help setup setup-tests build demo run test page-test helm-test lint bench conformance real-models calibrate image image-test clean need-rust need-python need-testdata
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,10 @@ bench: setup-tests build ## Prints the ratios of docs/performance.md (TEXTS=file
 conformance: need-testdata setup build ## Serves ONNX's node tests, each answer compared; needs libonnx-testdata (a minute)
 	$(STEP) "setup" $(PYTHON) scripts/setup_models.py
 	$(STEP) "node tests" $(MODELS_PYTHON) scripts/conformance.py --binary $(BINARY)
+
+real-models: setup build ## Serves published models to 64 callers at once, each answer compared (minutes)
+	$(STEP) "setup" $(PYTHON) scripts/setup_models.py --real
+	$(STEP) "real models" $(MODELS_PYTHON) scripts/real_models.py --binary $(BINARY)
 
 calibrate: setup build ## Holds simulated latencies against measured ones, on this machine (minutes)
 	$(STEP) "calibration" $(PYTHON) scripts/calibrate.py --program $(BINARY)

@@ -33,11 +33,12 @@ TIMEOUT_S = 120
 
 @dataclass
 class Answer:
-    """What came back: `outputs` by name where the status is 200, else what was said instead."""
+    """What came back: `outputs` by name where the status is 200, else what was said instead; `batch` says which it was."""
 
     status: int
     outputs: dict = field(default_factory=dict)
     error: str = ""
+    batch: str = ""
 
 
 class Client:
@@ -54,14 +55,18 @@ class Client:
 
     def infer(self, model, inputs, binary=True):
         """Asks `model` for all outputs; `inputs` are arrays by name, strings as arrays of objects."""
-        headers, body = encode(inputs, binary)
+        return self.send(model, *encode(inputs, binary))
+
+    def send(self, model, headers, body):
+        """Sends an encoded request."""
         self.connection.request("POST", f"/v2/models/{model}/infer", body, headers)
         reply = self.connection.getresponse()
         content = reply.read()
         if reply.status != 200:
             return Answer(reply.status, error=words(content))
+        batch = reply.getheader("x-inferneo-batch", "")
         try:
-            return Answer(200, decode(reply.getheader("inference-header-content-length"), content))
+            return Answer(200, decode(reply.getheader("inference-header-content-length"), content), batch=batch)
         except (ValueError, KeyError, TypeError, AttributeError) as fault:
             return Answer(200, error=f"the answer is not one of the protocol: {type(fault).__name__}: {fault}")
 
