@@ -58,7 +58,8 @@ def difference(found, wanted, rtol, atol):
     if found.shape != wanted.shape:
         return f"shape {list(found.shape)}, not {list(wanted.shape)}"
     if wanted.dtype.kind in "OUS":
-        return "" if found.dtype.kind in "OUS" and (found == wanted).all() else f"texts {found.tolist()}, not {wanted.tolist()}"
+        same = found.dtype.kind in "OUS" and (found == wanted).all()
+        return "" if same else f"texts {found.tolist()}, not {wanted.tolist()}"
     if found.dtype != wanted.dtype:
         return f"type {found.dtype}, not {wanted.dtype}"
     if wanted.dtype.kind not in "fV":

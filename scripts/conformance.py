@@ -158,7 +158,7 @@ def ask_all(arguments, cases, folder):
     """Serves `cases` at once, but for those that turn out to be refused; the time to start in seconds."""
     while True:
         try:
-            return ask(arguments, [case for case in cases if not case.not_served or case.not_served == FAILS_ALONE], folder)
+            return ask(arguments, [case for case in cases if case.not_served in ("", FAILS_ALONE)], folder)
         except Refused as refused:
             case = next((case for case in cases if f"model `{case.name}`: " in refused.words), None)
             if case is None or case.not_served not in ("", FAILS_ALONE):
@@ -172,8 +172,9 @@ def ask(arguments, cases, folder):
     with Process(arguments.binary, flags(arguments, cases), folder, "all") as process:
         addresses = process.addresses()
         started = time.monotonic() - began
-        with v2.Client("http://" + addresses["listen"]) as client, v2.Client("http://" + addresses["admin_listen"]) as admin:
+        with v2.Client("http://" + addresses["admin_listen"]) as admin:
             look_idle(admin, {case.name: case for case in cases})
+        with v2.Client("http://" + addresses["listen"]) as client:
             for case in cases:
                 compare(client, case)
         process.stop()

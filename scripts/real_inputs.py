@@ -52,7 +52,8 @@ def brain_waves(draw):
 def picture(draw, height, width, low=0.0, high=1.0):
     """A grey scene of soft shapes as `[height, width]`, with some grain."""
     rows, columns = numpy.mgrid[0:height, 0:width]
-    waves = [numpy.sin(rows / draw.uniform(3, 40) + columns / draw.uniform(3, 40) + draw.uniform(0, 6)) for _ in range(3)]
+    slopes = [(draw.uniform(3, 40), draw.uniform(3, 40), draw.uniform(0, 6)) for _ in range(3)]
+    waves = [numpy.sin(rows / down + columns / across + start) for down, across, start in slopes]
     scene = (sum(waves) / 6 + 0.5) + draw.normal(0, 0.02, (height, width))
     return (low + (high - low) * numpy.clip(scene, 0, 1)).astype(FLOAT)
 
@@ -116,7 +117,8 @@ def features_132(draw):
 def start_of_a_file(draw):
     """The beginning, middle and end of a short file: bytes of text, the rest marked as empty (256)."""
     content = numpy.full((1, 2048), 256, dtype=numpy.int32)
-    letters = numpy.frombuffer(b"import numpy as np\n\ndef main(args):\n    return {'key': [1, 2, 3]}  # <html> ", dtype=numpy.uint8)
+    text = b"import numpy as np\n\ndef main(args):\n    return {'key': [1, 2, 3]}  # <html> "
+    letters = numpy.frombuffer(text, dtype=numpy.uint8)
     for start in (0, 1024):
         length = int(draw.integers(40, 1024))
         content[0, start : start + length] = draw.choice(letters, length)

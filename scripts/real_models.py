@@ -176,7 +176,8 @@ def check(arguments, folder):
         raise Failure("no model is meant")
     asked = arguments.callers * arguments.rounds
     print(f"{arguments.rounds} × {arguments.callers} callers at once, each answer against ONNX Runtime alone\n")
-    print(f"{'model':<30}{'stacked':<14}{'answered':>9}{'refused':>9}{'wrong':>7}{'failed':>8}   {'doctor':<10}{'doctor --url':<10}")
+    numbers = f"{'answered':>9}{'refused':>9}{'wrong':>7}{'failed':>8}"
+    print(f"{'model':<30}{'stacked':<14}{numbers}   {'doctor':<10}doctor --url")
     outcomes = []
     for model in chosen:
         outcomes.append(try_model(arguments, model, folder))

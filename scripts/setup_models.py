@@ -100,7 +100,8 @@ def member(package, path):
 def build_iris(folder):
     """A classifier of onnxruntime's own test data, which lies in its package."""
     folder.mkdir()
-    shutil.copyfile(str(next(VENV.glob("lib/*/site-packages/onnxruntime/datasets/logreg_iris.onnx"))), str(folder / "model.onnx"))
+    file = next(VENV.glob("lib/*/site-packages/onnxruntime/datasets/logreg_iris.onnx"))
+    shutil.copyfile(str(file), str(folder / "model.onnx"))
 
 
 def build_sentences(folder):

@@ -33,7 +33,7 @@ TIMEOUT_S = 120
 
 @dataclass
 class Answer:
-    """What came back: `outputs` by name where the status is 200, else what was said instead; `batch` says which it was."""
+    """What came back: `outputs` by name where the status is 200, else `error`; `batch` is what is said of the batch."""
 
     status: int
     outputs: dict = field(default_factory=dict)
