@@ -14,16 +14,17 @@ BINARY := $(or $(CARGO_TARGET_DIR),target)/release/inferneo
 DEBUG_BINARY := $(or $(CARGO_TARGET_DIR),target)/debug/inferneo
 MODEL := .cache/models/minilm
 LIBRARY := .cache/onnxruntime/libonnxruntime.so
+MODELS_PYTHON := .cache/venv-models/bin/python
 STEP := @scripts/step
 
 # ONNX Runtime's own switch; the program turns telemetry off as well.
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests build demo run test page-test helm-test lint bench calibrate image image-test clean need-rust need-python
+.PHONY: help setup setup-tests build demo run test page-test helm-test lint bench conformance real-models calibrate image image-test clean need-rust need-python need-testdata
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: need-python ## Fetches ONNX Runtime and the MiniLM model into .cache/ (once)
 	$(STEP) "setup" $(PYTHON) scripts/setup.py
@@ -74,6 +75,14 @@ bench: setup-tests build ## Prints the ratios of docs/performance.md (TEXTS=file
 	$(STEP) "overhead" $(PYTHON) scripts/overhead.py --binary $(BINARY) --echo $(dir $(BINARY))examples/echo --rounds $(ROUNDS) --duration $(DURATION)
 	$(STEP) "scheduler" $(CARGO) bench --locked --no-default-features --bench sched
 
+conformance: need-testdata setup build ## Serves ONNX's node tests, each answer compared; needs libonnx-testdata (a minute)
+	$(STEP) "setup" $(PYTHON) scripts/setup_models.py
+	$(STEP) "node tests" $(MODELS_PYTHON) scripts/conformance.py --binary $(BINARY)
+
+real-models: setup build ## Serves published models to 64 callers at once, each answer compared (minutes)
+	$(STEP) "setup" $(PYTHON) scripts/setup_models.py --real
+	$(STEP) "real models" $(MODELS_PYTHON) scripts/real_models.py --binary $(BINARY)
+
 calibrate: setup build ## Holds simulated latencies against measured ones, on this machine (minutes)
 	$(STEP) "calibration" $(PYTHON) scripts/calibrate.py --program $(BINARY)
 
@@ -93,3 +102,6 @@ need-rust:
 need-python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3 is missing: on Debian or Ubuntu, apt-get install python3 python3-venv." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: on Debian or Ubuntu, apt-get install python3-venv." >&2; exit 1; }
+
+need-testdata:
+	@test -d /usr/share/libonnx-testdata/data || { echo "ONNX's node tests are missing: on Debian or Ubuntu, apt-get install libonnx-testdata." >&2; exit 1; }

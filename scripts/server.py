@@ -1,11 +1,13 @@
-"""One `inferneo serve` process for the scripts that measure: from start to a clean exit."""
+"""`inferneo serve` for the scripts that measure or compare: from start to a clean exit."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
 
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+ +(ERROR|WARN|INFO|DEBUG|TRACE) ")
 START_LIMIT_S = 180
 STOP_LIMIT_S = 60
 MODEL = "minilm"
@@ -20,35 +22,49 @@ def cores():
     return len(os.sched_getaffinity(0))
 
 
-class Server:
-    """A server on loopback with the policies of a folder; `placement` is TOML for its `[[model]]`."""
+class Refused(Failure):
+    """The server ended with exit code 2: bad usage, configuration or model; `words` is its last message."""
 
-    def __init__(self, arguments, folder, name, policies, placement="", model=MODEL):
+    def __init__(self, words):
+        super().__init__(f"the server refused to start: {words}")
+        self.words = words
+
+
+class Process:
+    """`inferneo serve` on loopback with further flags; what it prints goes to NAME.log in `folder`."""
+
+    def __init__(self, binary, flags, folder, name):
         self.name = name
         self.log = folder / f"{name}.log"
         self.ready_file = folder / f"{name}.ready.json"
-        config = folder / f"{name}.toml"
-        config.write_text(
-            f"policies = {json.dumps(str(policies))}\nstate = {json.dumps(str(folder / 'state' / name))}\n"
-            f"[onnxruntime]\nlibrary = {json.dumps(str(arguments.library.resolve()))}\n"
-            f"[[model]]\nname = {json.dumps(model)}\npath = {json.dumps(str(arguments.model.resolve()))}\n{placement}",
-            encoding="utf-8",
-        )
-        command = [str(arguments.binary), "serve", "--config", str(config), "--ready-file", str(self.ready_file)]
+        command = [str(binary), "serve", *map(str, flags), "--ready-file", str(self.ready_file)]
         command += ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
     def wait_until_ready(self):
-        """Returns the data plane's URL; the ready file appears once the model is warm."""
+        """Returns the data plane's URL."""
+        return "http://" + self.addresses()["listen"]
+
+    def addresses(self):
+        """Returns what the ready file says; it appears once every model is warm."""
         limit = time.monotonic() + START_LIMIT_S
         while time.monotonic() < limit:
-            if self.process.poll() is not None:
-                raise Failure(f"the server ended with code {self.process.returncode} before it was ready:\n{self.tail()}")
+            code = self.process.poll()
+            if code == 2:
+                raise Refused(self.last_words())
+            if code is not None:
+                raise Failure(f"the server ended with code {code} before it was ready:\n{self.tail()}")
             try:
-                return "http://" + json.loads(self.ready_file.read_text(encoding="utf-8"))["listen"]
+                return json.loads(self.ready_file.read_text(encoding="utf-8"))
             except (FileNotFoundError, json.JSONDecodeError):
-                time.sleep(0.05)
+                time.sleep(0.02)
         raise Failure(f"the server was not ready within {START_LIMIT_S} s:\n{self.tail()}")
 
     def stop(self):
@@ -68,9 +84,31 @@ class Server:
             self.process.kill()
             self.process.wait()
 
+    def last_words(self):
+        """What was printed after the last line of the log proper: the message that ended the program."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        first = len(lines)
+        while first > 0 and not LOG_LINE.match(lines[first - 1]):
+            first -= 1
+        return "\n".join(lines[first:])
+
     def tail(self, lines=20):
         text = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join("  | " + line for line in text[-lines:]) or "  | (no output)"
+
+
+class Server(Process):
+    """A server with the policies of a folder; `placement` is TOML for its `[[model]]`."""
+
+    def __init__(self, arguments, folder, name, policies, placement="", model=MODEL):
+        config = folder / f"{name}.toml"
+        config.write_text(
+            f"policies = {json.dumps(str(policies))}\nstate = {json.dumps(str(folder / 'state' / name))}\n"
+            f"[onnxruntime]\nlibrary = {json.dumps(str(arguments.library.resolve()))}\n"
+            f"[[model]]\nname = {json.dumps(model)}\npath = {json.dumps(str(arguments.model.resolve()))}\n{placement}",
+            encoding="utf-8",
+        )
+        super().__init__(arguments.binary, ["--config", config], folder, name)
 
 
 class Servers:

