@@ -45,8 +45,8 @@ async fn a_script_decides_and_a_save_of_it_alone_is_live_for_what_waits() {
     save(&server, "segment.rows");
     let batch = waiting.await.unwrap().batch();
     assert_eq!((batch.rows, batch.generation), (1, 2));
-    let after = server.admin().get("/policies").await.json();
-    assert_ne!(hash(&after), hash(&before));
+    // What is shown follows what is live.
+    let (after, _) = shown(&server, "the new script", |seen| hash(seen) != hash(&before)).await;
     assert_eq!(after["files"].as_array().unwrap().len(), 1, "a script is no policy: {after}");
     assert!(server.log().contains("all: custom.script has another text"), "{}", server.log());
 }

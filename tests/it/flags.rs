@@ -8,8 +8,8 @@ use std::path::Path;
 
 const CHECKS: &str = "inferneo_health_checks_total";
 
-/// Writes a model whose runs fail unless every `x` is from 2 to 7: made-up numbers are 0 and 1. It is
-/// `fails_on_negative` with another bound.
+/// Writes a model whose runs fail unless every `x` is from 2 to 7, as no made-up row is. It is `fails_on_negative` with
+/// another bound.
 fn write_choosy(folder: &Path) {
     let mut onnx = fs::read(cached("models/test/fails_on_negative/model.onnx")).unwrap();
     // The constant's name, then the tag and the length of its eight bytes.
@@ -32,21 +32,15 @@ async fn health_checks_are_seen_where_they_are_on_and_nowhere_else() {
     let on = Settings::new(format!("{tiny}{choosy}")).start();
     let off = Settings::new(format!("{tiny}{choosy}")).flag("--health-checks", "false").start();
 
+    // What is made up never ran: that it fails says nothing of the model, and takes it out of nothing.
     let failing = [("model", "choosy"), ("outcome", "failed")];
-    until("two failed checks", async || on.metrics().await.sum(CHECKS, &failing) >= 2.0).await;
-    let readyz = on.admin().get("/readyz").await;
-    let why = readyz.json()["missing"]["choosy"].as_str().unwrap().to_owned();
-    assert!(readyz.status == 503 && why.starts_with("canary failed: the model failed: "), "{}", readyz.text());
-    assert_eq!(readyz.json()["missing"].as_object().unwrap().len(), 1);
-    on.http1().get("/v2/health/ready").await.refusal(503, "not_ready");
-    on.http1().get("/v2/models/choosy/ready").await.refusal(503, "not_ready");
-    assert_eq!(on.http1().get("/v2/models/tiny_text/ready").await.ok().json()["ready"], true);
-    let index = on.http1().post("/v2/repository/index", json!({"ready": true})).await.ok().json();
-    assert_eq!(index.as_array().unwrap().len(), 1);
-    let said = on.log().lines().filter(|line| line.contains("ERROR") && line.contains("canary failed")).count();
-    assert_eq!(said, 1, "{}", on.log());
+    until("a failed check", async || on.metrics().await.sum(CHECKS, &failing) >= 1.0).await;
+    assert_eq!(on.admin().get("/readyz").await.ok().json()["ready"], true);
+    assert_eq!(on.http1().get("/v2/models/choosy/ready").await.ok().json()["ready"], true);
+    let said = |words: &str| on.log().lines().filter(|line| line.contains(words)).count();
+    assert_eq!(said("health is known by callers' batches alone"), 1, "{}", on.log());
+    assert_eq!(said("no made-up input runs"), 2, "once of batching, once of health: {}", on.log());
 
-    // A caller's batch that ends well ends it.
     assert_eq!(square(&on, 3).await.ok().output("y").1, json!([9.0]));
     assert_eq!(on.admin().get("/readyz").await.ok().json(), json!({"ready": true, "draining": false, "missing": {}}));
     on.http1().get("/v2/health/ready").await.ok();
