@@ -44,7 +44,9 @@ stopped after it. Below, it is one more container. What the pod already says sta
 {{- end }}
 {{- $container := .name }}
 {{- range .ports | default list }}
-{{- if has (int .containerPort) (list (int $values.ports.data) (int $values.ports.admin)) }}
+{{- /* The same number of UDP or SCTP is another port. */}}
+{{- $isTcp := not (has (.protocol | default "TCP" | upper) (list "UDP" "SCTP")) }}
+{{- if and $isTcp (has (int .containerPort) (list (int $values.ports.data) (int $values.ports.admin))) }}
 {{- fail (printf "the container %s uses port %v, and so does the sidecar; change `ports.data` or `ports.admin`"
       $container .containerPort) }}
 {{- end }}

@@ -2,17 +2,21 @@
 //!
 //! Decides the grammar and its defaults, which are those of the library chart. Speaks to no cluster.
 
+mod kinds;
 mod manifest;
+mod names;
 mod node;
 mod pod;
 mod read;
 mod sidecar;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod write;
 
 use super::{bad_usage, failed};
 use crate::remote::Target;
+use manifest::Remark;
 use sidecar::{Gpu, Models, Sidecar};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +24,11 @@ use std::process::ExitCode;
 
 /// Adds the sidecar to the pods of a Kubernetes manifest and prints the result; other objects stay as they are.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The sidecar goes into each Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, \
+    Job, CronJob, Pod, Rollout (Argo) and DeploymentConfig (OpenShift), in lists too. Another object that may run pods is \
+    left as it is, with a warning on stderr."
+)]
 pub(super) struct Args {
     /// The manifest, YAML or JSON; `-` reads stdin
     #[arg(short, long, value_name = "FILE")]
@@ -70,14 +79,18 @@ pub(super) struct Args {
     #[arg(default_value = "cpu=2,memory=1Gi", env = "INFERNEO_INJECT_LIMITS")]
     limits: Vec<(String, String)>,
     /// ConfigMap of policies that is there already, instead of one of the sidecar's own
-    #[arg(long, value_name = "NAME", env = "INFERNEO_INJECT_POLICIES_CONFIG_MAP")]
+    #[arg(long, value_name = "NAME", value_parser = object, env = "INFERNEO_INJECT_POLICIES_CONFIG_MAP")]
     policies_config_map: Option<String>,
-    /// Names the ConfigMaps: NAME-config and NAME-policies [default: the object's name and -inferneo]
-    #[arg(long, value_name = "NAME", env = "INFERNEO_INJECT_NAME")]
+    /// Names the ConfigMaps: NAME-config and NAME-policies [default: the object's name, -inferneo, and its kind unless it
+    /// is a Deployment; a hash where that is too long]
+    #[arg(long, value_name = "NAME", value_parser = instance, env = "INFERNEO_INJECT_NAME")]
     name: Option<String>,
     /// One more container instead of a native sidecar, for Kubernetes below 1.29
     #[arg(long)]
     plain: bool,
+    /// Exit with code 2, and print no manifest, where an object that may run pods is left without the sidecar
+    #[arg(long)]
+    strict: bool,
 }
 
 /// Most bytes of a manifest.
@@ -86,7 +99,8 @@ const MOST_BYTES: u64 = 64 << 20;
 /// Prints the manifest. Exit code 2, and nothing on stdout, where it cannot be read or has no room.
 #[must_use]
 pub(super) fn run(args: Args) -> ExitCode {
-    let (file, name) = (args.filename.clone(), args.name.clone());
+    let (file, strict) = (args.filename.clone(), args.strict);
+    let name = args.name.clone().filter(|name| !name.is_empty());
     let injected = sidecar(args).and_then(|sidecar| {
         let (text, shown) = read_file(&file)?;
         manifest::inject(&text, &shown, &sidecar, name.as_deref())
@@ -98,13 +112,20 @@ pub(super) fn run(args: Args) -> ExitCode {
             return bad_usage();
         }
     };
-    for warning in &injected.warnings {
-        eprintln!("inferneo inject: warning: {warning}");
+    let mut left_out = 0;
+    for remark in &injected.remarks {
+        left_out += usize::from(matches!(remark, Remark::LeftOut(_)));
+        match remark {
+            Remark::Note(remark) => eprintln!("inferneo inject: note: {remark}"),
+            Remark::Warning(remark) | Remark::LeftOut(remark) => eprintln!("inferneo inject: warning: {remark}"),
+        }
+    }
+    if strict && left_out > 0 {
+        eprintln!("inferneo inject: {left_out} left without the sidecar, which --strict does not allow");
+        return bad_usage();
     }
     if injected.objects.is_empty() {
-        eprintln!(
-            "inferneo inject: nothing to inject into: no Deployment, StatefulSet, DaemonSet, Job, CronJob or Pod"
-        );
+        eprintln!("inferneo inject: nothing to inject into: no object of a kind that is injected (--help lists them)");
     }
     match io::stdout().write_all(injected.text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -160,13 +181,29 @@ fn sidecar(args: Args) -> Result<Sidecar, String> {
         gpu: args.gpu.map(|(resource, count)| Gpu { resource, count, runtime_class }),
         requests: args.requests,
         limits: args.limits,
-        policies: args.policies_config_map,
+        policies: args.policies_config_map.filter(|name| !name.is_empty()),
         plain: args.plain,
     })
 }
 
 fn upstream(word: &str) -> Result<String, String> {
     word.parse::<Target>().map(|_| word.to_owned())
+}
+
+fn object(word: &str) -> Result<String, String> {
+    named(word, names::LONGEST_OBJECT)
+}
+
+fn instance(word: &str) -> Result<String, String> {
+    named(word, names::LONGEST_INSTANCE)
+}
+
+/// A name that may be empty, which counts as absent: an environment may hold an empty value.
+fn named(word: &str, longest: usize) -> Result<String, String> {
+    if !word.is_empty() {
+        names::check(word, longest)?;
+    }
+    Ok(word.to_owned())
 }
 
 fn gpu(word: &str) -> Result<(String, u32), String> {

@@ -22,11 +22,13 @@ const DRAIN: [u32; 2] = [5, 30];
 pub(super) const GRACE: u32 = 60;
 /// The least of them: the drain, and a last batch.
 pub(super) const LEAST_GRACE: u32 = DRAIN[0] + DRAIN[1] + 5;
+/// Seconds that an API server fills in where a manifest names none.
+pub(super) const DEFAULT_GRACE: u32 = 30;
 /// Looks at a sidecar that loads its models, one every two seconds.
 const STARTUP_LOOKS: u32 = 300;
 /// The sidecar's volumes, by what they hold.
-const CONFIG: &str = "inferneo-config";
-const POLICIES: &str = "inferneo-policies";
+pub(super) const CONFIG: &str = "inferneo-config";
+pub(super) const POLICIES: &str = "inferneo-policies";
 const TMP: &str = "inferneo-tmp";
 const MODELS: &str = "inferneo-models";
 /// All of them.

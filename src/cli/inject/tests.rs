@@ -1,6 +1,10 @@
 //! Manifests in, manifests out.
 
-use super::manifest::{Injected, inject};
+mod config_maps;
+mod kinds;
+mod server;
+
+use super::manifest::{Injected, Remark, inject};
 use super::node::Node;
 use super::sidecar::Sidecar;
 use super::{read, write};
@@ -22,8 +26,34 @@ fn injected(text: &str, flags: &str) -> Injected {
     let sidecar = sidecar(flags);
     let once = inject(text, "m.yaml", &sidecar, None).unwrap();
     let twice = inject(&once.text, "m.yaml", &sidecar, None).unwrap();
-    assert_eq!(once, twice, "injecting twice");
+    assert_eq!((&once.text, &once.objects), (&twice.text, &twice.objects), "injecting twice");
+    assert_eq!((warnings(&once), left_out(&once)), (warnings(&twice), left_out(&twice)), "injecting twice");
     once
+}
+
+/// What the pods may suffer from.
+fn warnings(done: &Injected) -> Vec<&str> {
+    done.remarks.iter().filter_map(|each| if let Remark::Warning(text) = each { Some(&**text) } else { None }).collect()
+}
+
+/// Why pods have no sidecar.
+fn left_out(done: &Injected) -> Vec<&str> {
+    done.remarks.iter().filter_map(|each| if let Remark::LeftOut(text) = each { Some(&**text) } else { None }).collect()
+}
+
+/// What was changed besides.
+fn notes(done: &Injected) -> Vec<&str> {
+    done.remarks.iter().filter_map(|each| if let Remark::Note(text) = each { Some(&**text) } else { None }).collect()
+}
+
+/// The objects of a text, those of its lists too.
+fn objects(text: &str) -> Vec<Node> {
+    let mut found = Vec::new();
+    for document in text.split("\n---\n").filter_map(|part| read::document(part).unwrap()) {
+        let items: Vec<Node> = document.items("items").cloned().collect();
+        found.extend(if items.is_empty() { vec![document] } else { items });
+    }
+    found
 }
 
 fn refused(text: &str, flags: &str) -> String {
@@ -113,28 +143,6 @@ fn what_would_take_for_ever_or_all_memory_is_refused_or_read_at_once() {
 }
 
 #[test]
-fn every_kind_with_a_pod_gets_it_and_nothing_else() {
-    let template = "template: {spec: {containers: [{name: app}]}}";
-    let object = |group: &str, kind: &str, spec: &str| {
-        format!("apiVersion: {group}\nkind: {kind}\nmetadata: {{name: shop}}\nspec: {{{spec}}}\n")
-    };
-    for (group, kind) in
-        [("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"), ("batch/v1", "Job")]
-    {
-        let done = injected(&object(group, kind, template), "");
-        assert_eq!(done.objects, [format!("{kind}/shop")]);
-        assert_eq!(done.text.matches("image: inferneo:").count(), 1, "{}", done.text);
-    }
-    let cron = injected(&object("batch/v1", "CronJob", &format!("jobTemplate: {{spec: {{{template}}}}}")), "");
-    assert!(cron.text.contains("\n    spec:\n      template:\n        spec:\n"), "{}", cron.text);
-    assert_eq!(injected(POD, "").objects, ["Pod/shop"]);
-    for (group, kind) in [("batch.volcano.sh/v1", "Job"), ("apps/v1", "ReplicaSet"), ("v1", "Service")] {
-        let other = object(group, kind, template);
-        assert_eq!(injected(&other, ""), Injected { text: other, objects: Vec::new(), warnings: Vec::new() });
-    }
-}
-
-#[test]
 fn other_documents_stay_letter_for_letter() {
     let service = "# A service\nkind:   Service  # ours\napiVersion: v1\nspec: {x: yes}\n";
     let text = format!("{service}--- # two\n# Source: pod.yaml\n{POD}---\n\n---\n{service}");
@@ -146,17 +154,6 @@ fn other_documents_stay_letter_for_letter() {
 }
 
 #[test]
-fn a_list_takes_the_config_maps_among_its_items() {
-    let items: String = POD.lines().map(|line| format!("  {line}\n")).collect();
-    let list = format!("apiVersion: v1\nkind: List\nitems:\n-{}", &items[1..]);
-    let done = injected(&list, "--policies-config-map shared");
-    let Some(Node::List(items)) = read::document(&done.text).unwrap().unwrap().get("items").cloned() else { panic!() };
-    let kinds: Vec<_> = items.iter().map(|item| item.str_at("kind").to_owned()).collect();
-    assert_eq!(kinds, ["ConfigMap", "Pod"]);
-    assert!(done.text.contains("name: shared"), "{}", done.text);
-}
-
-#[test]
 fn flags_say_what_is_injected() {
     let native = injected(POD, "").text;
     assert!(
@@ -164,7 +161,7 @@ fn flags_say_what_is_injected() {
         "{native}"
     );
     assert!(
-        native.contains("name: shop-inferneo-config\n") && native.contains("inferneo.io/injected: \"0.1.0\""),
+        native.contains("name: shop-inferneo-pod-config\n") && native.contains("inferneo.io/injected: \"0.1.0\""),
         "{native}"
     );
     let plain = injected(POD, "--plain --upstream http://127.0.0.1:3000 --image r/i@sha256:0 --admin-port 9191").text;
@@ -205,6 +202,16 @@ fn flags_say_what_is_injected() {
 }
 
 #[test]
+fn names_are_names() {
+    let taken = |flags: &str| Cli::try_parse_from(format!("inject -f - {flags}").split_whitespace()).is_ok();
+    let long = |length: usize| format!("--name {}", "n".repeat(length));
+    assert!(taken(&long(54)) && taken("--name shop.eu-1") && taken("--policies-config-map a-b"));
+    for bad in [&*long(55), "--name Shop", "--name -", "--name a..b", "--policies-config-map a_b"] {
+        assert!(!taken(bad), "{bad}");
+    }
+}
+
+#[test]
 fn other_flags_replace_what_an_earlier_injection_added() {
     let first = injected(POD, "--models-claim old").text;
     let second = inject(&first, "m.yaml", &sidecar("--plain --model n=/models/n"), None).unwrap().text;
@@ -223,13 +230,14 @@ fn a_checksum_of_the_pod_s_own_stays() {
 #[test]
 fn ports_on_the_node_are_worth_a_warning() {
     for (value, warned) in [("true", true), ("yes", true), ("false", false), ("~", false), ("\"true\"", false)] {
-        let warnings = injected(&format!("{POD}  hostNetwork: {value}\n"), "--admin-port 9191").warnings;
+        let done = injected(&format!("{POD}  hostNetwork: {value}\n"), "--admin-port 9191");
+        let warnings = warnings(&done);
         assert_eq!(warnings.len(), usize::from(warned), "{value}: {warnings:?}");
         let words = ["Pod/shop: ", "hostNetwork", "9191", "8080"];
         assert!(warnings.iter().all(|each| words.iter().all(|word| each.contains(word))), "{warnings:?}");
     }
-    assert!(injected(POD, "--policies-config-map p").warnings.is_empty());
-    assert!(injected(&format!("{POD}  os: {{name: linux}}\n"), "").warnings.is_empty());
+    assert!(injected(POD, "--policies-config-map p").remarks.is_empty());
+    assert!(injected(&format!("{POD}  os: {{name: linux}}\n"), "").remarks.is_empty());
 }
 
 #[test]
@@ -241,7 +249,9 @@ fn a_pod_without_room_is_refused() {
         ("    ports: [{containerPort: 9000}]\n", "--admin-port 9000", "app uses port 9000"),
         ("  terminationGracePeriodSeconds: 10\n", "", "(10) is too short for the sidecar to drain: at least 40"),
         ("  initContainers: 7\n", "", "`initContainers` is not a list"),
-        ("  os: {name: windows}\n", "", "runs on Windows"),
+        ("  os: {name: windows}\n", "", "runs on Windows (os.name)"),
+        ("  nodeSelector: {kubernetes.io/os: windows}\n", "", "runs on Windows (nodeSelector)"),
+        ("    ports: [{containerPort: 9090, protocol: UDP}, {containerPort: 9090, protocol: TCP}]\n", "", "port 9090"),
     ] {
         let fault = refused(&format!("{POD}{line}"), flags);
         assert!(fault.starts_with("m.yaml:1:1: Pod/shop: ") && fault.contains(word), "{fault}");
@@ -253,4 +263,18 @@ fn a_pod_without_room_is_refused() {
     assert!(refused("apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n", "").contains("no containers"));
     let kept = injected(&format!("{POD}  terminationGracePeriodSeconds: 90\n"), "").text;
     assert!(kept.contains("Seconds: 90") && !kept.contains("Seconds: 60"), "{kept}");
+}
+
+#[test]
+fn a_port_of_another_protocol_is_another_port() {
+    for protocol in ["UDP", "SCTP"] {
+        let ports = format!(
+            "    ports: [{{containerPort: 9090, protocol: {protocol}}}, {{containerPort: 8080, protocol: {protocol}}}]\n"
+        );
+        let done = injected(&format!("{POD}{ports}"), "");
+        assert_eq!(done.objects, ["Pod/shop"]);
+        assert!(done.text.contains(&format!("protocol: {protocol}\n")), "{}", done.text);
+        // And on the ports that others have.
+        assert_eq!(injected(&format!("{POD}{ports}"), "--data-port 9090 --admin-port 8080").objects, ["Pod/shop"]);
+    }
 }

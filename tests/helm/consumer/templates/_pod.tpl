@@ -12,6 +12,10 @@ spec:
       image: {{ .Values.image }}
       ports:
         - containerPort: 3000
+        # Beside the sidecar's 9090 of TCP.
+        - containerPort: 9090
+          name: statsd
+          protocol: UDP
       volumeMounts:
         - name: cache
           mountPath: /cache
