@@ -11,8 +11,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 mod cuda;
+mod guard;
 
 pub use cuda::{ArenaExtend, ConvSearch, CudaSettings};
+pub use guard::{fenced, words};
 
 /// An instant on the process's own monotonic clock, in nanoseconds since an arbitrary origin.
 ///

@@ -13,6 +13,7 @@ use crate::metrics::{Metrics, ModelMetrics};
 use crate::model::{Folder, Model, ModelSpec, Placed, Sessions};
 use crate::offline::{self, Source};
 use crate::state::{self, Machine, ModelPrint};
+use crate::text::Tokenizer;
 use crate::types::{CudaSettings, Device, DeviceId, ModelId, WorkerId, locked};
 use std::error::Error;
 use std::sync::{Arc, Mutex};
@@ -105,6 +106,9 @@ fn open(
     let io = exec::probe(runtime, folder.onnx()).map_err(|e| fault(&e))?;
     let spec = ModelSpec::resolve(&io, &folder).map_err(|e| fault(&e))?;
     let tokenizer = folder.tokenizer().map_err(|e| fault(&e))?;
+    if let Some(why) = tokenizer.as_ref().and_then(Tokenizer::fails_on) {
+        tracing::warn!(model = %settings.name, path = %folder.path("tokenizer.json").display(), "{why}");
+    }
     let model = Model::new(id, &settings.name, spec, tokenizer, clock::unix_seconds());
     let file = ModelFile::new(runtime, folder.onnx());
     let session = SessionSettings {

@@ -8,8 +8,7 @@ use super::{Failure, Job, same, split};
 use crate::clock;
 use crate::model::Model;
 use crate::request::Answer;
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::types::fenced;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,10 +70,5 @@ impl Engine {
 /// Turns a panic into a failure, so that one batch never takes the process down.
 pub(super) fn guarded<T>(f: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     // What a panic leaves half-written are buffers that the next batch overwrites.
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| Err(Failure::Failed(format!("panic: {}", words(&*panic)))))
-}
-
-fn words(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+    fenced(f).unwrap_or_else(|panic| Err(Failure::Failed(format!("panic: {panic}"))))
 }

@@ -11,6 +11,7 @@ mod fields;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gzip;
+mod json;
 mod layers;
 mod oip;
 mod openai;

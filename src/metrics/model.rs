@@ -53,7 +53,7 @@ pub struct BatchObserved<'a> {
 }
 
 /// How often something was observed, and the sum of what was.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Total {
     /// Observations.
     pub count: u64,
@@ -95,10 +95,16 @@ impl ModelMetrics {
         &self.name
     }
 
-    /// Requests answered or refused so far, from head to answer.
+    /// Requests that ended well so far, and those that were refused or failed, from head to answer.
     #[must_use]
-    pub fn requests(&self) -> Total {
-        total(&self.request_duration)
+    pub fn requests(&self) -> [Total; 2] {
+        locked(&self.requests).ended
+    }
+
+    /// When the last request ended well.
+    #[must_use]
+    pub fn last_used(&self) -> Option<Time> {
+        locked(&self.requests).last_used
     }
 
     /// Waiting so far, by row.

@@ -2,6 +2,7 @@
 //!
 //! Decides how the figures are made from what was counted. Does not know where they are shown.
 
+use super::model::Total;
 use super::window::{Percentiles, Rate, Window};
 use crate::types::Time;
 use prometheus::Histogram;
@@ -65,12 +66,16 @@ pub(super) struct Requests {
     pub(super) last_used: Option<Time>,
     pub(super) rate: Rate,
     pub(super) latency: Window,
+    /// Those that ended well, and all others.
+    pub(super) ended: [Total; 2],
 }
 
 impl Requests {
     /// Takes in a request that ended now.
     pub(super) fn record(&mut self, now: Time, outcome: &'static str, ok: bool, took: Duration) {
         *self.outcomes.entry(outcome).or_default() += 1;
+        let total = &mut self.ended[usize::from(!ok)];
+        (total.count, total.sum) = (total.count + 1, total.sum + took.as_secs_f64());
         if ok {
             self.last_used = self.last_used.max(Some(now));
             self.rate.count(now);

@@ -5,6 +5,7 @@
 //! row is a fact about the model. Does not know batches.
 
 use super::Tokens;
+use crate::types::fenced;
 use std::fmt;
 use tokenizers::Encoding;
 
@@ -21,6 +22,7 @@ const UNLIMITED_BYTES: usize = 1 << 20;
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     vocab_size: u32,
+    fails_on: Option<String>,
 }
 
 /// What happens to a text that is longer than the model takes.
@@ -77,11 +79,41 @@ impl Tokenizer {
     /// [`TextError::BadFile`] when the contents are no tokenizer this build understands.
     pub fn from_bytes(json: &[u8]) -> Result<Self, TextError> {
         let bad = |e: tokenizers::Error| TextError::BadFile(e.to_string());
-        let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(bad)?;
-        inner.with_padding(None);
-        inner.with_truncation(None).map_err(bad)?;
-        let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |id| id.saturating_add(1));
-        Ok(Self { inner, vocab_size })
+        let panicked = |why: String| TextError::BadFile(format!("the tokenizers library cannot take it ({why})"));
+        let load = || {
+            let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(bad)?;
+            inner.with_padding(None);
+            inner.with_truncation(None).map_err(bad)?;
+            let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |id| id.saturating_add(1));
+            Ok(Self { inner, vocab_size, fails_on: None })
+        };
+        let mut tokenizer: Self = fenced(load).map_err(panicked)??;
+        tokenizer.fails_on = tokenizer.probe();
+        Ok(tokenizer)
+    }
+
+    /// Which ordinary text it fails on, and how, where it does.
+    #[must_use]
+    pub fn fails_on(&self) -> Option<&str> {
+        self.fails_on.as_deref()
+    }
+
+    /// Encodes ordinary texts: a file that loads may fail on each.
+    fn probe(&self) -> Option<String> {
+        let long = "word ".repeat(2000);
+        let texts = [
+            ("an ordinary text", "The quick brown fox, 7 of them."),
+            ("a Chinese text", "敏捷的棕色狐狸"),
+            ("an emoji", "👩‍👩‍👧 naïve"),
+            ("no text", ""),
+            ("10 000 characters", &*long),
+        ];
+        for (what, text) in texts {
+            if let Err(TextError::Failed(why)) = self.encode(text, Overflow::Truncate, None) {
+                return Some(format!("{what} cannot be tokenised ({why})"));
+            }
+        }
+        None
     }
 
     /// Encodes one text, special tokens added, into at most `max_length` ids (`None`: no limit).
@@ -100,7 +132,10 @@ impl Tokenizer {
             Overflow::Error => return Err(TextError::TooManyBytes { bytes: text.len(), most }),
             Overflow::Truncate => &text[..text.floor_char_boundary(most)],
         };
-        let encoding = self.inner.encode_fast(text, true).map_err(|e| TextError::Failed(e.to_string()))?;
+        // Its words may quote the text.
+        let encoding = fenced(|| self.inner.encode_fast(text, true))
+            .map_err(|_| TextError::Failed("the tokenizers library panicked".to_owned()))?
+            .map_err(|e| TextError::Failed(e.to_string()))?;
         let count = encoding.len();
         let max = max_length.map_or(usize::MAX, |max| max as usize);
         let tokens = match overflow {

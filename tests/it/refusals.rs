@@ -213,3 +213,24 @@ async fn only_the_guilty_request_of_a_batch_fails() {
         assert!(answer.batch().rows <= 8);
     }
 }
+
+#[tokio::test]
+async fn what_no_body_may_be_is_told_to_the_caller_and_counted_as_failed() {
+    let client = shared().http1();
+    let stats = async || client.get("/v2/models/bytes_echo/stats").await.ok().json()["model_stats"][0].clone();
+    let before = stats().await;
+    for path in ["/v2/models/bytes_echo/infer", "/v1/embeddings", "/v2/repository/index"] {
+        let message = client.post(path, json!([1, 2])).await.refusal(400, "invalid_request");
+        assert!(message.contains("the body is an array, not an object"), "{path}: {message}");
+    }
+    let zero = json!({"inputs": [input("x", "BYTES", &[2, 1], json!(["fine", "a\u{0}b"]))]});
+    let message = client.infer("bytes_echo", zero).await.refusal(400, "invalid_request");
+    assert!(message.contains("input `x`, element 1") && message.contains("zero byte"), "{message}");
+    let good = json!({"inputs": [input("x", "BYTES", &[1, 1], json!(["fine"]))]});
+    client.infer("bytes_echo", good).await.ok();
+    let after = stats().await;
+    let count = |seen: &Value, kind: &str| seen["inference_stats"][kind]["count"].as_u64().unwrap();
+    assert_eq!(count(&after, "success"), count(&before, "success") + 1);
+    assert!(count(&after, "fail") >= count(&before, "fail") + 2, "{after}");
+    assert!(after["last_inference"].as_u64().unwrap() > 1_600_000_000_000, "{after}");
+}

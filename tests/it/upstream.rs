@@ -81,3 +81,65 @@ async fn our_own_paths_stay_here_and_an_upstream_that_is_gone_is_502() {
     client.get("/v1/elsewhere").await.refusal(502, "upstream_failed");
     assert_eq!(ours(&client).await, json!([8]));
 }
+
+/// An upstream that answers the first request of each connection, and ends the connection as the second arrives; it tells
+/// in its answer which connection it was.
+async fn forgetful() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for number in 1.. {
+            let Ok((mut stream, _)) = listener.accept().await else { return };
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 64 << 10];
+                let count = stream.read(&mut bytes).await.unwrap();
+                assert!(count > 0);
+                let body = number.to_string();
+                let head: String = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+                // The next request's first bytes, or the end.
+                stream.read(&mut bytes).await.unwrap();
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn what_may_be_sent_twice_survives_a_connection_that_the_upstream_has_ended() {
+    let server = before(forgetful().await).await;
+    let client = server.http1();
+    for method in ["GET", "GET", "DELETE", "GET", "OPTIONS"] {
+        let answer = client.send(method, "/page", "").await;
+        assert_eq!(answer.status, 200, "{method}: {}", answer.text());
+    }
+    // What has a body may have been done already.
+    let posted = [client.send("POST", "/order", "1").await, client.send("POST", "/order", "2").await];
+    assert!(posted.iter().any(|answer| answer.status == 502), "{posted:?}");
+    let refused = posted.iter().find(|answer| answer.status == 502).unwrap();
+    assert!(refused.text().contains("ended the connection before it answered"), "{}", refused.text());
+}
+
+#[tokio::test]
+async fn a_head_that_cannot_be_taken_is_answered() {
+    let server = before(upstream().await).await;
+    let many: String = (0..150).map(|i| format!("x-h{i}: v\r\n")).collect();
+    let long = format!("/{}", "a".repeat(70_000));
+    for (head, status) in [
+        (format!("GET /v2/health/live HTTP/1.1\r\nhost: x\r\n{many}\r\n"), "431"),
+        (format!("GET {long} HTTP/1.1\r\nhost: x\r\n\r\n"), "414 431"),
+        ("GET / HTTP/1.1\r\nhost x\r\n\r\n".to_owned(), "400"),
+        ("G\u{e4}T / HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/9.9\r\nhost: x\r\n\r\n".to_owned(), "400"),
+    ] {
+        for port in [server.data, server.admin] {
+            let mut stream = TcpStream::connect(port).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut seen = vec![0; 64];
+            let count = stream.read(&mut seen).await.unwrap();
+            let line = String::from_utf8_lossy(&seen[..count]).into_owned();
+            let answered = line.get(9..12).unwrap_or_default();
+            assert!(!answered.is_empty() && status.contains(answered), "{head:.40}: {line:?}");
+        }
+    }
+}

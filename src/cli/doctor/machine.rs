@@ -6,6 +6,7 @@ use super::{Report, gpus};
 use crate::config::{Overrides, name_and_folder};
 use crate::exec::{ModelFile, NoCuda, Nodes, OnnxBackend, Runtime, SessionSettings, look_for_cuda, probe, settle};
 use crate::model::{Folder, Model, ModelSpec};
+use crate::text::Tokenizer;
 use crate::types::ModelId;
 use std::path::Path;
 use std::sync::Arc;
@@ -58,6 +59,9 @@ fn look_at_model(runtime: &Arc<Runtime>, folder: &Path, report: &mut Report) {
         Ok(tokenizer) => tokenizer,
         Err(error) => return report.failure(error),
     };
+    if let Some(why) = tokenizer.as_ref().and_then(Tokenizer::fails_on) {
+        report.warning(format!("{}: {why}", folder.path("tokenizer.json").display()));
+    }
     let (tell, told) = channel();
     let file = ModelFile::new(runtime, folder.onnx());
     let make = |spec: &ModelSpec| {

@@ -7,6 +7,7 @@
 use super::params::Params;
 use crate::error::Error;
 use crate::front::fields::named_fields;
+use crate::front::json::{object, of_fields};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -38,11 +39,23 @@ pub(super) struct InputHead<'a> {
 }
 
 /// One requested output.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(super) struct OutputHead {
     pub(super) name: String,
-    #[serde(default, deserialize_with = "parameters")]
     pub(super) parameters: Option<Params>,
+}
+
+impl<'de> Deserialize<'de> for OutputHead {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Fields {
+            name: String,
+            #[serde(default, deserialize_with = "parameters")]
+            parameters: Option<Params>,
+        }
+        let Fields { name, parameters } = of_fields(deserializer)?;
+        Ok(Self { name, parameters })
+    }
 }
 
 /// Parses the JSON part.
@@ -54,9 +67,11 @@ pub(super) fn parse(json: &[u8]) -> Result<InferBody<'_>, Error> {
         return Err(Error::invalid("the body holds no JSON"));
     }
     let text = std::str::from_utf8(json).map_err(|e| Error::invalid(format!("the JSON is not UTF-8: {e}")))?;
-    serde_json::from_str(text).map_err(|e| {
-        let hint = if is_non_finite(text, &e) { " (NaN and infinity are not JSON numbers)" } else { "" };
-        Error::invalid(format!("the JSON is not an inference request: {e}{hint}"))
+    object(json, "an inference request").map_err(|error| match serde_json::from_str::<InferBody<'_>>(text) {
+        Err(e) if is_non_finite(text, &e) => {
+            Error::invalid(format!("{} (NaN and infinity are not JSON numbers)", error.message))
+        }
+        _ => error,
     })
 }
 

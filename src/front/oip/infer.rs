@@ -6,7 +6,7 @@ use super::params::{Name, Params};
 use super::{binary, elements, text};
 use crate::error::Error;
 use crate::model::{Accepted, Datatype, Given, Model};
-use crate::request::{Payload, Tensor, TensorItem, Want};
+use crate::request::{self, Payload, Tensor, TensorItem, Want};
 use crate::types::{Priority, ShapeClass};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -157,6 +157,21 @@ fn shape(given: &[i64]) -> Result<(Vec<usize>, usize), String> {
     Ok((shape, count))
 }
 
+/// Refuses strings that the runtime is not given: its own are UTF-8 here, and end at a zero byte.
+fn carried(input: &Input) -> Result<(), Error> {
+    for (at, element) in request::elements(&input.tensor.data).enumerate() {
+        let refuse = |why: &str| Error::invalid(format!("input `{}`, element {at}: {why}", input.name));
+        let element = element.map_err(|e| refuse(&e.to_string()))?;
+        if element.contains(&0) {
+            return Err(refuse("it holds a zero byte, which ends a string of the runtime"));
+        }
+        if std::str::from_utf8(element).is_err() {
+            return Err(refuse("it is not UTF-8, which a string of the runtime is"));
+        }
+    }
+    Ok(())
+}
+
 /// The inputs as one item, in the model's order.
 fn tensors(model: &Model, inputs: &[Input]) -> Result<Payload, Error> {
     fn given(Input { name, tensor }: &Input) -> Given<'_> {
@@ -164,6 +179,7 @@ fn tensors(model: &Model, inputs: &[Input]) -> Result<Payload, Error> {
     }
     let given: Vec<Given<'_>> = inputs.iter().map(given).collect();
     let Accepted { rows, len, class, order } = model.spec.accept(&given).map_err(Error::invalid)?;
+    inputs.iter().filter(|input| input.tensor.datatype == Datatype::Bytes).try_for_each(carried)?;
     let tensors = order.into_iter().map(|index| inputs[index].tensor.clone()).collect();
     Ok(Payload::Tensors(TensorItem { rows, len, class, tensors }))
 }

@@ -2,10 +2,13 @@
 //! shapes of Triton's `extension_model_repository.md` and `extension_statistics.md`.
 
 use super::VERSION;
+use crate::clock;
 use crate::error::{Error, Reason};
+use crate::front::json::object;
 use crate::front::{Front, respond};
 use crate::metrics::{ModelMetrics, Total};
 use crate::model::{Model, ModelState};
+use crate::types::Time;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -13,6 +16,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 /// One model of the index.
 #[derive(Serialize)]
@@ -60,7 +64,7 @@ fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Error> {
     if body.trim_ascii().is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(body).map_err(|e| Error::invalid(format!("the body: {e}")))
+    object(body, "what is asked of the repository")
 }
 
 fn entry(model: &Model) -> Entry<'_> {
@@ -84,6 +88,8 @@ pub(super) struct Statistics<'a> {
 struct ModelStats<'a> {
     name: &'a str,
     version: &'static str,
+    /// Milliseconds since 1970 when a request last ended well; zero before.
+    last_inference: u64,
     /// Rows answered.
     inference_count: u64,
     /// Batches run.
@@ -94,6 +100,7 @@ struct ModelStats<'a> {
 #[derive(Serialize)]
 struct InferenceStats {
     success: Duration,
+    fail: Duration,
     queue: Duration,
     compute_infer: Duration,
 }
@@ -110,17 +117,26 @@ impl From<Total> for Duration {
     }
 }
 
+/// Milliseconds since 1970.
+fn millis(time: Time) -> u64 {
+    let since = clock::date(time).duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Describes what `model` has done since the start.
 pub(super) fn statistics<'a>(model: &'a Model, metrics: &ModelMetrics) -> Statistics<'a> {
     let rows = metrics.batch_rows();
+    let [success, fail] = metrics.requests();
     let inference_stats = InferenceStats {
-        success: metrics.requests().into(),
+        success: success.into(),
+        fail: fail.into(),
         queue: metrics.queued().into(),
         compute_infer: metrics.computed().into(),
     };
     let stats = ModelStats {
         name: &model.name,
         version: VERSION,
+        last_inference: metrics.last_used().map_or(0, millis),
         inference_count: rows.sum as u64,
         execution_count: rows.count,
         inference_stats,

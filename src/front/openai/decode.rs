@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::front::fields::named_fields;
+use crate::front::json::object;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use std::fmt;
@@ -51,11 +52,7 @@ impl Input {
 /// # Errors
 /// `invalid_request` with the field and the place.
 pub(super) fn parse(json: &[u8]) -> Result<Body, Error> {
-    if json.is_empty() {
-        return Err(Error::invalid("the body is empty"));
-    }
-    let text = std::str::from_utf8(json).map_err(|e| Error::invalid(format!("the body is not UTF-8: {e}")))?;
-    serde_json::from_str(text).map_err(|e| Error::invalid(format!("the body is not an embedding request: {e}")))
+    object(json, "an embedding request")
 }
 
 const EXPECTED: &str = "input as a string, strings, token ids, or arrays of token ids";

@@ -24,6 +24,7 @@ pub(super) fn outgoing(request: &mut Request, peer: Option<IpAddr>, upgrade: Opt
     let host = request.uri().authority().map(Authority::as_str).and_then(|host| HeaderValue::from_str(host).ok());
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
+    join_cookies(headers);
     // The client is told to continue as soon as its body is wanted; the upstream need not say so.
     headers.remove(header::EXPECT);
     // The client of the next hop writes its own; an HTTP/2 request has it in its target.
@@ -63,6 +64,17 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .collect();
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
+    }
+}
+
+/// Over HTTP/2 a client may send each cookie in a field of its own; before they cross to HTTP/1.1 they become one (RFC 9113,
+/// section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, joined);
     }
 }
 

@@ -12,9 +12,12 @@ use crate::error::{Error, Reason};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
+use http::header::UPGRADE;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Uri, Version};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::{Client, Error as ClientError, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::error::Error as StdError;
 use std::net::SocketAddr;
@@ -36,13 +39,15 @@ pub struct Upstream {
     /// The base path, without its last slash.
     base: String,
     client: Client<HttpConnector, Body>,
+    /// Keeps no connection: each request has a new one.
+    fresh: Client<HttpConnector, Body>,
 }
 
 impl Upstream {
     /// The server at `authority`, below `base`: a path without its last slash, or nothing.
     #[must_use]
     pub fn new(authority: Authority, base: String) -> Self {
-        Self { authority, base, client: client() }
+        Self { authority, base, client: client(usize::MAX), fresh: client(0) }
     }
 
     /// The same path and query, below the upstream's base.
@@ -54,11 +59,15 @@ impl Upstream {
     }
 }
 
-fn client() -> Client<HttpConnector, Body> {
+fn client(most_idle: usize) -> Client<HttpConnector, Body> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector)
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(most_idle)
+        .build(connector)
 }
 
 /// Answers every path that is not ours: from the upstream, else not at all.
@@ -83,15 +92,62 @@ async fn pass(upstream: &Upstream, mut request: Request) -> Result<Response, Err
     // The upstream is spoken to in HTTP/1.1, whatever the client speaks.
     *request.version_mut() = Version::HTTP_11;
     request.extensions_mut().clear();
-    let mut response = upstream.client.request(request).await.map_err(|e| failed(&e))?;
+    let mut response = ask(upstream, request).await.map_err(|e| failed(&e))?;
     let switched = upgrade::accepted(&mut response, client_upgrade)?;
     headers::incoming(&mut response, switched.as_ref());
     *response.version_mut() = Version::HTTP_11;
     Ok(response.map(Body::new))
 }
 
+/// Sends a request. An upstream may end a connection that it kept just when the next request is on its way: one that may be
+/// sent twice (RFC 9110, section 9.2.2), and has no body that is gone, is sent once more, on a new connection.
+async fn ask(upstream: &Upstream, request: Request) -> Result<http::Response<Incoming>, ClientError> {
+    let again = may_be_repeated(&request).then(|| repeated(&request));
+    match (upstream.client.request(request).await, again) {
+        (Err(error), Some(again)) if ended_unanswered(&error) => upstream.fresh.request(again).await,
+        (ended, _) => ended,
+    }
+}
+
+fn may_be_repeated(request: &Request) -> bool {
+    request.method().is_idempotent() && request.body().is_end_stream() && !request.headers().contains_key(UPGRADE)
+}
+
+/// The same request, which has no body.
+fn repeated(request: &Request) -> Request {
+    let mut again = Request::new(Body::empty());
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.version_mut() = request.version();
+    again.headers_mut().clone_from(request.headers());
+    again
+}
+
+/// Whether the connection ended before a byte of an answer came.
+fn ended_unanswered(error: &ClientError) -> bool {
+    of_http(error).is_some_and(|e| e.is_incomplete_message() || e.is_canceled() || e.is_closed() || was_reset(e))
+}
+
+/// What the connection itself has to say of a failed exchange.
+fn of_http(error: &ClientError) -> Option<&hyper::Error> {
+    let mut source: Option<&(dyn StdError + 'static)> = error.source();
+    while let Some(cause) = source {
+        if let Some(http) = cause.downcast_ref() {
+            return Some(http);
+        }
+        source = cause.source();
+    }
+    None
+}
+
+fn was_reset(error: &hyper::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    let io = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| matches!(io.kind(), BrokenPipe | ConnectionReset))
+}
+
 /// Whose fault a failed exchange is: a client's broken body, or the upstream.
-fn failed(error: &hyper_util::client::legacy::Error) -> Error {
+fn failed(error: &ClientError) -> Error {
     let mut source = error.source();
     while let Some(cause) = source {
         if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user) {
@@ -103,7 +159,13 @@ fn failed(error: &hyper_util::client::legacy::Error) -> Error {
         Some(withheld) => tracing::warn!(error = %chain(error), withheld, "the upstream failed"),
         None => tracing::debug!(error = %chain(error), "the upstream failed"),
     }
-    let what = if error.is_connect() { "could not be reached" } else { "did not answer properly" };
+    let what = match of_http(error) {
+        _ if error.is_connect() => "could not be reached",
+        Some(http) if http.is_parse_too_large() => "answered with a head that is too large, or of more than 100 fields",
+        Some(http) if http.is_parse() => "answered with what is not HTTP",
+        Some(http) if http.is_incomplete_message() => "ended the connection before it answered",
+        _ => "did not answer properly",
+    };
     Error::new(Reason::UpstreamFailed, format!("the upstream {what}"))
 }
 

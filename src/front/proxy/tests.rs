@@ -207,3 +207,15 @@ async fn upgrades_become_a_pipe() {
     client.read_exact(&mut back).await.unwrap();
     assert_eq!(&back, b"ping");
 }
+
+#[tokio::test]
+async fn cookies_in_fields_of_their_own_become_one() {
+    let (world, seen) = world().await;
+    let request =
+        Request::get("/page").header("cookie", "a=1").header("cookie", "b=2").header("x-a", "1").header("x-a", "2");
+    let answer = world.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status, 201);
+    let (_, headers) = seen.lock().unwrap().pop().unwrap();
+    let all = |name: &str| headers.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!((all("cookie"), all("x-a")), (vec!["a=1; b=2".to_owned()], vec!["1".to_owned(), "2".to_owned()]));
+}

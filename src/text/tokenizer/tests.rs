@@ -105,6 +105,16 @@ fn an_empty_text_is_its_special_tokens_or_an_error() {
 fn a_text_the_tokenizer_fails_on_is_an_error() {
     let no_unk = Tokenizer::from_bytes(json("null", "absent").as_bytes()).unwrap();
     assert!(matches!(no_unk.encode("dog", Overflow::Error, None), Err(TextError::Failed(_))));
+    assert!(no_unk.fails_on().unwrap().contains("an ordinary text"), "it is found at the start");
+    assert_eq!(bert().fails_on(), None);
+}
+
+#[test]
+fn a_file_that_the_library_panics_on_is_no_tokenizer() {
+    let mut file: serde_json::Value = serde_json::from_str(&json("null", "[UNK]")).unwrap();
+    file["normalizer"] = serde_json::json!({"type": "Precompiled", "precompiled_charsmap": null});
+    let fault = Tokenizer::from_bytes(file.to_string().as_bytes()).unwrap_err();
+    assert!(matches!(&fault, TextError::BadFile(why) if why.contains("tokenizers library")), "{fault}");
 }
 
 #[test]
