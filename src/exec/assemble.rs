@@ -147,6 +147,9 @@ impl Filler<'_> {
             Ok(Payload::Tensors(tensors)) => tensors.tensors.get(self.index),
             _ => None,
         });
+        if let (true, Some(sample)) = (self.tensor.open, sample) {
+            return Ok(sample.shape.clone());
+        }
         let size = |(axis, dim): (usize, &Dim)| match (dim, sample) {
             (Dim::Batch, _) => Ok(self.rows),
             (Dim::Length, _) if self.spec.pads => Ok(self.len),

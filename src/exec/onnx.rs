@@ -12,6 +12,7 @@ use super::Failure;
 use super::backend::{Backend, Input};
 use super::runtime::Runtime;
 use super::session::{SessionSettings, builder};
+use crate::graph::proto::ModelProto;
 use crate::model::{Datatype, ModelSpec, RawDim, RawIo, RawTensor};
 use crate::request::Tensor;
 use crate::types::Device;
@@ -24,6 +25,7 @@ pub use profile::Nodes;
 use profile::Record;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use values::{datatype, own, tensor, value};
 pub use weights::ModelFile;
 
@@ -135,18 +137,26 @@ impl OnnxBackend {
 /// # Errors
 /// A [`Failure`] that names the file: it is no model, an input has a type that no request can carry,
 /// or no output is left.
-pub fn probe(runtime: &Runtime, path: &Path) -> Result<RawIo, Failure> {
+pub fn probe(runtime: &Arc<Runtime>, path: &Path) -> Result<RawIo, Failure> {
     let session = builder(runtime, &SessionSettings::cpu(1), GraphOptimizationLevel::Disable)
         .and_then(|mut builder| builder.commit_from_file(path))
         .map_err(|e| at(path, &e))?;
     let unusable = |outlet: &Outlet, kind: &str| {
         format!("{}: {kind} `{}` is {}, which no request can carry", path.display(), outlet.name(), outlet.dtype())
     };
-    let input = |outlet: &Outlet| raw_tensor(outlet).ok_or_else(|| Failure::Failed(unusable(outlet, "input")));
+    let all = || session.inputs().iter().chain(session.outputs());
+    let shapeless = |outlet: &&Outlet| matches!(outlet.dtype(), ValueType::Tensor { shape, .. } if shape.is_empty());
+    let doubtful: Vec<&str> = all().filter(shapeless).map(Outlet::name).collect();
+    let open = match doubtful.is_empty() {
+        true => Vec::new(),
+        false => ModelFile::new(runtime, path).read(|model| open(model, &doubtful)).unwrap_or_default(),
+    };
+    let is_open = |name: &str| open.iter().any(|own| own == name);
+    let input = |outlet: &Outlet| raw_tensor(outlet, is_open).ok_or_else(|| Failure::Failed(unusable(outlet, "input")));
     let inputs = session.inputs().iter().map(input).collect::<Result<Vec<_>, _>>()?;
     let mut outputs = Vec::new();
     for outlet in session.outputs() {
-        match raw_tensor(outlet) {
+        match raw_tensor(outlet, is_open) {
             Some(tensor) => outputs.push(tensor),
             None => tracing::warn!("{}; it is left out", unusable(outlet, "output")),
         }
@@ -155,6 +165,12 @@ pub fn probe(runtime: &Runtime, path: &Path) -> Result<RawIo, Failure> {
         return Err(Failure::Failed(format!("{}: no output is a tensor", path.display())));
     }
     Ok(RawIo { inputs, outputs })
+}
+
+/// Those of some tensors that a file declares without a shape.
+fn open(model: &ModelProto, names: &[&str]) -> Vec<String> {
+    let Some(graph) = &model.graph else { return Vec::new() };
+    names.iter().filter(|name| graph.is_open(name)).map(|name| (*name).to_owned()).collect()
 }
 
 impl Backend for OnnxBackend {
@@ -220,7 +236,8 @@ fn at(path: &Path, error: &ort::Error) -> Failure {
     }
 }
 
-fn raw_tensor(outlet: &Outlet) -> Option<RawTensor> {
+/// The runtime tells a scalar and a tensor without a shape by the same empty list; the file tells them apart.
+fn raw_tensor(outlet: &Outlet, is_open: impl Fn(&str) -> bool) -> Option<RawTensor> {
     let ValueType::Tensor { ty, shape, dimension_symbols } = outlet.dtype() else {
         return None;
     };
@@ -229,5 +246,6 @@ fn raw_tensor(outlet: &Outlet) -> Option<RawTensor> {
         Ok(size) => RawDim::Fixed(size),
         Err(_) => RawDim::Symbol(symbol.to_owned()),
     });
-    Some(RawTensor { name: outlet.name().to_owned(), datatype: datatype(*ty)?, dims: dims.collect() })
+    let open = shape.is_empty() && is_open(outlet.name());
+    Some(RawTensor { name: outlet.name().to_owned(), datatype: datatype(*ty)?, dims: dims.collect(), open })
 }

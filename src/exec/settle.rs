@@ -254,7 +254,7 @@ fn find(mut model: Model, backend: Box<dyn Backend>, reading: &Reading) -> (Mode
 }
 
 fn run(engine: &mut Engine, spec: &ModelSpec, filling: Filling) -> Result<(), Failure> {
-    let len = spec.max_length.unwrap_or(8).clamp(1, 8);
+    let len = spec.made_up_length();
     let cell = Cell { rows: 1, len };
     let payload = match spec.task {
         // What health checks and the warm-up make up, too.
@@ -272,6 +272,10 @@ fn run(engine: &mut Engine, spec: &ModelSpec, filling: Filling) -> Result<(), Fa
 /// The description with each size in turn where its dimensions are open.
 fn sized(spec: &ModelSpec, reading: &Reading) -> Vec<ModelSpec> {
     let is_open = |dim: &Dim| matches!(dim, Dim::Free(_));
+    let shapeless = |spec: &ModelSpec| spec.inputs.iter().any(|input| input.open && input.sample.is_none());
+    if shapeless(spec) {
+        return shaped(spec);
+    }
     if !spec.inputs.iter().any(|input| input.sample.is_none() && input.dims.iter().any(is_open)) {
         return vec![spec.clone()];
     }
@@ -292,4 +296,17 @@ fn sized(spec: &ModelSpec, reading: &Reading) -> Vec<ModelSpec> {
         sized
     };
     SIZES.into_iter().map(with).collect()
+}
+
+/// The description with some likely shapes of inputs that are declared without one.
+fn shaped(spec: &ModelSpec) -> Vec<ModelSpec> {
+    let ranks = |size: usize| [vec![1, size], vec![size], vec![1, size, size], vec![1, 3, size, size], Vec::new()];
+    let with = |shape: Vec<usize>| {
+        let mut shaped = spec.clone();
+        shaped.inputs.iter_mut().filter(|input| input.open && input.sample.is_none()).for_each(|input| {
+            input.sample = Some(shape.clone());
+        });
+        shaped
+    };
+    [4, 8, 2, 1, 3, 16, 32].into_iter().flat_map(ranks).map(with).collect()
 }

@@ -131,7 +131,10 @@ fn tensor(input: &TensorSpec, cell: Cell, filling: Filling, numbers: &mut Number
         Dim::Fixed(n) => *n,
         Dim::Free(_) => sample(axis).unwrap_or(1),
     };
-    let shape: Vec<usize> = input.dims.iter().enumerate().map(size).collect();
+    let shape: Vec<usize> = match &input.sample {
+        Some(sample) if input.open => sample.clone(),
+        _ => input.dims.iter().enumerate().map(size).collect(),
+    };
     let count = block::volume(&shape).filter(|n| n.checked_mul(8).is_some_and(|bytes| isize::try_from(bytes).is_ok()));
     let count = count.ok_or_else(|| Failure::Failed(format!("input `{}` is too large at {shape:?}", input.name)))?;
     let mut data = Vec::new();

@@ -18,9 +18,6 @@ use std::sync::{Arc, Mutex, TryLockError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-/// Length of the made-up row that shows whether a worker works.
-const PROBE_LEN: u32 = 8;
-
 /// What a worker is.
 #[derive(Debug)]
 pub struct WorkerConfig {
@@ -259,7 +256,7 @@ impl Engine {
     /// # Errors
     /// When the device is gone.
     fn probe(&mut self) -> Result<Option<String>, Failure> {
-        let len = self.model.spec.max_length.unwrap_or(PROBE_LEN).clamp(1, PROBE_LEN);
+        let len = self.model.spec.made_up_length();
         let Ok(job) = synthetic::warm_up(&self.model, Cell { rows: 1, len }) else { return Ok(None) };
         match self.run(&job).result {
             Ok(_) => Ok(None),

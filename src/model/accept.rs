@@ -100,6 +100,10 @@ impl ModelSpec {
         let mut hash = Fnv::default();
         for (index, input) in self.inputs.iter().enumerate() {
             hash.word(input.dims.len() as u64);
+            // Of an input without a shape every size counts.
+            if input.open {
+                shape(index).iter().for_each(|&size| hash.word(size as u64));
+            }
             for (dim, &size) in input.dims.iter().zip(shape(index)) {
                 if !(self.batchable && matches!(dim, Dim::Batch | Dim::Length)) {
                     hash.word(size as u64);
@@ -118,7 +122,7 @@ fn check_type_and_rank(input: &TensorSpec, given: &Given<'_>) -> Result<(), Stri
         let (is, wants) = (given.datatype.name(), input.datatype.name());
         return Err(format!("input `{}` has datatype {is}, the model takes {wants}", input.name));
     }
-    if given.shape.len() != input.dims.len() { Err(wrong_shape(input, given)) } else { Ok(()) }
+    if !input.open && given.shape.len() != input.dims.len() { Err(wrong_shape(input, given)) } else { Ok(()) }
 }
 
 fn wrong_shape(input: &TensorSpec, given: &Given<'_>) -> String {

@@ -146,6 +146,9 @@ impl TensorSpec {
             Dim::Free(symbol) if symbol.is_empty() => "?".into(),
             Dim::Free(symbol) => symbol.clone(),
         };
+        if self.open {
+            return "any shape".to_owned();
+        }
         format!("[{}]", self.dims.iter().map(dim).collect::<Vec<_>>().join(", "))
     }
 }

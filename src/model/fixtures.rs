@@ -11,7 +11,7 @@ pub(super) fn tensor(text: &str) -> RawTensor {
     let (name, datatype) = (words.next().unwrap(), Datatype::from_name(words.next().unwrap()).unwrap());
     let dim = |d: &str| d.parse().map_or_else(|_| RawDim::Symbol(d.replace('?', "")), RawDim::Fixed);
     let dims = words.next().map_or_else(Vec::new, |dims| dims.split(',').map(dim).collect());
-    RawTensor { name: name.into(), datatype, dims }
+    RawTensor { name: name.into(), datatype, dims, open: false }
 }
 
 /// Declared tensors, inputs and outputs each in one line with `;` between.

@@ -74,7 +74,8 @@ fn uninterpreted(raw: &RawTensor) -> TensorSpec {
         RawDim::Fixed(size) => Dim::Fixed(*size),
         RawDim::Symbol(symbol) => Dim::Free(symbol.clone()),
     };
-    TensorSpec::new(raw.name.clone(), raw.datatype, raw.dims.iter().map(dim).collect())
+    let dims = raw.dims.iter().map(dim).collect();
+    TensorSpec { open: raw.open, ..TensorSpec::new(raw.name.clone(), raw.datatype, dims) }
 }
 
 /// The symbol of the batch dimension, or why there is none.
@@ -174,7 +175,8 @@ fn set_samples(inputs: &mut [TensorSpec], folder: &Folder) -> Result<(), FolderE
             Dim::Fixed(fixed) => fixed == size,
             _ => *size > 0,
         };
-        if sample.len() != input.dims.len() || !input.dims.iter().zip(sample).all(fits) {
+        let fits = input.dims.iter().zip(sample).all(fits);
+        if !input.open && (sample.len() != input.dims.len() || !fits) {
             let why = format!("{sample:?} is no shape of the input, which takes {}", input.shape_text());
             return Err(folder.fault(format!("[inputs.{name}] sample"), why));
         }

@@ -20,6 +20,8 @@ pub struct RawTensor {
     pub datatype: Datatype,
     /// Dimensions, outermost first.
     pub dims: Vec<RawDim>,
+    /// Whether it is declared without a shape, so that any number of dimensions will do.
+    pub open: bool,
 }
 
 /// One declared dimension.
@@ -53,6 +55,12 @@ pub struct ModelSpec {
 }
 
 impl ModelSpec {
+    /// The length of made-up rows.
+    #[must_use]
+    pub fn made_up_length(&self) -> u32 {
+        self.max_length.unwrap_or(8).clamp(1, 8)
+    }
+
     /// The input of this name and its place in the model's order.
     #[must_use]
     pub fn input(&self, name: &str) -> Option<(usize, &TensorSpec)> {
@@ -85,6 +93,8 @@ pub struct TensorSpec {
     pub sample: Option<Vec<usize>>,
     /// How many there are to choose from, where its elements are indices (inputs only).
     pub bound: Option<i64>,
+    /// Whether any number of dimensions will do; `dims` are empty then.
+    pub open: bool,
     /// Whether requests that ask for it can share a run (outputs only).
     pub stacks: bool,
 }
@@ -93,7 +103,7 @@ impl TensorSpec {
     /// A tensor of which nothing is known but what its graph declares.
     #[must_use]
     pub fn new(name: impl Into<String>, datatype: Datatype, dims: Vec<Dim>) -> Self {
-        Self { name: name.into(), datatype, dims, pad: 0.0, sample: None, bound: None, stacks: true }
+        Self { name: name.into(), datatype, dims, pad: 0.0, sample: None, bound: None, open: false, stacks: true }
     }
 }
 

@@ -185,7 +185,10 @@ impl Server {
     /// Infers once with a model, on made-up input.
     async fn infer(&mut self, name: &str, report: &mut Report) {
         match self.try_infer(name).await {
-            Ok(answered) => report.ok(format!("model {name} infers: {answered}")),
+            Ok(Ok(answered)) => report.ok(format!("model {name} infers: {answered}")),
+            Ok(Err(why)) => {
+                report.warning(format!("model {name} was not asked, because no made-up input of it runs: {why}"));
+            }
             Err(fault) if fault.is_busy() => {
                 report.warning(format!("model {name} is busy, and whether it infers is not known: {fault}"));
             }
@@ -195,17 +198,21 @@ impl Server {
         }
     }
 
-    async fn try_infer(&mut self, name: &str) -> Result<String, Fault> {
+    /// What it answered, or why it was not asked.
+    async fn try_infer(&mut self, name: &str) -> Result<Result<String, String>, Fault> {
         let path = format!("/v2/models/{name}");
         let answer = self.get(&path).await?;
         let metadata = read::<sample::Metadata>(&path, &answer)?;
+        if let Some(why) = metadata.no_sample {
+            return Ok(Err(why));
+        }
         let path = format!("{path}/infer");
         let request = metadata.request().map_err(|fault| Fault::Nonsense(path.clone(), fault))?;
         let sent = clock::now();
         let answer = self.exchange(Method::POST, &path, Some(&request)).await?;
         let took = clock::now().since(sent);
         let outputs = metadata.judge(&read::<Value>(&path, &answer)?).map_err(|fault| Fault::Nonsense(path, fault))?;
-        Ok(format!("{outputs} in {:.1} ms", took.as_secs_f64() * 1e3))
+        Ok(Ok(format!("{outputs} in {:.1} ms", took.as_secs_f64() * 1e3)))
     }
 
     async fn get(&mut self, path: &str) -> Result<Bytes, Fault> {

@@ -2,7 +2,7 @@
 
 use super::{TEXT, VERSION, text};
 use crate::front::tokens;
-use crate::model::{Dim, Model, Task, TensorSpec};
+use crate::model::{Dim, Filling, MadeUp, Model, Task, TensorSpec};
 use serde::Serialize;
 
 /// The answer to `GET /v2`.
@@ -28,6 +28,9 @@ pub(super) struct Metadata<'a> {
     /// The other way in: not among `inputs`, because a request holds one or the other.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<Text<'a>>,
+    /// Why nothing can be made up for this model, where that is so: a health check had better not try.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_sample: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -42,6 +45,17 @@ struct Described<'a> {
     datatype: &'static str,
     /// −1 where any size goes.
     shape: Vec<i64>,
+    /// Of an input: what can be made up for it, so that the model runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample: Option<Sample>,
+}
+
+/// Made-up input of one row that is known to run.
+#[derive(Debug, Serialize)]
+struct Sample {
+    shape: Vec<usize>,
+    /// The largest whole number in it.
+    most: i64,
 }
 
 /// Describes `model`.
@@ -50,9 +64,18 @@ pub(super) fn describe(model: &Model) -> Metadata<'_> {
         name: &model.name,
         versions: [VERSION],
         platform: "onnxruntime_onnx",
-        inputs: model.spec.inputs.iter().map(tensor).collect(),
+        inputs: model
+            .spec
+            .inputs
+            .iter()
+            .map(|input| Described { sample: sample(model, input), ..tensor(input) })
+            .collect(),
         outputs: model.spec.outputs.iter().map(tensor).collect(),
         text: describe_text(model),
+        no_sample: match &model.spec.made_up {
+            Some(MadeUp::Fails(why)) => Some(why),
+            _ => None,
+        },
     }
 }
 
@@ -61,7 +84,29 @@ fn tensor(spec: &TensorSpec) -> Described<'_> {
         Dim::Fixed(size) => i64::try_from(*size).unwrap_or(i64::MAX),
         Dim::Batch | Dim::Length | Dim::Free(_) => -1,
     };
-    Described { name: &spec.name, datatype: spec.datatype.name(), shape: spec.dims.iter().map(size).collect() }
+    // An input without a shape takes any; Triton would say as much.
+    let shape = if spec.open { vec![-1] } else { spec.dims.iter().map(size).collect() };
+    Described { name: &spec.name, datatype: spec.datatype.name(), shape, sample: None }
+}
+
+fn sample(model: &Model, input: &TensorSpec) -> Option<Sample> {
+    let Some(MadeUp::Runs(filling)) = &model.spec.made_up else { return None };
+    let own = |axis: usize| input.sample.as_ref().and_then(|sample| sample.get(axis)).copied();
+    let size = |(axis, dim): (usize, &Dim)| match dim {
+        Dim::Fixed(size) => *size,
+        Dim::Batch => 1,
+        Dim::Length => own(axis).unwrap_or_else(|| model.spec.made_up_length() as usize),
+        Dim::Free(_) => own(axis).unwrap_or(1),
+    };
+    let most = match filling {
+        Filling::Bytes => input.bound.map_or(255, |bound| bound - 1),
+        _ => 1,
+    };
+    let shape = match &input.sample {
+        Some(shape) if input.open => shape.clone(),
+        _ => input.dims.iter().enumerate().map(size).collect(),
+    };
+    Some(Sample { shape, most })
 }
 
 fn describe_text(model: &Model) -> Option<Text<'static>> {
@@ -72,7 +117,7 @@ fn describe_text(model: &Model) -> Option<Text<'static>> {
         Task::Classifier { .. } | Task::Tensors => -1,
     };
     Some(Text {
-        inputs: [Described { name: TEXT, datatype: "BYTES", shape: vec![-1] }],
-        outputs: [Described { name, datatype: "FP32", shape: vec![-1, width] }],
+        inputs: [Described { name: TEXT, datatype: "BYTES", shape: vec![-1], sample: None }],
+        outputs: [Described { name, datatype: "FP32", shape: vec![-1, width], sample: None }],
     })
 }
