@@ -7,22 +7,30 @@ use crate::config::State;
 use crate::dispatch::{CostState, Driver, Handle, LearnedCost};
 use crate::sched::CostModel;
 use crate::state::{self, Fingerprint, Kept, Learned};
-use crate::types::{DeviceId, ModelId};
+use crate::types::{DeviceId, ModelId, locked};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
 
 /// How often it is written, where something was learned.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// The files of all models, and what was in them.
-#[derive(Debug, Default)]
+/// The models that are served, on what they run, and their files. Clones share them.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Keeper {
-    files: BTreeMap<ModelId, File>,
-    /// Not yet handed to the driver.
-    restored: Vec<Restored>,
+    models: Arc<Mutex<BTreeMap<ModelId, Known>>>,
+}
+
+/// One model on its devices.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// On what it is learned.
+    on: Vec<(DeviceId, Fingerprint)>,
+    /// `None` where nothing is kept.
+    file: Option<File>,
 }
 
 /// The file of one model.
@@ -32,76 +40,112 @@ struct File {
     path: PathBuf,
     /// Whether it lies in the model's folder, which need not be writable.
     beside: bool,
-    devices: Vec<Fingerprint>,
     /// Runs that were learned from when it was last written.
     written: u64,
     failed: bool,
 }
 
-/// What an earlier life learned of one model on one device.
-#[derive(Debug)]
-struct Restored {
-    model: ModelId,
-    device: DeviceId,
-    cost: CostState,
-}
+/// What was learned before of one model, by device.
+pub(super) type Costs = Vec<(DeviceId, CostState)>;
 
 /// A model on its devices.
 pub(super) struct Site<'a> {
-    pub(super) id: ModelId,
     pub(super) model: &'a str,
     pub(super) folder: &'a Path,
     /// On what it would be learned.
     pub(super) devices: Vec<(DeviceId, Fingerprint)>,
 }
 
-impl Keeper {
-    /// Takes a model in, and takes note of what an earlier life learned of it on these devices. Blocks.
-    pub(super) fn open(&mut self, state: &State, site: Site<'_>) {
-        let Site { id, model, folder, devices } = site;
+/// A model that another is to take the place of, and what is known of costs by now.
+#[derive(Clone, Copy)]
+pub(super) struct Before<'a> {
+    pub(super) model: ModelId,
+    pub(super) learned: &'a [LearnedCost],
+}
+
+impl Site<'_> {
+    /// Opens a model's file, and finds what was learned of it on these devices: by the one that is served now, if that
+    /// is the same, or by an earlier life of the program. Blocks.
+    pub(super) fn open(self, state: &State, keeper: &Keeper, before: Option<Before<'_>>) -> (Known, Costs) {
+        let Site { model, folder, devices } = self;
         let path = match state {
-            State::None => return,
-            State::Folder(all) => state::in_folder(all, model),
-            State::Beside => state::beside(folder),
+            State::None => None,
+            State::Folder(all) => Some(state::in_folder(all, model)),
+            State::Beside => Some(state::beside(folder)),
         };
-        let kept = match state::read::<Kept<CostState>>(&path) {
-            Ok(kept) => kept.filter(|kept| kept.format == state::FORMAT),
-            Err(error) => {
-                tracing::warn!(model, path = %path.display(), "learned costs cannot be read, and are learned anew: {error}");
-                None
-            }
+        let mut kept = path.as_deref().map(|path| read(path, model)).unwrap_or_default();
+        let cost = |(device, on): &(DeviceId, Fingerprint)| {
+            let live = before.and_then(|before| keeper.live(before, on));
+            Some((*device, live.or_else(|| find(&mut kept, on, model))?))
         };
-        let mut kept = kept.map(|kept| kept.devices).unwrap_or_default();
-        for (device, on) in &devices {
-            let cost = find(&mut kept, on, model);
-            self.restored.extend(cost.map(|cost| Restored { model: id, device: *device, cost }));
+        let costs = devices.iter().filter_map(cost).collect();
+        let beside = *state == State::Beside;
+        let file = path.map(|path| File { model: model.to_owned(), path, beside, written: 0, failed: false });
+        (Known { on: devices, file }, costs)
+    }
+}
+
+/// What an earlier life left.
+fn read(path: &Path, model: &str) -> Vec<Learned<CostState>> {
+    let kept = match state::read::<Kept<CostState>>(path) {
+        Ok(kept) => kept.filter(|kept| kept.format == state::FORMAT),
+        Err(error) => {
+            tracing::warn!(model, path = %path.display(), "learned costs cannot be read, and are learned anew: {error}");
+            None
         }
-        let (beside, devices) = (*state == State::Beside, devices.into_iter().map(|(_, on)| on).collect());
-        let file = File { model: model.to_owned(), path, beside, devices, written: 0, failed: false };
-        self.files.insert(id, file);
+    };
+    kept.map(|kept| kept.devices).unwrap_or_default()
+}
+
+/// A cost model that knows what was learned of a device; `None` where nothing was that can be believed.
+pub(super) fn cost(costs: &Costs, device: DeviceId) -> Option<CostModel> {
+    let (_, found) = costs.iter().find(|(on, _)| *on == device)?;
+    let mut cost = CostModel::default();
+    cost.restore(found).ok()?;
+    Some(cost)
+}
+
+/// Hands the driver what earlier lives learned of a model.
+pub(super) fn restore(driver: &mut Driver, id: ModelId, model: &str, costs: &Costs) {
+    for (device, cost) in costs {
+        match driver.restore(id, *device, cost) {
+            Ok(()) => tracing::info!(model, observations = cost.observations(), "learned costs restored"),
+            Err(error) => tracing::warn!(model, "learned costs are learned anew: {error}"),
+        }
+    }
+}
+
+impl Keeper {
+    /// Takes a model in.
+    pub(super) fn take(&self, model: ModelId, known: Option<Known>) {
+        if let Some(known) = known {
+            locked(&self.models).insert(model, known);
+        }
     }
 
-    /// The cost of a model on a device as an earlier life learned it.
-    pub(super) fn cost(&self, model: ModelId, device: DeviceId) -> Option<CostModel> {
-        let found = self.restored.iter().find(|known| (known.model, known.device) == (model, device))?;
-        let mut cost = CostModel::default();
-        cost.restore(&found.cost).ok()?;
-        Some(cost)
+    /// Takes a model in, in the place of another.
+    pub(super) fn replace(&self, old: ModelId, new: ModelId, known: Option<Known>) {
+        locked(&self.models).remove(&old);
+        self.take(new, known);
     }
 
-    /// Hands over what earlier lives learned.
-    pub(super) fn restore(&mut self, driver: &mut Driver) {
-        for Restored { model, device, cost } in self.restored.drain(..) {
-            let name = self.files.get(&model).map(|file| file.model.as_str());
-            match driver.restore(model, device, &cost) {
-                Ok(()) => tracing::info!(model = name, observations = cost.observations(), "learned costs restored"),
-                Err(error) => tracing::warn!(model = name, "learned costs are learned anew: {error}"),
-            }
-        }
+    /// Whether a model was read from the same file as one that was taken in.
+    pub(super) fn is_same(&self, model: ModelId, known: &Known) -> bool {
+        let print = |known: &Known| known.on.first().map(|(_, on)| on.model.clone());
+        let before = locked(&self.models).get(&model).and_then(print);
+        before.is_some() && before == print(known)
+    }
+
+    /// What is being learned of a model that runs on the same.
+    fn live(&self, before: Before<'_>, on: &Fingerprint) -> Option<CostState> {
+        let models = locked(&self.models);
+        models.get(&before.model)?.on.iter().find(|(_, known)| known == on)?;
+        let same = |learned: &&LearnedCost| learned.model == before.model && *learned.device == on.device;
+        before.learned.iter().find(same).map(|learned| learned.cost.clone())
     }
 
     /// Writes what was learned once a minute, and a last time once told to stop.
-    pub(super) async fn run(mut self, handle: Handle, stopped: impl Future<Output = ()>) {
+    pub(super) async fn run(self, handle: Handle, stopped: impl Future<Output = ()>) {
         let mut stopped = std::pin::pin!(stopped);
         loop {
             let ends = tokio::select! {
@@ -116,20 +160,18 @@ impl Keeper {
     }
 
     /// Writes what was learned since it was last written.
-    async fn save(&mut self, handle: &Handle) {
-        if self.files.is_empty() {
+    async fn save(&self, handle: &Handle) {
+        if locked(&self.models).is_empty() {
             return;
         }
-        let learned = handle.learned().await;
-        let mut files = std::mem::take(&mut self.files);
+        let (learned, models) = (handle.learned().await, Arc::clone(&self.models));
         let writing = tokio::task::spawn_blocking(move || {
-            for (id, file) in &mut files {
-                file.write(learned.iter().filter(|learned| learned.model == *id));
+            for (id, known) in &mut *locked(&models) {
+                known.write(learned.iter().filter(|learned| learned.model == *id));
             }
-            files
         });
-        // A panic in there has been told of; nothing is written from then on.
-        self.files = writing.await.unwrap_or_default();
+        // A panic in there has been told of.
+        drop(writing.await);
     }
 }
 
@@ -144,22 +186,25 @@ fn find(kept: &mut Vec<Learned<CostState>>, on: &Fingerprint, model: &str) -> Op
     None
 }
 
-impl File {
+impl Known {
     /// Writes what was learned, if that is more than what was written. Blocks.
     fn write<'a>(&mut self, learned: impl Iterator<Item = &'a LearnedCost> + Clone) {
+        let Self { on, file: Some(file) } = self else { return };
         let runs = learned.clone().map(|learned| learned.cost.observations()).sum();
-        if runs == self.written {
+        if runs == file.written {
             return;
         }
-        let on = |learned: &&LearnedCost| self.devices.iter().find(|on| *on.device == *learned.device);
+        let on = |learned: &&LearnedCost| on.iter().map(|(_, on)| on).find(|on| *on.device == *learned.device);
         let devices = learned.filter_map(|learned| Some(Learned { on: on(&learned)?.clone(), learned: &learned.cost }));
         let kept = Kept { format: state::FORMAT, devices: devices.collect() };
-        match state::write(&self.path, &kept) {
-            Ok(()) => (self.written, self.failed) = (runs, false),
-            Err(error) => self.tell_of(&error),
+        match state::write(&file.path, &kept) {
+            Ok(()) => (file.written, file.failed) = (runs, false),
+            Err(error) => file.tell_of(&error),
         }
     }
+}
 
+impl File {
     /// Says once that a file cannot be written; aloud where somebody asked for it.
     fn tell_of(&mut self, error: &std::io::Error) {
         let expected = matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied);

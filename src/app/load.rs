@@ -1,13 +1,13 @@
 //! Loads what the configuration names: the runtime, the models and their workers.
 
-use super::learned::{self, Keeper};
+use super::learned::{self, Before, Costs, Keeper, Known};
 use super::placement::{Gpus, Site};
 use super::sessions::Chooser;
 use super::{AppError, nodes};
 use crate::clock;
 use crate::config::{Config, ModelConfig};
 use crate::dispatch::{Start, WorkerPlan};
-use crate::exec::{self, ModelFile, Nodes, OnnxBackend, Runtime, SessionSettings, WarmUp, WorkerConfig};
+use crate::exec::{self, Failure, ModelFile, Nodes, OnnxBackend, Runtime, SessionSettings, WarmUp, WorkerConfig};
 use crate::gpu;
 use crate::metrics::{Metrics, ModelMetrics};
 use crate::model::{Folder, Model, ModelSpec, Placed, Sessions};
@@ -15,57 +15,177 @@ use crate::offline::{self, Source};
 use crate::state::{self, Machine, ModelPrint};
 use crate::text::Tokenizer;
 use crate::types::{CudaSettings, Device, DeviceId, ModelId, WorkerId, locked};
+use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// How often a source is read that changes while it is read.
+const READINGS: usize = 3;
+
 /// The models, the workers that run them, and who keeps what is learned of them.
-pub(super) type Models = (Vec<Arc<Model>>, Vec<WorkerPlan>, Keeper);
+#[derive(Default)]
+pub(super) struct Models {
+    pub(super) models: Vec<Arc<Model>>,
+    pub(super) plans: Vec<WorkerPlan>,
+    /// What earlier lives of the program learned, in the order of the models.
+    pub(super) costs: Vec<Costs>,
+    pub(super) keeper: Keeper,
+    /// Loads them again; `None` where there are none.
+    pub(super) loader: Option<Loader>,
+}
 
 /// Opens every model and plans its workers. Blocks.
-pub(super) fn models(config: &Config, found: Option<&gpu::Gpus>, metrics: &Metrics) -> Result<Models, AppError> {
-    let mut keeper = Keeper::default();
+pub(super) fn models(config: &Config, found: Option<&gpu::Gpus>, metrics: &Arc<Metrics>) -> Result<Models, AppError> {
+    let mut all = Models::default();
     if config.models.is_empty() {
-        return Ok((Vec::new(), Vec::new(), keeper));
+        return Ok(all);
     }
     let runtime = Runtime::load(config.onnxruntime_library.as_ref())?;
-    let version = runtime.version().unwrap_or("unknown");
+    let version = runtime.version().unwrap_or("unknown").to_owned();
     tracing::info!(path = %runtime.path().display(), version, "ONNX Runtime");
     let mut gpus = Gpus::new(found.and_then(gpu::Gpus::count), |gpu| exec::look_for_cuda(&runtime, gpu));
-    let (mut models, mut plans, mut known) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, settings) in config.models.iter().enumerate() {
-        let id = ModelId(u32::try_from(index).unwrap_or(u32::MAX));
-        let start = clock::now();
+    let mut loader = Loader {
+        config: config.clone(),
+        runtime: Arc::clone(&runtime),
+        version,
+        metrics: Arc::clone(metrics),
+        keeper: all.keeper.clone(),
+        sites: BTreeMap::new(),
+        devices: Vec::new(),
+        next_model: AtomicU32::new(0),
+        next_worker: AtomicU32::new(0),
+    };
+    for settings in &config.models {
         let site = gpus.place(&settings.device).map_err(|message| fault(settings, message))?;
-        let (model, folder) = open(id, settings, &runtime, &site)?;
-        let opened_in = clock::now().since(start);
         tell_of_fallback(&site, settings, metrics);
+        loader.know(&site.devices, found);
+        let Loaded { model, plans, known, costs } = loader.load(settings, &site, None)?;
+        loader.sites.insert(settings.name.clone(), site);
+        all.keeper.take(model.id, known);
+        all.plans.extend(plans);
+        all.costs.push(costs);
+        all.models.push(model);
+    }
+    all.loader = Some(loader);
+    Ok(all)
+}
+
+/// What stays as it is from one load of a model to the next.
+#[derive(Debug)]
+pub(super) struct Loader {
+    pub(super) config: Config,
+    runtime: Arc<Runtime>,
+    version: String,
+    metrics: Arc<Metrics>,
+    pub(super) keeper: Keeper,
+    /// Where each model runs, by its name: devices are looked for once, at the start.
+    pub(super) sites: BTreeMap<String, Site>,
+    /// All devices, and what computes on each. The place of one is its number.
+    devices: Vec<(Device, String)>,
+    next_model: AtomicU32,
+    next_worker: AtomicU32,
+}
+
+/// A model that was read, and how it is to run.
+pub(super) struct Loaded {
+    pub(super) model: Arc<Model>,
+    pub(super) plans: Vec<WorkerPlan>,
+    /// For the keeper; `None` where nothing of it is kept.
+    pub(super) known: Option<Known>,
+    pub(super) costs: Costs,
+}
+
+/// A model that another is to take the place of.
+#[derive(Clone, Copy)]
+pub(super) struct Served<'a> {
+    pub(super) model: &'a Model,
+    pub(super) before: Before<'a>,
+}
+
+impl Loader {
+    /// Takes note of devices; models that name the same one share its number.
+    fn know(&mut self, devices: &[Device], gpus: Option<&gpu::Gpus>) {
+        for device in devices {
+            if self.devices.iter().all(|(known, _)| known != device) {
+                self.devices.push((*device, processor(*device, gpus)));
+            }
+        }
+    }
+
+    /// The number of a device, and what computes there.
+    fn device(&self, device: Device) -> (DeviceId, &str) {
+        let at = self.devices.iter().position(|(known, _)| *known == device).unwrap_or_default();
+        (DeviceId(u32::try_from(at).unwrap_or(u32::MAX)), self.devices.get(at).map_or("unknown", |(_, what)| what))
+    }
+
+    /// Reads a model's source and plans its workers. Blocks.
+    pub(super) fn load(
+        &self,
+        settings: &ModelConfig,
+        site: &Site,
+        served: Option<Served<'_>>,
+    ) -> Result<Loaded, AppError> {
+        let id = ModelId(self.next_model.fetch_add(1, Ordering::Relaxed));
+        let (start, runtime) = (clock::now(), &self.runtime);
+        let (model, folder, print) = self.read(id, settings, site)?;
+        let opened_in = clock::now().since(start);
         let parts = site.devices.iter().filter(|device| matches!(device, Device::Cpu(_))).count();
-        let source = Source { file: Arc::new(ModelFile::shared(&runtime, folder.onnx())), model: Arc::clone(&model) };
+        let source = Source { file: Arc::new(ModelFile::shared(runtime, folder.onnx())), model: Arc::clone(&model) };
+        let before = served.map(|served| served.model.placed().sessions.clone()).unwrap_or_default();
         let cores = offline::cores();
-        let chooser = Chooser { state: &config.state, settings, source, opened_in, cores, parts };
-        let print = print(&model.name, &folder);
+        let chooser = Chooser { state: &self.config.state, settings, source, opened_in, cores, before, parts };
         let berth = |device: &Device| {
-            let on = print.clone().map(|print| machine(print, version, *device, found));
+            let (number, processor) = self.device(*device);
+            let on = print.clone().map(|print| Machine {
+                model: print,
+                runtime: self.version.clone(),
+                device: device.to_string(),
+                processor: processor.to_owned(),
+            });
             let sessions = chooser.choose(*device, on.as_ref());
-            Berth { number: numbered(&mut known, *device), sessions, on, cuda: settings.cuda.clone() }
+            Berth { number, sessions, on, cuda: settings.cuda.clone() }
         };
         let berths: Vec<Berth> = site.devices.iter().map(berth).collect();
-        let file = Arc::new(file(&runtime, &folder, &berths));
+        let file = Arc::new(file(runtime, &folder, &berths));
         // A GPU is waited for.
         let here = parts > 0 && file.is_steady();
-        let team = Team { model: &model, file: &file, here, metrics: metrics.model(&model.name) };
-        team.open_kept(&mut keeper, config, settings, &berths);
+        let metrics = self.metrics.model(&model.name);
+        let team = Team { model: &model, file: &file, print, here, metrics };
+        let opened = team.site(settings, &berths);
+        let opened = opened.map(|site| site.open(&self.config.state, &self.keeper, served.map(|served| served.before)));
+        let (known, costs) = opened.map(|(known, costs)| (Some(known), costs)).unwrap_or_default();
+        let mut plans = Vec::new();
         for berth in &berths {
             berth.tell(settings);
-            plans.extend(team.plan(berth, &keeper, plans.len()));
+            plans.extend(team.plan(berth, &costs, &self.next_worker));
         }
         let sessions = berths.into_iter().map(|berth| berth.sessions).collect();
-        model.set_placed(Placed { devices: site.devices, fallback: site.fallback, providers: None, sessions });
-        models.push(model);
+        let (devices, fallback) = (site.devices.clone(), site.fallback.clone());
+        model.set_placed(Placed { devices, fallback, providers: None, sessions });
+        Ok(Loaded { model, plans, known, costs })
     }
-    Ok((models, plans, keeper))
+
+    /// Reads a model's source until the graph is the same before and after: what is told of it is then what its sessions
+    /// are made of.
+    fn read(&self, id: ModelId, settings: &ModelConfig, site: &Site) -> Result<Opened, AppError> {
+        for _ in 0..READINGS {
+            let before = Folder::open(&settings.path).ok().and_then(|folder| state::model_print(folder.onnx()).ok());
+            let (model, folder) = open(id, settings, &self.runtime, site)?;
+            let print = print(&model.name, &folder);
+            if before == print {
+                return Ok((model, folder, print));
+            }
+        }
+        let message = format!("{}: it changes while it is read; load it once it is whole", settings.path.display());
+        Err(fault(settings, message))
+    }
 }
+
+/// A model, its folder, and what tells its graph from another.
+type Opened = (Arc<Model>, Folder, Option<ModelPrint>);
 
 fn fault(settings: &ModelConfig, message: String) -> AppError {
     AppError::Model { name: settings.name.clone(), message }
@@ -83,15 +203,6 @@ fn tell_of_fallback(site: &Site, settings: &ModelConfig, metrics: &Metrics) {
     for device in &devices {
         metrics.model(&settings.name).fell_back("auto", device);
     }
-}
-
-/// The number of a device: models that name the same one share it.
-fn numbered(known: &mut Vec<Device>, device: Device) -> DeviceId {
-    let at = known.iter().position(|d| *d == device).unwrap_or_else(|| {
-        known.push(device);
-        known.len() - 1
-    });
-    DeviceId(u32::try_from(at).unwrap_or(u32::MAX))
 }
 
 /// Reads a model's source, and finds out how its requests may run. Blocks.
@@ -182,27 +293,28 @@ fn file(runtime: &Arc<Runtime>, folder: &Folder, berths: &[Berth]) -> ModelFile 
 struct Team<'a> {
     model: &'a Arc<Model>,
     file: &'a Arc<ModelFile>,
+    /// What tells the file from another.
+    print: Option<ModelPrint>,
     /// Whether what a run on a CPU takes follows from its shape, so that short ones may run where they are decided.
     here: bool,
     metrics: Arc<ModelMetrics>,
 }
 
 impl Team<'_> {
-    /// Takes note of what an earlier life of the program learned of the model here.
-    fn open_kept(&self, keeper: &mut Keeper, config: &Config, settings: &ModelConfig, berths: &[Berth]) {
+    /// The model on its devices, as far as what is learned of it can be told apart.
+    fn site<'s>(&self, settings: &'s ModelConfig, berths: &[Berth]) -> Option<learned::Site<'s>> {
         let on = |berth: &Berth| {
             let Sessions { instances, threads, spin, .. } = berth.sessions;
             Some((berth.number, berth.on.clone()?.with(instances, threads, spin)))
         };
-        let Some(devices) = berths.iter().map(on).collect() else { return };
-        let site = learned::Site { id: self.model.id, model: &self.model.name, folder: &settings.path, devices };
-        keeper.open(&config.state, site);
+        let devices = berths.iter().map(on).collect::<Option<_>>()?;
+        Some(learned::Site { model: &settings.name, folder: &settings.path, devices })
     }
 
-    /// Plans the workers of one device, numbered from `first` on.
-    fn plan(&self, berth: &Berth, keeper: &Keeper, first: usize) -> Vec<WorkerPlan> {
+    /// Plans the workers of one device.
+    fn plan(&self, berth: &Berth, costs: &Costs, next: &AtomicU32) -> Vec<WorkerPlan> {
         let (device, session, instances) = (berth.number, &berth.session(), berth.sessions.instances);
-        let parts = match keeper.cost(self.model.id, device) {
+        let parts = match learned::cost(costs, device) {
             None => exec::warm_up(&self.model.spec, session.device, instances),
             Some(cost) => exec::resume(&self.model.spec, session.device, instances, |rows, len, busy| {
                 let known = cost.measured(rows, len, busy);
@@ -210,7 +322,7 @@ impl Team<'_> {
             }),
         };
         let plan = |(index, part)| {
-            let id = WorkerId(u32::try_from(first + index).unwrap_or(u32::MAX));
+            let id = WorkerId(next.fetch_add(1, Ordering::Relaxed));
             // What a GPU runs of the graph is the same for all: the first session tells.
             let tells = index == 0 && matches!(session.device, Device::Cuda(_));
             let start = self.start(id, session, part, tells);
@@ -223,7 +335,7 @@ impl Team<'_> {
 
     fn start(&self, id: WorkerId, session: &SessionSettings, part: WarmUp, tells: bool) -> Start {
         let (owner, file, metrics) = (Arc::clone(self.model), Arc::clone(self.file), Arc::clone(&self.metrics));
-        let session = session.clone();
+        let (session, print) = (session.clone(), self.print.clone());
         // The sweep is for the first start; a worker that comes back joins the others at work.
         let part = Mutex::new(Some(part));
         Box::new(move |events| {
@@ -233,16 +345,49 @@ impl Team<'_> {
             let name = format!("{}/{id}", owner.name);
             let config = WorkerConfig { id, name, model: Arc::clone(&owner), warm_up };
             let (owner, file, metrics) = (Arc::clone(&owner), Arc::clone(&file), Arc::clone(&metrics));
-            let session = session.clone();
+            let (session, print) = (session.clone(), print.clone());
             let make = move || {
                 let model = Arc::clone(&owner);
                 let tell = move |nodes: &Nodes| nodes::tell(&model, &metrics, session.device, nodes);
-                Ok(Box::new(match tells {
+                let backend = match tells {
                     true => OnnxBackend::recorded(&file, &owner.spec, &session, tell)?,
                     false => OnnxBackend::new(&file, &owner.spec, &session)?,
-                }) as _)
+                };
+                is_still(file.path(), print.as_ref())?;
+                Ok(Box::new(backend) as _)
             };
             exec::spawn(config, make, events)
         })
+    }
+}
+
+/// Refuses a session of another file than was read: what is known of its tensors is not true of that.
+fn is_still(path: &Path, print: Option<&ModelPrint>) -> Result<(), Failure> {
+    let Some(print) = print else { return Ok(()) };
+    let path_is = |what| Failure::Failed(format!("{}: {what}", path.display()));
+    match state::model_print(path) {
+        Ok(now) if now == *print => Ok(()),
+        Ok(_) => Err(path_is("it is not the file that was loaded: load the model again".to_owned())),
+        Err(error) => Err(path_is(format!("it cannot be read: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_of_the_file_that_was_read_or_of_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        std::fs::write(&path, "one").unwrap();
+        let print = state::model_print(&path).unwrap();
+        let failure = || is_still(&path, Some(&print)).unwrap_err().to_string();
+        is_still(&path, Some(&print)).unwrap();
+        std::fs::write(&path, "two").unwrap();
+        assert!(failure().contains("model.onnx: it is not the file that was loaded"), "{}", failure());
+        std::fs::remove_file(&path).unwrap();
+        assert!(failure().contains("model.onnx: it cannot be read"), "{}", failure());
+        is_still(&path, None).unwrap();
     }
 }

@@ -11,6 +11,7 @@ mod learned;
 mod load;
 mod nodes;
 mod placement;
+mod reopen;
 mod sessions;
 mod stop;
 mod trace;
@@ -21,7 +22,7 @@ pub use tuner::{Found, KeptIn, tune};
 use crate::admin::Admin;
 use crate::clock;
 use crate::config::Config;
-use crate::dispatch::{Driver, Handle, WorkerPlan};
+use crate::dispatch::{Driver, Handle, Repository, Source};
 use crate::document::Diagnostic;
 use crate::exec::RuntimeError;
 use crate::front::{Front, Limits, Pool, Upstream};
@@ -34,7 +35,7 @@ use crate::readiness::Readiness;
 use crate::shutdown::Signals;
 use crate::telemetry::{StartError, Tracer};
 use followed::{Followed, Opened};
-use learned::Keeper;
+use load::Models;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -161,13 +162,13 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     trace::check(&config)?;
     let started = clock::now();
     let metrics = Arc::new(Metrics::with_performance(config.monitoring.performance).map_err(AppError::metrics)?);
-    let Some((opened, loaded, found)) = load(&config, &metrics, &mut signals).await? else { return Ok(()) };
-    let (models, plans, mut keeper) = loaded;
-    let registry = Arc::new(Registry::new(models));
+    let Some((opened, mut loaded, found)) = load(&config, &metrics, &mut signals).await? else { return Ok(()) };
+    let (registry, keeper) = (Arc::new(Registry::new(loaded.models.clone())), loaded.keeper.clone());
+    let source = loaded.loader.take().map(|loader| Arc::new(loader) as Arc<dyn Source>);
     let readiness = Arc::new(Readiness::new(Arc::clone(&registry)));
     let ([listener, admin_listener], taken) = listen(&config).await?;
-    let sites = gpus::sites(&plans);
-    let (driver, handle, followed) = drive(&config, opened, (plans, &mut keeper), Arc::clone(&metrics))?;
+    let sites = gpus::sites(&loaded.plans);
+    let (driver, handle, followed) = drive(&config, opened, loaded, Arc::clone(&metrics))?;
     let (monitor, gpus) = gpus::watch(found, config.nvml.period, sites, &handle, &metrics)?;
     let (stop, stopped) = watch::channel(false);
     let admin = Admin {
@@ -181,7 +182,8 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         history: Arc::default(),
         gpus,
     };
-    let front = front(&config, registry, handle.clone(), followed.keys(), metrics, Arc::clone(&readiness))?;
+    let repository = Repository::new(handle.clone(), Arc::clone(&registry), source);
+    let front = front(&config, registry, repository, followed.keys(), metrics, Arc::clone(&readiness))?;
     let mut tasks = Tasks {
         trace: trace::begin(&config, &handle, &admin.registry)?,
         tracer: front.tracer.clone(),
@@ -215,7 +217,7 @@ async fn end(signals: &mut Signals, tasks: &mut Tasks) -> Result<&'static str, A
 }
 
 /// What is there before anything runs.
-type Loaded = (Opened, load::Models, Option<Gpus>);
+type Loaded = (Opened, Models, Option<Gpus>);
 
 /// Reads policies and keys, looks for GPUs and opens every model, off the runtime; `None` when a signal came first.
 async fn load(config: &Config, metrics: &Arc<Metrics>, signals: &mut Signals) -> Result<Option<Loaded>, AppError> {
@@ -242,13 +244,15 @@ async fn load(config: &Config, metrics: &Arc<Metrics>, signals: &mut Signals) ->
 fn drive(
     config: &Config,
     opened: Opened,
-    (plans, keeper): (Vec<WorkerPlan>, &mut Keeper),
+    loaded: Models,
     metrics: Arc<Metrics>,
 ) -> Result<(Driver, Handle, Followed), AppError> {
     let policies = Arc::clone(&opened.live.status().policies);
     let (mut driver, handle) =
-        Driver::start(policies, plans, metrics).map_err(AppError::system("starting a worker"))?;
-    keeper.restore(&mut driver);
+        Driver::start(policies, loaded.plans, metrics).map_err(AppError::system("starting a worker"))?;
+    for (model, costs) in loaded.models.iter().zip(&loaded.costs) {
+        learned::restore(&mut driver, model.id, &model.name, costs);
+    }
     if config.monitoring.health_checks {
         driver.check_health();
     }
@@ -259,7 +263,7 @@ fn drive(
 fn front(
     config: &Config,
     registry: Arc<Registry>,
-    handle: Handle,
+    backend: Repository,
     keys: Option<Arc<Keys>>,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
@@ -272,7 +276,7 @@ fn front(
     };
     let pool = Pool::new(offline::cores());
     let upstream = config.upstream.clone().map(|server| Upstream::new(server.authority, server.base));
-    let (backend, tracer) = (Arc::new(handle), tracer(config)?);
+    let (backend, tracer) = (Arc::new(backend), tracer(config)?);
     Ok(Front { registry, backend, metrics, readiness, tracer, limits, pool, upstream, keys })
 }
 

@@ -32,13 +32,15 @@ pub(super) struct Chooser<'a> {
     pub(super) opened_in: Duration,
     /// Cores of this process.
     pub(super) cores: usize,
+    /// Those of the model that is served now, where one is: what suits it is the best guess for one that replaces it.
+    pub(super) before: Vec<Sessions>,
     /// Parts of the CPU that the model runs on, each with its share of the cores.
     pub(super) parts: usize,
 }
 
 impl Chooser<'_> {
-    /// The sessions on a device; `on` says which that is, where it is known. May measure, and then blocks for two or
-    /// three seconds.
+    /// The sessions on a device; `on` says which that is, where it is known. May measure where no model is served yet, and
+    /// then blocks for two or three seconds.
     pub(super) fn choose(&self, device: Device, on: Option<&Machine>) -> Sessions {
         let (layout, chosen_by) = self.layout(device, on);
         let spin = self.settings.spin.unwrap_or(layout.spin);
@@ -56,9 +58,19 @@ impl Chooser<'_> {
         let whole = matches!(device, Device::Cpu(_)) && self.parts == 1;
         let found = on.filter(|_| whole).zip(self.file()).and_then(|(on, path)| {
             let mut tunings = self.read(&path);
-            kept(&self.settings.name, &tunings, on).or_else(|| self.compare(usual, on, &mut tunings, &path))
+            let kept = kept(&self.settings.name, &tunings, on);
+            match self.before.is_empty() {
+                true => kept.or_else(|| self.compare(usual, on, &mut tunings, &path)),
+                false => kept,
+            }
         });
-        found.unwrap_or((usual, ChosenBy::Default))
+        found.or_else(|| self.as_before(device)).unwrap_or((usual, ChosenBy::Default))
+    }
+
+    /// As the model runs that is served now.
+    fn as_before(&self, device: Device) -> Option<(Layout, ChosenBy)> {
+        let &Sessions { instances, threads, spin, chosen_by, .. } = self.before.iter().find(|s| s.device == device)?;
+        Some((Layout { instances, threads, spin }, chosen_by))
     }
 
     /// Where what was measured lies; `None` where nothing may be kept.

@@ -1,12 +1,12 @@
 //! The driver: feeds events to the scheduler and carries out what it decides.
 
+use super::changes::Changes;
 use super::decisions::{Decisions, Member};
 use super::fallbacks::Fallbacks;
 use super::health::{self, Checks};
-use super::loading::Changes;
 use super::pending::{Pending, item};
 use super::workers::{WorkerPlan, WorkerSlot};
-use super::{ARRIVALS, Arriving, Control, Gate, Handle, LearnedCost, record, refusal, report};
+use super::{ARRIVALS, Arriving, Control, Gate, Handle, LearnedCost, record, refusal};
 use crate::clock;
 use crate::exec::{Job, JobDone, JobItem, WorkerHandle};
 use crate::metrics::{Metrics, ModelMetrics};
@@ -18,7 +18,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Events taken in before the scheduler is asked what to do, so that what arrives together is seen together.
@@ -43,7 +42,7 @@ pub struct Driver {
     control: mpsc::UnboundedReceiver<Control>,
     /// Kept for workers' events; never the reason to go on running.
     pub(super) tell: mpsc::UnboundedSender<Control>,
-    gate: Arc<Gate>,
+    pub(super) gate: Arc<Gate>,
     pub(super) decisions: Arc<Decisions>,
     pub(super) recorder: Arc<Recorder>,
     last_learned: Arc<OnceLock<Vec<LearnedCost>>>,
@@ -188,8 +187,10 @@ impl Driver {
                 self.sched.handle_policies(policies, clock::now());
             }
             Control::Tenants(tenants) => self.sched.handle_tenants(tenants, clock::now()),
-            Control::Load(model, reply) => self.load(&model, reply),
+            Control::Started(model, reply) => self.tell_started(model, reply),
+            Control::Enlist(newcomer, reply) => self.enlist(newcomer, reply),
             Control::Unload(model, reply) => self.unload(&model, reply),
+            Control::Retire(model, reply) => self.retire(&model, reply),
             // Who asked may have gone.
             Control::Report(reply) => drop(reply.send(self.report())),
             Control::Learned(reply) => drop(reply.send(self.learned())),
@@ -231,7 +232,7 @@ impl Driver {
             if refusal::is_ours(&reject) {
                 self.count_slo(request, target, None);
             }
-            let refusal = refusal::rejected(reject, &request.model.name);
+            let refusal = refusal::rejected(reject, &request.model);
             drop(arriving.reply.send(Err(refusal)));
             return;
         }
@@ -310,26 +311,6 @@ impl Driver {
             self.count_slo(&pending.request, pending.target, None);
             pending.fail(error);
         }
-    }
-
-    /// Brings gauges and the gate up to date.
-    fn publish(&mut self) {
-        let (mut waiting, mut all_full, mut longest) = (0, !self.models.is_empty(), Duration::ZERO);
-        for (id, metrics) in &self.models {
-            let queue = self.sched.queue(*id);
-            waiting += u64::from(queue.rows);
-            longest = longest.max(queue.drain);
-            all_full &= self.sched.is_full(*id);
-            metrics.queue_bytes().set(i64::try_from(queue.bytes).unwrap_or(i64::MAX));
-            let costs = || self.sched.costs(*id).map(|(_, cost)| cost);
-            if let Some(error) = report::mean(costs().map(|c| (Some(c.error_ratio()), c.observations()))) {
-                let coverage = report::mean(costs().map(|c| (c.coverage_ratio(), c.observations())));
-                let margin = report::mean(costs().map(|c| (Some(c.margin()), c.observations())));
-                metrics.cost_model(error, coverage, margin);
-            }
-        }
-        self.gate.set_full(all_full, longest);
-        self.metrics.inflight_rows().set(i64::try_from(waiting + self.rows_held()).unwrap_or(i64::MAX));
     }
 
     /// Rows that left the queue and have no answer yet.

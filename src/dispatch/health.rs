@@ -153,6 +153,22 @@ impl Driver {
         true
     }
 
+    /// Looks after one more model, if after any.
+    pub(super) fn look_after(&mut self, model: &Arc<Model>) {
+        if let Some(checks) = &mut self.checks {
+            checks.models.insert(model.id, Health::new(model));
+        }
+    }
+
+    /// Forgets what is known of a model's health.
+    pub(super) fn look_no_more_after(&mut self, model: ModelId) {
+        if let Some(checks) = &mut self.checks {
+            checks.models.remove(&model);
+            checks.canaries.retain(|_, of| *of != model);
+            checks.met.retain(|_, met| met.model != model);
+        }
+    }
+
     /// Whether a worker of this model runs a canary.
     pub(super) fn has_canary(&self, model: ModelId) -> bool {
         self.checks.as_ref().is_some_and(|checks| checks.canaries.values().any(|of| *of == model))

@@ -3,19 +3,21 @@
 //! Decides nothing about batches: it feeds events to the scheduler, keeps the payloads the scheduler
 //! does not know of, and carries answers back.
 
+mod changes;
 mod decisions;
 mod deliver;
 mod driver;
 mod fallbacks;
 mod gate;
+mod gauges;
 mod health;
 mod here;
 mod learned;
-mod loading;
 mod pending;
 mod record;
 mod refusal;
 mod report;
+mod repository;
 mod watch;
 mod workers;
 
@@ -27,11 +29,12 @@ pub use record::models as recorded_models;
 pub use report::{
     CostReport, CurveReport, DeviceCondition, ModelReport, Point, Queue, Report, WorkerDoes, WorkerReport,
 };
+pub use repository::{Fresh, Repository, Source};
 pub use workers::{Start, WorkerPlan};
 
 use crate::clock;
 use crate::error::Error;
-use crate::exec::WorkerEvent;
+use crate::exec::{WorkerEvent, WorkerHandle};
 use crate::model::Model;
 use crate::policy::PolicySet;
 use crate::request::{InferReply, InferRequest};
@@ -66,8 +69,10 @@ enum Control {
     DeviceLost(DeviceId, String),
     Policies(Arc<PolicySet>),
     Tenants(Arc<BTreeSet<Arc<str>>>),
-    Load(Arc<Model>, loading::Reply),
-    Unload(Arc<Model>, loading::Reply),
+    Started(Arc<Model>, changes::Reply),
+    Enlist(changes::Newcomer, changes::Reply),
+    Unload(Arc<Model>, changes::Reply),
+    Retire(Arc<Model>, oneshot::Sender<Vec<WorkerHandle>>),
     Report(oneshot::Sender<Report>),
     Learned(oneshot::Sender<Vec<LearnedCost>>),
     Drain,
@@ -129,32 +134,6 @@ impl Handle {
     #[must_use]
     pub fn recorder(&self) -> &Arc<Recorder> {
         &self.recorder
-    }
-
-    /// Brings a model back that was unloaded; completes once it answers.
-    ///
-    /// # Errors
-    /// `not_ready` when it cannot be loaded or is unloaded meanwhile, `draining` during shutdown.
-    ///
-    /// # Cancel safety
-    /// Dropping the future does not stop the loading.
-    pub async fn load(&self, model: Arc<Model>) -> Result<(), Error> {
-        self.change(|reply| Control::Load(model, reply)).await
-    }
-
-    /// Takes a model out of service: its requests are refused from then on, what waits and runs is
-    /// answered, then its sessions end.
-    ///
-    /// # Errors
-    /// `draining` once the driver has ended.
-    pub async fn unload(&self, model: Arc<Model>) -> Result<(), Error> {
-        self.change(|reply| Control::Unload(model, reply)).await
-    }
-
-    async fn change(&self, control: impl FnOnce(loading::Reply) -> Control) -> Result<(), Error> {
-        let (reply, answer) = oneshot::channel();
-        self.tell(control(reply));
-        answer.await.unwrap_or_else(|_| Err(gate::draining()))
     }
 
     /// Swaps the policies; what waits moves under the new ones.

@@ -2,14 +2,18 @@
 
 use super::gate::draining;
 use crate::error::{Error, Reason};
+use crate::model::{Model, ModelState};
 use crate::sched::{FailReason, Reject};
 use std::time::Duration;
 
 /// Why a request was not queued.
-pub(super) fn rejected(reject: Reject, model: &str) -> Error {
+pub(super) fn rejected(reject: Reject, model: &Model) -> Error {
+    let name = &*model.name;
     match reject {
-        Reject::UnknownModel => Error::new(Reason::UnknownModel, format_args!("there is no model `{model}`")),
-        Reject::NotReady => not_ready(model),
+        // It was looked up by its name: another has taken its place since.
+        Reject::UnknownModel if model.state() == ModelState::Unloaded => replaced(name),
+        Reject::UnknownModel => Error::new(Reason::UnknownModel, format_args!("there is no model `{name}`")),
+        Reject::NotReady => not_ready(name),
         Reject::Draining => draining(),
         Reject::RowsOverBatch { rows, limit } => Error::new(
             Reason::TooLarge,
@@ -91,6 +95,11 @@ pub(super) fn failed(reason: FailReason, model: &str, detail: Option<&str>) -> E
 fn predicted_miss(drain: Duration) -> Error {
     let message = "the answer is predicted to come after the deadline; retry later or allow more time";
     Error::new(Reason::Overloaded, message).retry_after(drain)
+}
+
+fn replaced(model: &str) -> Error {
+    Error::new(Reason::NotReady, format_args!("model `{model}` was loaded anew while the request was read; retry"))
+        .retry_after(Duration::from_secs(1))
 }
 
 fn not_ready(model: &str) -> Error {

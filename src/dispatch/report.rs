@@ -125,6 +125,7 @@ impl Driver {
         workers.sort_by_key(|w| w.id);
         let waiting: u64 = models.values().map(|model| u64::from(model.queue.rows)).sum();
         let inflight_rows = waiting + self.rows_held();
+        self.join_twins(&mut models);
         Report { inflight_rows, models, workers }
     }
 
@@ -142,6 +143,19 @@ impl Driver {
                 model.oldest = Some(now.since(pending.arrived));
                 without -= usize::from(model.queue.rows > 0);
             }
+        }
+    }
+
+    /// Has two models of one name show what waits and runs of both: callers know one.
+    fn join_twins(&self, models: &mut BTreeMap<ModelId, ModelReport>) {
+        let apart = models.clone();
+        for (id, model) in models {
+            let Some(twin) = self.changes.twin(*id).and_then(|twin| apart.get(&twin)) else { continue };
+            model.queue.rows += twin.queue.rows;
+            model.queue.bytes += twin.queue.bytes;
+            model.queue.drain = model.queue.drain.max(twin.queue.drain);
+            model.oldest = model.oldest.max(twin.oldest);
+            model.running.extend(&twin.running);
         }
     }
 

@@ -18,10 +18,11 @@ mod devices;
 mod failing;
 mod health;
 mod here;
-mod loading;
 mod lost;
+mod reloading;
 mod serving;
 mod telling;
+mod unloading;
 
 /// Every request by itself.
 const ALONE: &str = "dynamic_batching = false";

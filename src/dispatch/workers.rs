@@ -95,9 +95,7 @@ impl Driver {
             let mode = model.batching().mode;
             let limits = ModelLimits { name: Arc::clone(&model.name), batchable: mode == Mode::Stacked };
             self.sched.handle_model(model.id, Some(limits), clock::now());
-            let metrics = self.metrics.model(&model.name);
-            metrics.batching(mode.name());
-            self.models.insert(model.id, metrics);
+            self.models.insert(model.id, self.metrics.model(&model.name));
         }
         let metrics = self.metrics.model(&model.name).device(&plan.device_name);
         self.metrics.device_condition(&plan.device_name, self.sched.condition(plan.device).flags());
@@ -181,6 +179,7 @@ impl Driver {
         slot.device_losses = if device_gone { slot.device_losses + 1 } else { 0 };
         let model = Arc::clone(&slot.plan.model);
         tracing::error!(worker = %id, model = %model.name, restart_in = ?after, "worker lost: {message}");
+        self.changes.lost(model.id, message);
         let gone: Vec<BatchId> =
             self.running.iter().filter(|(_, r)| r.dispatch.worker == id).map(|(batch, _)| *batch).collect();
         gone.iter().for_each(|_| slot.metrics.batch_ended(Duration::ZERO));
@@ -234,6 +233,9 @@ impl Driver {
         if model.state() != state {
             tracing::info!(model = %model.name, ?state, "model");
             model.set_state(state);
+            if state == ModelState::Ready {
+                self.metrics.model(&model.name).batching(model.batching().mode.name());
+            }
         }
         self.judge_help(model);
     }

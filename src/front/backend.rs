@@ -1,8 +1,8 @@
 //! What the front needs from the rest of the program, and nothing more.
 //!
-//! The dispatch handle is the real one; handlers are tested against a stand-in.
+//! The repository of `dispatch` is the real one; handlers are tested against a stand-in.
 
-use crate::dispatch::Handle;
+use crate::dispatch::Repository;
 use crate::error::Error;
 use crate::model::Model;
 use crate::request::{InferReply, InferRequest};
@@ -31,7 +31,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// `overloaded` when there is no room, `draining` during shutdown.
     fn reserve(&self, bytes: usize) -> Result<Held, Error>;
 
-    /// Brings a model back that was unloaded; completes once it answers, or cannot.
+    /// Reads a model's source again; completes once what it holds is served, or cannot be.
     fn load(&self, model: Arc<Model>) -> ChangeFuture<'_>;
 
     /// Takes a model out of service; completes once its requests are refused.
@@ -41,24 +41,24 @@ pub trait Backend: fmt::Debug + Send + Sync {
     fn max_rows(&self) -> u32;
 }
 
-impl Backend for Handle {
+impl Backend for Repository {
     fn infer(&self, request: InferRequest) -> InferFuture<'_> {
-        Box::pin(Handle::infer(self, request))
+        Box::pin(self.handle().infer(request))
     }
 
     fn reserve(&self, bytes: usize) -> Result<Held, Error> {
-        Ok(Box::new(self.gate().reserve(bytes)?))
+        Ok(Box::new(self.handle().gate().reserve(bytes)?))
     }
 
     fn load(&self, model: Arc<Model>) -> ChangeFuture<'_> {
-        Box::pin(Handle::load(self, model))
+        Box::pin(async move { Repository::load(self, &model.name).await })
     }
 
     fn unload(&self, model: Arc<Model>) -> ChangeFuture<'_> {
-        Box::pin(Handle::unload(self, model))
+        Box::pin(async move { Repository::unload(self, &model.name).await })
     }
 
     fn max_rows(&self) -> u32 {
-        self.gate().max_rows()
+        self.handle().gate().max_rows()
     }
 }

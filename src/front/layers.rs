@@ -88,6 +88,8 @@ where
     F: Future<Output = Result<Response, Error>>,
 {
     let arrived = clock::now();
+    // A model that is looked up in here takes the request, whatever is loaded in its place meanwhile.
+    let _reading = front.registry.read();
     let (mut parts, body) = request.into_parts();
     let path = RawPathParams::from_request_parts(&mut parts, &()).await.ok();
     // Known before the body, so that a body's refusal is counted under it.

@@ -1,5 +1,6 @@
 //! The live table of models.
 
+use super::readers::{Earlier, Readers, Reading};
 use super::{Batching, ModelSpec, Placed};
 use crate::text::Tokenizer;
 use crate::types::ModelId;
@@ -134,16 +135,20 @@ impl Model {
 }
 
 /// The live table: read without locks, replaced whole.
+///
+/// A model that is taken out of it may have been looked up before. Whoever sends requests holds a [`Reading`]
+/// meanwhile, so that the model goes on until they have their answers.
 #[derive(Debug, Default)]
 pub struct Registry {
     models: ArcSwap<Vec<Arc<Model>>>,
+    readers: Readers,
 }
 
 impl Registry {
     /// Builds a table of these models.
     #[must_use]
     pub fn new(models: Vec<Arc<Model>>) -> Self {
-        Self { models: ArcSwap::from_pointee(models) }
+        Self { models: ArcSwap::from_pointee(models), readers: Readers::default() }
     }
 
     /// All models, in the order of their configuration.
@@ -156,5 +161,18 @@ impl Registry {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<Model>> {
         self.models.load().iter().find(|m| &*m.name == name).cloned()
+    }
+
+    /// Begins a reading: what is looked up from now on takes requests until it is dropped.
+    #[must_use]
+    pub fn read(&self) -> Reading {
+        self.readers.begin()
+    }
+
+    /// Puts a model in the place of the one with its name. Returns the readings that may still use that one.
+    pub fn replace(&self, model: &Arc<Model>) -> Earlier {
+        let new = |old: &Arc<Model>| Arc::clone(if old.name == model.name { model } else { old });
+        self.models.rcu(|models| models.iter().map(new).collect::<Vec<_>>());
+        self.readers.turn()
     }
 }

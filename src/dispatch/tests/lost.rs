@@ -104,10 +104,9 @@ async fn nobody_is_told_of_a_cpu_nor_without_health_checks_nor_of_what_was_unloa
     assert!(!fragile.is_alive());
     fragile.world.handle.unload(Arc::clone(&fragile.world.model)).await.unwrap();
     assert!(fragile.is_alive());
-    let again = fragile.world.handle.load(Arc::clone(&fragile.world.model));
-    assert_eq!(again.await.unwrap_err().reason, Reason::NotReady);
-    assert!(fragile.is_alive(), "the count begins anew");
-    fragile.world.until(|_| !fragile.is_alive()).await;
+    let fragile = Fragile::on(&["cuda:0"], true).await;
+    fragile.lose(0..1, 6).await;
+    assert!(!fragile.is_alive());
     fragile.readiness.drain();
     assert!(fragile.is_alive(), "it ends anyway");
 }
