@@ -6,11 +6,11 @@ use super::sessions::Chooser;
 use super::{AppError, nodes};
 use crate::clock;
 use crate::config::{Config, ModelConfig};
-use crate::dispatch::{Start, WorkerPlan};
+use crate::dispatch::{self, Start, WorkerPlan};
 use crate::exec::{self, Failure, ModelFile, Nodes, OnnxBackend, Runtime, SessionSettings, WarmUp, WorkerConfig};
 use crate::gpu;
 use crate::metrics::{Metrics, ModelMetrics};
-use crate::model::{Folder, Model, ModelSpec, Placed, Sessions};
+use crate::model::{Folder, Model, ModelSpec, Placed, Registry, Sessions};
 use crate::offline::{self, Source};
 use crate::state::{self, Machine, ModelPrint};
 use crate::text::Tokenizer;
@@ -28,18 +28,18 @@ const READINGS: usize = 3;
 /// The models, the workers that run them, and who keeps what is learned of them.
 #[derive(Default)]
 pub(super) struct Models {
-    pub(super) models: Vec<Arc<Model>>,
+    pub(super) registry: Arc<Registry>,
     pub(super) plans: Vec<WorkerPlan>,
     /// What earlier lives of the program learned, in the order of the models.
     pub(super) costs: Vec<Costs>,
     pub(super) keeper: Keeper,
     /// Loads them again; `None` where there are none.
-    pub(super) loader: Option<Loader>,
+    pub(super) source: Option<Arc<dyn dispatch::Source>>,
 }
 
 /// Opens every model and plans its workers. Blocks.
 pub(super) fn models(config: &Config, found: Option<&gpu::Gpus>, metrics: &Arc<Metrics>) -> Result<Models, AppError> {
-    let mut all = Models::default();
+    let (mut all, mut models) = (Models::default(), Vec::new());
     if config.models.is_empty() {
         return Ok(all);
     }
@@ -67,9 +67,10 @@ pub(super) fn models(config: &Config, found: Option<&gpu::Gpus>, metrics: &Arc<M
         all.keeper.take(model.id, known);
         all.plans.extend(plans);
         all.costs.push(costs);
-        all.models.push(model);
+        models.push(model);
     }
-    all.loader = Some(loader);
+    all.registry = Arc::new(Registry::new(models));
+    all.source = Some(Arc::new(loader));
     Ok(all)
 }
 

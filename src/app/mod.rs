@@ -22,7 +22,7 @@ pub use tuner::{Found, KeptIn, tune};
 use crate::admin::Admin;
 use crate::clock;
 use crate::config::Config;
-use crate::dispatch::{Driver, Handle, Repository, Source};
+use crate::dispatch::{Driver, Handle, Repository};
 use crate::document::Diagnostic;
 use crate::exec::RuntimeError;
 use crate::front::{Front, Limits, Pool, Upstream};
@@ -163,8 +163,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let started = clock::now();
     let metrics = Arc::new(Metrics::with_performance(config.monitoring.performance).map_err(AppError::metrics)?);
     let Some((opened, mut loaded, found)) = load(&config, &metrics, &mut signals).await? else { return Ok(()) };
-    let (registry, keeper) = (Arc::new(Registry::new(loaded.models.clone())), loaded.keeper.clone());
-    let source = loaded.loader.take().map(|loader| Arc::new(loader) as Arc<dyn Source>);
+    let (registry, keeper, source) = (Arc::clone(&loaded.registry), loaded.keeper.clone(), loaded.source.take());
     let readiness = Arc::new(Readiness::new(Arc::clone(&registry)));
     let ([listener, admin_listener], taken) = listen(&config).await?;
     let sites = gpus::sites(&loaded.plans);
@@ -250,7 +249,7 @@ fn drive(
     let policies = Arc::clone(&opened.live.status().policies);
     let (mut driver, handle) =
         Driver::start(policies, loaded.plans, metrics).map_err(AppError::system("starting a worker"))?;
-    for (model, costs) in loaded.models.iter().zip(&loaded.costs) {
+    for (model, costs) in loaded.registry.list().iter().zip(&loaded.costs) {
         learned::restore(&mut driver, model.id, &model.name, costs);
     }
     if config.monitoring.health_checks {

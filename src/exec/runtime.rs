@@ -118,7 +118,9 @@ impl Runtime {
         names
     }
 
-    pub(super) fn environment(&self) -> &Environment {
+    /// What sessions are made in.
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
         &self.environment
     }
 }

@@ -91,6 +91,11 @@ impl<'a, 'g> Scope<'a, 'g> {
         Self { values: HashMap::new(), outer: Some(self), versions: self.versions, attributes: self.attributes }
     }
 
+    /// Gives values their names here.
+    pub(super) fn bind(&mut self, named: impl Iterator<Item = (&'g str, Value)>) {
+        self.values.extend(named);
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.values.get(name).or_else(|| self.outer?.get(name))
     }

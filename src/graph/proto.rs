@@ -8,6 +8,9 @@ use prost::Message;
 /// A whole file.
 #[derive(Clone, PartialEq, Message)]
 pub struct ModelProto {
+    /// The version of the format.
+    #[prost(int64, tag = "1")]
+    pub ir_version: i64,
     /// The graph.
     #[prost(message, optional, tag = "7")]
     pub graph: Option<GraphProto>,
@@ -36,6 +39,9 @@ pub struct GraphProto {
     /// Operators, each after those that it needs.
     #[prost(message, repeated, tag = "1")]
     pub node: Vec<NodeProto>,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub name: String,
     /// Weights.
     #[prost(message, repeated, tag = "5")]
     pub initializer: Vec<TensorProto>,
@@ -103,6 +109,9 @@ pub struct AttributeProto {
     /// Strings.
     #[prost(bytes = "bytes", repeated, tag = "9")]
     pub strings: Vec<Bytes>,
+    /// Which of these it is: `AttributeProto.AttributeType`.
+    #[prost(int32, tag = "20")]
+    pub r#type: i32,
     /// In a function: the attribute of the call that gives the value.
     #[prost(string, tag = "21")]
     pub ref_attr_name: String,
@@ -130,6 +139,9 @@ pub struct TypeProto {
 /// A tensor's type.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorTypeProto {
+    /// `TensorProto.DataType`.
+    #[prost(int32, tag = "1")]
+    pub elem_type: i32,
     /// Its shape; `None` where even the number of dimensions is open.
     #[prost(message, optional, tag = "2")]
     pub shape: Option<TensorShapeProto>,

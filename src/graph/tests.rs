@@ -31,7 +31,7 @@ fn dims(shape: &str) -> Vec<DimensionProto> {
 
 fn declared(name: &str, shape: &str) -> ValueInfoProto {
     let shape = Some(TensorShapeProto { dim: dims(shape) });
-    let tensor_type = Some(TensorTypeProto { shape });
+    let tensor_type = Some(TensorTypeProto { elem_type: 1, shape });
     ValueInfoProto { name: name.to_owned(), r#type: Some(TypeProto { tensor_type }) }
 }
 
@@ -184,6 +184,52 @@ fn what_finds_as_much_as_there_is_makes_no_rows() {
     let hot = x().node("ReduceMax x -> m", vec![("axes", Ints(&[1]))]).node("Greater m x -> c", vec![]);
     either(hot).unsound("y", Kind::Sizes, "If");
     either(x().numbers("c", &[1], true)).sound("y");
+}
+
+#[test]
+fn a_body_that_goes_along_a_row_keeps_rows_apart_and_one_from_row_to_row_does_not() {
+    let body = |shape: &str, nodes: Vec<NodeProto>| GraphProto {
+        node: nodes,
+        input: vec![declared("sum", shape), declared("next", shape)],
+        output: vec![declared("sum_out", shape), declared("seen", shape)],
+        ..GraphProto::default()
+    };
+    let add = || vec![node("Add sum next -> sum_out", vec![]), node("Identity sum_out -> seen", vec![])];
+    let scan = |build: Build, nodes: Vec<NodeProto>, axis: &'static [i64]| {
+        let mut set = vec![("body", Graph(body("n", nodes))), ("num_scan_inputs", Int(1))];
+        set.extend([("scan_input_axes", Ints(axis)), ("scan_output_axes", Ints(axis))]);
+        build.node("Scan start x -> last y", set)
+    };
+    let column = || x().node("Gather x first -> start", vec![("axis", Int(1))]).numbers("first", &[0], true);
+    scan(column(), add(), &[1]).sound("y");
+    scan(column(), add(), &[-1]).sound("last");
+    scan(x().weight("start", &[4]), add(), &[0]).unsound("y", Kind::Neighbours, "Scan");
+    let mixed = || vec![node("CumSum next axis -> sum_out", vec![]), node("Identity sum -> seen", vec![])];
+    scan(column().numbers("axis", &[0], true), mixed(), &[1]).unsound("y", Kind::Neighbours, "CumSum");
+}
+
+#[test]
+fn a_loop_is_followed_where_nothing_in_the_rows_says_how_often_it_runs() {
+    let body = |go_on: &str| GraphProto {
+        node: vec![
+            node(go_on, vec![]),
+            node("Sin state -> state_out", vec![]),
+            node("ReduceMax state -> seen", vec![("axes", Ints(&[1])), ("keepdims", Int(0))]),
+        ],
+        input: vec![declared("round", ""), declared("go_on", ""), declared("state", "n 4")],
+        output: vec![declared("go_on_out", ""), declared("state_out", "n 4"), declared("seen", "n")],
+        ..GraphProto::default()
+    };
+    let repeat = |build: Build, go_on: &str| build.node("Loop times _ x -> y seen", vec![("body", Graph(body(go_on)))]);
+    let constant = "Identity go_on -> go_on_out";
+    let thrice = || x().numbers("times", &[3], true);
+    repeat(thrice(), constant).sound("y");
+    // What was seen in each round lies in front of the rows.
+    repeat(thrice(), constant).node("Transpose seen -> z", vec![("perm", Ints(&[1, 0]))]).sound("z");
+    repeat(thrice(), "ReduceMax state -> go_on_out").unsound("y", Kind::Neighbours, "ReduceMax");
+    repeat(x().node("ReduceMax x -> times", vec![]), constant).unsound("y", Kind::Neighbours, "ReduceMax");
+    let rows = x().node("Shape x -> s", vec![]).numbers("first", &[0], true).node("Gather s first -> times", vec![]);
+    repeat(rows, constant).unsound("y", Kind::Neighbours, "Loop");
 }
 
 #[test]

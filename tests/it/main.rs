@@ -25,6 +25,7 @@ mod inject;
 mod learned;
 mod memory;
 mod metrics;
+mod nets;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod overrides;

@@ -49,7 +49,7 @@ pub(super) fn branch<'g>(follower: &mut Follower<'g>, call: &Call<'_, 'g>) -> Fo
 }
 
 /// What is known of a value that is one of two.
-fn either(follower: &mut Follower<'_>, yes: Value, no: Value) -> Found<Value> {
+pub(super) fn either(follower: &mut Follower<'_>, yes: Value, no: Value) -> Found<Value> {
     if let (Flow::Broken(_), _) | (_, Flow::Broken(_)) = (&yes.flow, &no.flow) {
         return Ok(if matches!(yes.flow, Flow::Broken(_)) { yes } else { no });
     }

@@ -11,6 +11,7 @@ mod layers;
 mod making;
 mod products;
 mod reducing;
+mod rounds;
 mod shaping;
 
 use super::follow::{Call, Follower};
@@ -104,7 +105,9 @@ fn computing<'g>(follower: &mut Follower<'g>, call: &Call<'_, 'g>) -> Found<Vec<
         "NonMaxSuppression" | "NonZero" | "Unique" | "StringNormalizer" | "StringSplit" =>
             Err(Fault::sizes("makes as many rows as it finds, over all rows of a batch")),
         "If" => control::branch(follower, call),
-        "Loop" | "Scan" | "SequenceMap" => Err(Fault::sizes("repeats its body as values say")),
+        "Loop" => rounds::repeated(follower, call),
+        "Scan" => rounds::scan(follower, call),
+        "SequenceMap" => Err(Fault::sizes("repeats its body as values say")),
         "TfIdfVectorizer" => layers::sample(follower, call),
         _ => Err(Fault::untraced("is an operator that is not followed")),
     }
