@@ -49,17 +49,28 @@ impl Payload {
             Self::Tensors(item) => item.tensors.iter().map(|tensor| tensor.data.len()).sum(),
         }
     }
+
+    /// Why it is not rows of one length, if it is not.
+    #[must_use]
+    pub fn irregular(&self) -> Option<&str> {
+        match self {
+            Self::Tokens(_) => None,
+            Self::Tensors(item) => item.irregular.as_deref(),
+        }
+    }
 }
 
 /// Input tensors of one v2 request, checked against the model's inputs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TensorItem {
-    /// Size of the batch dimension, ≥ 1 (1 where the model has none).
+    /// Size of the batch dimension, ≥ 1 (1 where the model has none); the largest where inputs disagree.
     pub rows: u32,
-    /// Size of the length dimension; 1 where the model has none.
+    /// Size of the length dimension, likewise.
     pub len: u32,
     /// Everything else about the shapes.
     pub class: ShapeClass,
+    /// Why its tensors are not rows of one length: then it runs as it is, alone. `None` where they are.
+    pub irregular: Option<Arc<str>>,
     /// One tensor for each model input, in the model's order.
     pub tensors: Vec<Tensor>,
 }

@@ -306,7 +306,7 @@ impl Driver {
 
     fn fail(&mut self, id: RequestId, reason: FailReason) {
         if let Some(pending) = self.pending.remove(&id) {
-            let error = refusal::failed(reason, &pending.request.model.name, pending.failure.as_deref());
+            let error = refusal::failed(reason, &pending.request, pending.failure.as_deref());
             self.recorder.refused(&pending.request.model.name, pending.arrived);
             self.count_slo(&pending.request, pending.target, None);
             pending.fail(error);

@@ -3,6 +3,7 @@
 use super::gate::draining;
 use crate::error::{Error, Reason};
 use crate::model::{Model, ModelState};
+use crate::request::{InferRequest, Payload};
 use crate::sched::{FailReason, Reject};
 use std::time::Duration;
 
@@ -77,16 +78,25 @@ pub(super) fn is_ours(reject: &Reject) -> bool {
 }
 
 /// Why a queued request ends without an answer; `detail` is what the model said, if it did.
-pub(super) fn failed(reason: FailReason, model: &str, detail: Option<&str>) -> Error {
+pub(super) fn failed(reason: FailReason, request: &InferRequest, detail: Option<&str>) -> Error {
+    let model = &*request.model.name;
+    let irregular = request.items.iter().find_map(Payload::irregular);
     match reason {
         FailReason::DeadlineExceeded => {
             Error::new(Reason::DeadlineExceeded, "the deadline passed before the answer was ready")
         }
         FailReason::PredictedMiss { drain } => predicted_miss(drain),
-        FailReason::ExecutionFailed => Error::new(
-            Reason::ExecutionFailed,
-            format_args!("model `{model}` failed on this request: {}", detail.unwrap_or("no detail")),
-        ),
+        FailReason::ExecutionFailed => {
+            let detail = detail.unwrap_or("no detail");
+            match irregular {
+                // It was let through because some models take such input.
+                Some(why) => Error::invalid(format!("{why}; model `{model}` fails on that: {detail}")),
+                None => Error::new(
+                    Reason::ExecutionFailed,
+                    format_args!("model `{model}` failed on this request: {detail}"),
+                ),
+            }
+        }
         FailReason::NotReady => not_ready(model),
         FailReason::UnknownModel => Error::new(Reason::UnknownModel, format_args!("model `{model}` was unloaded")),
     }

@@ -38,6 +38,11 @@ impl JobItem {
 }
 
 impl Job {
+    /// Whether it is one request whose tensors are not rows of one length.
+    pub(super) fn is_irregular(&self) -> bool {
+        matches!(&*self.items, [only] if only.payload().is_ok_and(|payload| payload.irregular().is_some()))
+    }
+
     /// The length of the batch's rows: the padded one, or where nothing is padded the rows' own.
     pub(super) fn row_len(&self, spec: &ModelSpec) -> Result<usize, Failure> {
         match self.items.first() {
@@ -117,7 +122,7 @@ impl Filler<'_> {
         let mut at = 0;
         for item in &self.job.items {
             let mut dims = input.shape.clone();
-            if stacks {
+            if stacks && !self.job.is_irregular() {
                 dims[0] = item.extent()?.rows;
             }
             match item.payload()? {
@@ -147,7 +152,8 @@ impl Filler<'_> {
             Ok(Payload::Tensors(tensors)) => tensors.tensors.get(self.index),
             _ => None,
         });
-        if let (true, Some(sample)) = (self.tensor.open, sample) {
+        let is_own = self.tensor.open || self.job.is_irregular();
+        if let (true, Some(sample)) = (is_own, sample) {
             return Ok(sample.shape.clone());
         }
         let size = |(axis, dim): (usize, &Dim)| match (dim, sample) {

@@ -48,7 +48,7 @@ pub(super) fn tokens(ids: &[u32]) -> Payload {
 }
 
 pub(super) fn tensors(rows: u32, len: u32, tensors: Vec<Tensor>) -> Payload {
-    Payload::Tensors(TensorItem { rows, len, class: ShapeClass(0), tensors })
+    Payload::Tensors(TensorItem { rows, len, class: ShapeClass(0), irregular: None, tensors })
 }
 
 pub(super) fn int64(shape: &[usize], values: &[i64]) -> Tensor {

@@ -33,7 +33,7 @@ mod worker;
 pub use backend::{Backend, Input};
 pub use cuda::{NoCuda, look_for_cuda};
 pub use fake::{Fake, FakeRun, Script};
-pub use onnx::{ModelFile, Nodes, OnnxBackend, probe};
+pub use onnx::{ModelFile, Nodes, OnnxBackend, Unservable, probe};
 pub use prepared::Prepared;
 pub use process::disable_telemetry;
 pub use runtime::{Runtime, RuntimeError};

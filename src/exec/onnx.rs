@@ -4,6 +4,8 @@
 
 mod binding;
 mod failure;
+mod maps;
+mod probe;
 mod profile;
 mod values;
 mod weights;
@@ -12,28 +14,27 @@ use super::Failure;
 use super::backend::{Backend, Input};
 use super::runtime::Runtime;
 use super::session::{SessionSettings, builder};
-use crate::graph::proto::ModelProto;
-use crate::model::{Datatype, ModelSpec, RawDim, RawIo, RawTensor};
+use crate::model::{Datatype, ModelSpec, TensorSpec};
 use crate::request::Tensor;
 use crate::types::Device;
 use binding::Binding;
 use failure::classify;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
-use ort::value::{Outlet, TensorRef, ValueType};
+use ort::value::{DynValue, TensorRef};
+pub use probe::{Unservable, probe};
 pub use profile::Nodes;
 use profile::Record;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
-use values::{datatype, own, tensor, value};
+use values::{own, tensor, value};
 pub use weights::ModelFile;
 
 /// A model in one ONNX Runtime session.
 pub struct OnnxBackend {
     session: Session,
-    /// Names and datatypes of the outputs, in the order of the model's description.
-    outputs: Vec<(String, Datatype)>,
+    /// The outputs, in the order of the model's description.
+    outputs: Vec<Port>,
     /// The outputs that the last run wanted, and its options: the next is likely to want the same.
     options: Option<(Vec<usize>, RunOptions<HasSelectedOutputs>)>,
     /// How inputs and outputs are copied, where the device has memory of its own.
@@ -45,6 +46,29 @@ pub struct OnnxBackend {
 impl fmt::Debug for OnnxBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OnnxBackend").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+/// One output.
+#[derive(Debug)]
+struct Port {
+    name: String,
+    datatype: Datatype,
+    /// Where the runtime answers maps, the classes that they map from.
+    labels: Vec<String>,
+}
+
+impl Port {
+    fn new(spec: &TensorSpec) -> Self {
+        Self { name: spec.name.clone(), datatype: spec.datatype, labels: spec.labels.clone() }
+    }
+
+    /// What came out of it.
+    fn tensor(&self, value: DynValue) -> Result<Tensor, Failure> {
+        match self.labels.is_empty() {
+            true => tensor(value, &self.name, self.datatype),
+            false => maps::tensor(&value, &self.name, &self.labels),
+        }
     }
 }
 
@@ -98,7 +122,7 @@ impl OnnxBackend {
         let session = options().and_then(|mut builder| builder.commit_from_file(path));
         file.made();
         let session = session.map_err(|e| at(path, &e))?;
-        let outputs = spec.outputs.iter().map(|o| (o.name.clone(), o.datatype)).collect();
+        let outputs = spec.outputs.iter().map(Port::new).collect();
         let binding = match settings.device {
             Device::Cpu(_) => None,
             // Without page-locked memory runs are slower, not wrong.
@@ -130,49 +154,6 @@ impl OnnxBackend {
     }
 }
 
-/// Reads a model's inputs and outputs, with their symbolic dimensions.
-///
-/// Outputs that are no tensors the protocol knows (sequences, maps) are left out, with a warning.
-///
-/// # Errors
-/// A [`Failure`] that names the file: it is no model, an input has a type that no request can carry,
-/// or no output is left.
-pub fn probe(runtime: &Arc<Runtime>, path: &Path) -> Result<RawIo, Failure> {
-    let session = builder(runtime, &SessionSettings::cpu(1), GraphOptimizationLevel::Disable)
-        .and_then(|mut builder| builder.commit_from_file(path))
-        .map_err(|e| at(path, &e))?;
-    let unusable = |outlet: &Outlet, kind: &str| {
-        format!("{}: {kind} `{}` is {}, which no request can carry", path.display(), outlet.name(), outlet.dtype())
-    };
-    let all = || session.inputs().iter().chain(session.outputs());
-    let shapeless = |outlet: &&Outlet| matches!(outlet.dtype(), ValueType::Tensor { shape, .. } if shape.is_empty());
-    let doubtful: Vec<&str> = all().filter(shapeless).map(Outlet::name).collect();
-    let open = match doubtful.is_empty() {
-        true => Vec::new(),
-        false => ModelFile::new(runtime, path).read(|model| open(model, &doubtful)).unwrap_or_default(),
-    };
-    let is_open = |name: &str| open.iter().any(|own| own == name);
-    let input = |outlet: &Outlet| raw_tensor(outlet, is_open).ok_or_else(|| Failure::Failed(unusable(outlet, "input")));
-    let inputs = session.inputs().iter().map(input).collect::<Result<Vec<_>, _>>()?;
-    let mut outputs = Vec::new();
-    for outlet in session.outputs() {
-        match raw_tensor(outlet, is_open) {
-            Some(tensor) => outputs.push(tensor),
-            None => tracing::warn!("{}; it is left out", unusable(outlet, "output")),
-        }
-    }
-    if outputs.is_empty() {
-        return Err(Failure::Failed(format!("{}: no output is a tensor", path.display())));
-    }
-    Ok(RawIo { inputs, outputs })
-}
-
-/// Those of some tensors that a file declares without a shape.
-fn open(model: &ModelProto, names: &[&str]) -> Vec<String> {
-    let Some(graph) = &model.graph else { return Vec::new() };
-    names.iter().filter(|name| graph.is_open(name)).map(|name| (*name).to_owned()).collect()
-}
-
 impl Backend for OnnxBackend {
     fn run(&mut self, inputs: &[Input], wanted: &[usize]) -> Result<Vec<Tensor>, Failure> {
         let outputs = wanted.iter().map(|i| self.outputs.get(*i)).collect::<Option<Vec<_>>>();
@@ -196,8 +177,8 @@ impl Backend for OnnxBackend {
 }
 
 /// The options of runs that want these outputs.
-fn selecting(outputs: &[&(String, Datatype)]) -> Result<RunOptions<HasSelectedOutputs>, Failure> {
-    let selected = outputs.iter().fold(OutputSelector::no_default(), |selector, (name, _)| selector.with(name));
+fn selecting(outputs: &[&Port]) -> Result<RunOptions<HasSelectedOutputs>, Failure> {
+    let selected = outputs.iter().fold(OutputSelector::no_default(), |selector, output| selector.with(&output.name));
     Ok(RunOptions::new().map_err(|e| classify(&e))?.with_outputs(selected))
 }
 
@@ -205,14 +186,14 @@ fn selecting(outputs: &[&(String, Datatype)]) -> Result<RunOptions<HasSelectedOu
 fn run_plain(
     session: &mut Session,
     inputs: &[Input],
-    outputs: &[&(String, Datatype)],
+    outputs: &[&Port],
     options: &RunOptions<HasSelectedOutputs>,
 ) -> Result<Vec<Tensor>, Failure> {
     let values = inputs.iter().map(value).collect::<Result<Vec<_>, _>>()?;
     let results = session.run_with_options(&values[..], options).map_err(|e| classify(&e))?;
     let own = |tensor| own(tensor, inputs);
     let results = results.into_iter().zip(outputs);
-    results.map(|((_, value), (name, datatype))| tensor(value, name, *datatype).map(own)).collect()
+    results.map(|((_, value), output)| output.tensor(value).map(own)).collect()
 }
 
 /// Makes a session of a model of one number, and runs it.
@@ -234,18 +215,4 @@ fn at(path: &Path, error: &ort::Error) -> Failure {
         Failure::Failed(message) => Failure::Failed(format!("{}: {message}", path.display())),
         other => other,
     }
-}
-
-/// The runtime tells a scalar and a tensor without a shape by the same empty list; the file tells them apart.
-fn raw_tensor(outlet: &Outlet, is_open: impl Fn(&str) -> bool) -> Option<RawTensor> {
-    let ValueType::Tensor { ty, shape, dimension_symbols } = outlet.dtype() else {
-        return None;
-    };
-    let symbols = dimension_symbols.iter().map(String::as_str).chain(std::iter::repeat(""));
-    let dims = shape.iter().zip(symbols).map(|(size, symbol)| match usize::try_from(*size) {
-        Ok(size) => RawDim::Fixed(size),
-        Err(_) => RawDim::Symbol(symbol.to_owned()),
-    });
-    let open = shape.is_empty() && is_open(outlet.name());
-    Some(RawTensor { name: outlet.name().to_owned(), datatype: datatype(*ty)?, dims: dims.collect(), open })
 }

@@ -39,7 +39,15 @@ pub(super) fn wanted(spec: &ModelSpec, job: &Job) -> Result<Vec<usize>, Failure>
 pub(super) fn split(spec: &ModelSpec, job: &Job, wanted: &[usize], outputs: &[Tensor]) -> Result<Vec<Answer>, Failure> {
     let extents: Vec<Extent> = job.items.iter().map(super::JobItem::extent).collect::<Result<_, _>>()?;
     let rows = extents.iter().map(|e| e.rows).sum();
-    let batch = Batch { spec, wanted, outputs, rows, len: job.row_len(spec)?, single: extents.len() == 1 };
+    let batch = Batch {
+        spec,
+        wanted,
+        outputs,
+        rows,
+        len: job.row_len(spec)?,
+        single: extents.len() == 1,
+        irregular: job.is_irregular(),
+    };
     batch.check()?;
     let mut first = 0;
     let mut answers = Vec::with_capacity(extents.len());
@@ -67,7 +75,7 @@ pub(super) fn uneven(
     outputs: &[Tensor],
 ) -> Result<Option<String>, Failure> {
     let [only] = &*job.items else { return Ok(None) };
-    if !spec.batchable {
+    if !spec.batchable || job.is_irregular() {
         return Ok(None);
     }
     let rows = only.extent()?.rows;
@@ -89,6 +97,8 @@ struct Batch<'a> {
     len: usize,
     /// One item alone: whatever came back is its own.
     single: bool,
+    /// What went in is not rows of one length, and what came back need not be.
+    irregular: bool,
 }
 
 impl Batch<'_> {
@@ -158,7 +168,7 @@ impl Batch<'_> {
         if !self.single {
             shape[0] = extent.rows;
         }
-        if !self.spec.pads || extent.len == self.len {
+        if !self.spec.pads || self.irregular || extent.len == self.len {
             return Ok(shape);
         }
         for (axis, _) in spec.dims.iter().enumerate().filter(|(_, dim)| **dim == Dim::Length) {

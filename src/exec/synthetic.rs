@@ -105,7 +105,13 @@ pub(super) fn tensors(spec: &ModelSpec, cell: Cell, seed: u32, filling: Filling)
     let mut numbers = Numbers(seed);
     let each = |input| tensor(input, cell, filling, &mut numbers);
     let tensors = spec.inputs.iter().map(each).collect::<Result<_, _>>()?;
-    Ok(Payload::Tensors(TensorItem { rows: cell.rows, len: cell.len, class: ShapeClass::default(), tensors }))
+    Ok(Payload::Tensors(TensorItem {
+        rows: cell.rows,
+        len: cell.len,
+        class: ShapeClass::default(),
+        irregular: None,
+        tensors,
+    }))
 }
 
 /// A reproducible sequence (a linear congruential generator, its better bits).

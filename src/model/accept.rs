@@ -23,14 +23,16 @@ pub struct Given<'a> {
 /// What fits: the measures of one tensor request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// Size of the batch dimension, ≥ 1 (1 where the model has none).
+    /// Size of the batch dimension, ≥ 1 (1 where the model has none); the largest where inputs disagree.
     pub rows: u32,
-    /// Size of the length dimension, ≥ 1 (1 where the model has none).
+    /// Size of the length dimension, likewise.
     pub len: u32,
     /// Everything else about the shapes.
     pub class: ShapeClass,
     /// For each model input, in the model's order, which of the given tensors it is.
     pub order: Vec<usize>,
+    /// Why its tensors are not rows of one length: then it runs as it is, alone. `None` where they are.
+    pub irregular: Option<String>,
 }
 
 impl ModelSpec {
@@ -47,19 +49,23 @@ impl ModelSpec {
             check_type_and_rank(input, given)?;
             for (axis, (dim, &size)) in input.dims.iter().zip(given.shape).enumerate() {
                 match dim {
-                    Dim::Batch => rows.add(&input.name, axis, size)?,
-                    Dim::Length => len.add(&input.name, axis, size)?,
+                    Dim::Batch => rows.add(input, axis, size)?,
+                    Dim::Length => len.add(input, axis, size)?,
                     Dim::Fixed(fixed) if *fixed != size => return Err(wrong_shape(input, given)),
                     Dim::Fixed(_) | Dim::Free(_) => {}
                 }
             }
         }
-        let (rows, len) = (rows.value(), len.value());
+        let irregular = rows.irregular.or(len.irregular);
+        let (rows, len) = (rows.largest, len.largest);
         if let Some(max) = self.max_length.filter(|&max| self.length_input().is_some() && len > max) {
             return Err(format!("the request's rows are {len} long, the model takes at most {max}"));
         }
-        let class = self.class(len, |input| given[order[input]].shape);
-        Ok(Accepted { rows, len, class, order })
+        let class = match irregular {
+            None => self.class(len, |input| given[order[input]].shape),
+            Some(_) => ShapeClass::alone(),
+        };
+        Ok(Accepted { rows, len, class, order, irregular })
     }
 
     /// The class of one tokenised text of `len` tokens: that of the same row sent as tensors.
@@ -129,41 +135,35 @@ fn wrong_shape(input: &TensorSpec, given: &Given<'_>) -> String {
     format!("input `{}` has shape {:?}, the model takes {}", input.name, given.shape, input.shape_text())
 }
 
-/// A size that all inputs must agree on.
+/// A size that inputs agree on, where they are rows of one length.
 struct Agreed<'a> {
     what: &'static str,
     dimension: &'static str,
     first: Option<(&'a str, u32)>,
+    largest: u32,
+    /// Why they are not: the first reason.
+    irregular: Option<String>,
 }
 
 impl<'a> Agreed<'a> {
     fn new(what: &'static str, dimension: &'static str) -> Self {
-        Self { what, dimension, first: None }
+        Self { what, dimension, first: None, largest: 1, irregular: None }
     }
 
-    fn add(&mut self, input: &'a str, axis: usize, size: usize) -> Result<(), String> {
-        let dimension = self.dimension;
-        let size = match u32::try_from(size) {
-            Ok(0) => {
-                return Err(format!("input `{input}` has size 0 in dimension {axis} ({dimension}); at least 1"));
+    fn add(&mut self, input: &'a TensorSpec, axis: usize, size: usize) -> Result<(), String> {
+        let (dimension, what, name) = (self.dimension, self.what, &*input.name);
+        let size = u32::try_from(size)
+            .map_err(|_| format!("input `{name}` has size {size} in dimension {axis}; at most {}", u32::MAX))?;
+        self.largest = self.largest.max(size);
+        let (first, agreed) = *self.first.get_or_insert((name, size));
+        let why = match size {
+            0 => Some(format!("input `{name}` has size 0 in dimension {axis} ({dimension})")),
+            _ if size != agreed => {
+                Some(format!("inputs disagree on their {what}: `{first}` has {agreed}, `{name}` has {size}"))
             }
-            Ok(size) => size,
-            Err(_) => {
-                return Err(format!("input `{input}` has size {size} in dimension {axis}; at most {}", u32::MAX));
-            }
+            _ => None,
         };
-        match self.first {
-            None => self.first = Some((input, size)),
-            Some((_, agreed)) if agreed == size => {}
-            Some((first, agreed)) => {
-                let what = self.what;
-                return Err(format!("inputs disagree on their {what}: `{first}` has {agreed}, `{input}` has {size}"));
-            }
-        }
+        self.irregular = self.irregular.take().or(why);
         Ok(())
-    }
-
-    fn value(&self) -> u32 {
-        self.first.map_or(1, |(_, size)| size)
     }
 }

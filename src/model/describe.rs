@@ -2,7 +2,7 @@
 //!
 //! Decides what an operator is told and what counts as a warning. Prints nothing.
 
-use super::{Batching, Dim, Folder, MadeUp, ModelSpec, Task, TensorSpec, TextInput, dims};
+use super::{Batching, Dim, Folder, LeftOut, MadeUp, ModelSpec, Task, TensorSpec, TextInput, dims};
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +32,9 @@ impl ModelSpec {
     pub fn describe(&self, folder: &Folder) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self.inputs.iter().map(|i| Finding::ok(format!("input {i}"))).collect();
         findings.extend(self.outputs.iter().map(|o| Finding::ok(format!("output {o}"))));
+        let left_out =
+            |out: &LeftOut| Finding::warning(format!("left out: {}, {}, because {}", out.name, out.datatype, out.why));
+        findings.extend(self.left_out.iter().map(left_out));
         findings.push(self.describe_batch());
         findings.push(self.describe_length(folder));
         findings.extend(self.describe_made_up());
@@ -155,6 +158,10 @@ impl TensorSpec {
 
 impl std::fmt::Display for TensorSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {}", self.name, self.datatype.name(), self.shape_text())
+        write!(f, "{} {} {}", self.name, self.datatype.name(), self.shape_text())?;
+        match self.labels.is_empty() {
+            true => Ok(()),
+            false => write!(f, ", columns {}", self.labels.join(", ")),
+        }
     }
 }

@@ -11,13 +11,13 @@ pub(super) fn tensor(text: &str) -> RawTensor {
     let (name, datatype) = (words.next().unwrap(), Datatype::from_name(words.next().unwrap()).unwrap());
     let dim = |d: &str| d.parse().map_or_else(|_| RawDim::Symbol(d.replace('?', "")), RawDim::Fixed);
     let dims = words.next().map_or_else(Vec::new, |dims| dims.split(',').map(dim).collect());
-    RawTensor { name: name.into(), datatype, dims, open: false }
+    RawTensor { name: name.into(), datatype, dims, open: false, labels: Vec::new() }
 }
 
 /// Declared tensors, inputs and outputs each in one line with `;` between.
 pub(super) fn io(inputs: &str, outputs: &str) -> RawIo {
     let tensors = |line: &str| line.split("; ").map(tensor).collect();
-    RawIo { inputs: tensors(inputs), outputs: tensors(outputs) }
+    RawIo { inputs: tensors(inputs), outputs: tensors(outputs), left_out: Vec::new() }
 }
 
 /// A BERT-like model whose batch and length dimensions have these symbols.

@@ -29,4 +29,4 @@ pub use folder::{Folder, FolderError, Stacking};
 pub use placed::{ChosenBy, Placed, Sessions};
 pub use readers::{Earlier, Reading};
 pub use registry::{Model, ModelState, Registry};
-pub use spec::{Dim, Filling, MadeUp, ModelSpec, RawDim, RawIo, RawTensor, Task, TensorSpec, TextInput};
+pub use spec::{Dim, Filling, LeftOut, MadeUp, ModelSpec, RawDim, RawIo, RawTensor, Task, TensorSpec, TextInput};

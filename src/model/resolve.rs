@@ -38,6 +38,7 @@ impl ModelSpec {
             max_length: max_length(&inputs, folder),
             inputs,
             outputs,
+            left_out: io.left_out.clone(),
             batchable: batch.is_some(),
             pads,
             batching: match unstackable {
@@ -75,7 +76,7 @@ fn uninterpreted(raw: &RawTensor) -> TensorSpec {
         RawDim::Symbol(symbol) => Dim::Free(symbol.clone()),
     };
     let dims = raw.dims.iter().map(dim).collect();
-    TensorSpec { open: raw.open, ..TensorSpec::new(raw.name.clone(), raw.datatype, dims) }
+    TensorSpec { open: raw.open, labels: raw.labels.clone(), ..TensorSpec::new(raw.name.clone(), raw.datatype, dims) }
 }
 
 /// The symbol of the batch dimension, or why there is none.

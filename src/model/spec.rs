@@ -9,6 +9,33 @@ pub struct RawIo {
     pub inputs: Vec<RawTensor>,
     /// Outputs, in the model's order.
     pub outputs: Vec<RawTensor>,
+    /// What is not offered.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// An input or output of the graph that no request can carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Name in the graph.
+    pub name: String,
+    /// Its type, in ONNX's words.
+    pub datatype: String,
+    /// Why it is left out.
+    pub why: &'static str,
+}
+
+impl LeftOut {
+    /// An output that is no tensor.
+    #[must_use]
+    pub fn output(name: &str, datatype: String) -> Self {
+        Self { name: name.to_owned(), datatype, why: "no answer can carry it" }
+    }
+
+    /// An input that need not be given.
+    #[must_use]
+    pub fn input(name: &str, datatype: String) -> Self {
+        Self { name: name.to_owned(), datatype, why: "its value in the file stands" }
+    }
 }
 
 /// One declared input or output.
@@ -22,6 +49,8 @@ pub struct RawTensor {
     pub dims: Vec<RawDim>,
     /// Whether it is declared without a shape, so that any number of dimensions will do.
     pub open: bool,
+    /// What its columns stand for, where the graph names classes.
+    pub labels: Vec<String>,
 }
 
 /// One declared dimension.
@@ -40,6 +69,8 @@ pub struct ModelSpec {
     pub inputs: Vec<TensorSpec>,
     /// Outputs, in the model's order.
     pub outputs: Vec<TensorSpec>,
+    /// What of the graph is not offered.
+    pub left_out: Vec<LeftOut>,
     /// Whether requests can be stacked: every input and output has the batch dimension first.
     pub batchable: bool,
     /// Whether rows of different lengths may share a batch by padding.
@@ -97,13 +128,25 @@ pub struct TensorSpec {
     pub open: bool,
     /// Whether requests that ask for it can share a run (outputs only).
     pub stacks: bool,
+    /// What its columns stand for, where the graph names classes (outputs only).
+    pub labels: Vec<String>,
 }
 
 impl TensorSpec {
     /// A tensor of which nothing is known but what its graph declares.
     #[must_use]
     pub fn new(name: impl Into<String>, datatype: Datatype, dims: Vec<Dim>) -> Self {
-        Self { name: name.into(), datatype, dims, pad: 0.0, sample: None, bound: None, open: false, stacks: true }
+        Self {
+            name: name.into(),
+            datatype,
+            dims,
+            pad: 0.0,
+            sample: None,
+            bound: None,
+            open: false,
+            stacks: true,
+            labels: Vec::new(),
+        }
     }
 }
 

@@ -49,7 +49,7 @@ fn payload(spec: &ModelSpec, rows: u32, len: u32, first: usize) -> Payload {
         let data: Vec<u8> = (0..shape.iter().product()).flat_map(element).collect();
         Tensor { datatype: input.datatype, shape, data: data.into() }
     });
-    Payload::Tensors(TensorItem { rows, len, class: ShapeClass(0), tensors: tensors.collect() })
+    Payload::Tensors(TensorItem { rows, len, class: ShapeClass(0), irregular: None, tensors: tensors.collect() })
 }
 
 /// A batch of items of these rows, all outputs wanted.
@@ -103,7 +103,7 @@ fn a_bound_run_that_fails_leaves_nothing_behind() {
     let (model, folder) = open("test/identity");
     let bound = worker(&model, folder.onnx(), true);
     let three = Tensor { datatype: Datatype::Fp32, shape: vec![1, 3], data: vec![0; 12].into() };
-    let item = TensorItem { rows: 1, len: 1, class: ShapeClass(0), tensors: vec![three] };
+    let item = TensorItem { rows: 1, len: 1, class: ShapeClass(0), irregular: None, tensors: vec![three] };
     let bad = job(&model, 1, vec![(Payload::Tensors(item), Want::Outputs(vec![0]))]);
     let failure = run(&bound.0, &bound.1, bad);
     assert!(matches!(&failure, Err(Failure::Failed(message)) if message.contains("dimension")), "{failure:?}");

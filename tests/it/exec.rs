@@ -174,7 +174,7 @@ fn every_datatype_goes_through_and_comes_back() {
     for datatype in Datatype::ALL {
         let path = dir.path().join(format!("{}.onnx", datatype.name()));
         std::fs::write(&path, identity_model(datatype)).unwrap();
-        let RawIo { inputs, outputs } = probe(&runtime(), &path).unwrap();
+        let RawIo { inputs, outputs, .. } = probe(&runtime(), &path).unwrap();
         assert_eq!((inputs[0].datatype, outputs[0].datatype), (datatype, datatype));
         assert_eq!(inputs[0].dims, [RawDim::Symbol("n".into()), RawDim::Fixed(2)]);
         let (model, told, handles) = identity(&path, datatype);
@@ -187,7 +187,13 @@ fn every_datatype_goes_through_and_comes_back() {
             Tensor { datatype, shape: vec![rows, 2], data }
         };
         let item = |rows| {
-            let item = TensorItem { rows, len: 1, class: ShapeClass(0), tensors: vec![tensor(rows as usize)] };
+            let item = TensorItem {
+                rows,
+                len: 1,
+                class: ShapeClass(0),
+                irregular: None,
+                tensors: vec![tensor(rows as usize)],
+            };
             (Payload::Tensors(item), Want::Outputs(vec![0]))
         };
         let answers = run(&handles, &told, job(&model, 1, vec![item(2), item(1)])).unwrap();
@@ -204,7 +210,7 @@ fn the_runtimes_refusal_is_a_failure_of_the_batch() {
     std::fs::write(&path, identity_model(Datatype::Fp32)).unwrap();
     let (model, told, handle) = identity(&path, Datatype::Fp32);
     let three = Tensor { datatype: Datatype::Fp32, shape: vec![1, 3], data: vec![0; 12].into() };
-    let item = TensorItem { rows: 1, len: 1, class: ShapeClass(0), tensors: vec![three] };
+    let item = TensorItem { rows: 1, len: 1, class: ShapeClass(0), irregular: None, tensors: vec![three] };
     let failure = run(&handle, &told, job(&model, 1, vec![(Payload::Tensors(item), Want::Outputs(vec![0]))]));
     assert!(matches!(failure, Err(Failure::Failed(message)) if message.contains("dimension")));
 }

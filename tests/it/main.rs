@@ -20,6 +20,7 @@ mod exec;
 mod exposition;
 mod flags;
 mod gpus;
+mod graphs;
 mod harness;
 mod inject;
 mod learned;
@@ -28,6 +29,7 @@ mod metrics;
 mod nets;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod outputs;
 mod overrides;
 mod policies_page;
 mod readme;

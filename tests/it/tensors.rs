@@ -155,3 +155,40 @@ async fn several_inputs_and_chosen_outputs_stay_together() {
         assert_eq!(answer.json()["outputs"].as_array().unwrap().len(), 1);
     }
 }
+
+/// As ONNX Runtime runs it, whatever else waits.
+#[tokio::test]
+async fn what_is_not_rows_of_one_length_runs_as_it_is_and_alone() {
+    let pair = |a: (&[usize], Value), b: (&[usize], Value)| json!({"inputs": [input("a", "FP32", a.0, a.1), input("b", "FP32", b.0, b.1)]});
+    let bodies = [
+        pair((&[1, 2], json!([5, 6])), (&[1, 2], json!([1, 2]))),
+        // One row is taken from each of two.
+        pair((&[2, 2], json!([5, 6, 7, 8])), (&[1, 2], json!([1, 2]))),
+        pair((&[0, 2], json!([])), (&[0, 2], json!([]))),
+    ];
+    let answers = at_once("two_inputs", bodies).await;
+    assert_eq!(answers[0].output("difference"), (vec![1, 2], json!([4.0, 4.0])));
+    assert_eq!(answers[1].output("difference"), (vec![2, 2], json!([4.0, 4.0, 6.0, 6.0])));
+    assert_eq!(answers[2].output("difference"), (vec![0, 2], json!([])));
+    assert!(answers.iter().all(|answer| answer.batch().rows <= 2), "{answers:?}");
+    let bytes = gathering().infer_bytes("identity", &[("x", "FP32", vec![0, 4], Vec::new())]).await.binary();
+    assert_eq!(bytes, [("y".to_owned(), vec![0, 4], bytes::Bytes::new())]);
+}
+
+#[tokio::test]
+async fn where_the_model_fails_on_what_is_not_rows_of_one_length_the_caller_is_told_what_is_not() {
+    let body = |ids: &[i64], mask: &[i64]| {
+        let one = |name, data: &[i64]| input(name, "INT64", &[1, data.len()], json!(data));
+        json!({"inputs": [one("input_ids", ids), one("attention_mask", mask)]})
+    };
+    let client = gathering();
+    let message = client.infer("masked", body(&[1, 2, 3], &[1, 1])).await.refusal(400, "invalid_request");
+    assert!(
+        message.contains("inputs disagree on their length: `input_ids` has 3, `attention_mask` has 2"),
+        "{message}"
+    );
+    assert!(message.contains("model `masked` fails on that"), "{message}");
+    // A mask of one goes for all, as it does in the runtime.
+    let answer = client.infer("masked", body(&[1, 2, 3], &[1])).await.ok();
+    assert_eq!(answer.output("values"), (vec![1, 3, 2], json!([1.0, 6.0, 2.0, 6.0, 3.0, 6.0])));
+}

@@ -2,8 +2,9 @@
 //!
 //! Decides which memory that is. Knows no device: on the CPU the same code runs in ordinary memory.
 
+use super::Port;
 use super::classify;
-use super::values::{copy, tensor};
+use super::values::copy;
 use crate::exec::Failure;
 use crate::exec::backend::Input;
 use crate::model::Datatype;
@@ -57,9 +58,12 @@ impl Binding {
     }
 
     /// Whether these can be bound: strings are objects, which no device copies.
-    pub(super) fn takes(&self, inputs: &[Input], outputs: &[&(String, Datatype)]) -> bool {
-        let mut types = inputs.iter().map(Input::datatype).chain(outputs.iter().map(|(_, datatype)| *datatype));
-        inputs.len() == self.inputs.len() && types.all(|datatype| datatype != Datatype::Bytes)
+    pub(super) fn takes(&self, inputs: &[Input], outputs: &[&Port]) -> bool {
+        let mut types = inputs.iter().map(Input::datatype).chain(outputs.iter().map(|output| output.datatype));
+        let is_tensor = |output: &&Port| output.labels.is_empty();
+        inputs.len() == self.inputs.len()
+            && outputs.iter().all(is_tensor)
+            && types.all(|datatype| datatype != Datatype::Bytes)
     }
 
     /// Runs the session this was made for; answers `outputs` in their order.
@@ -67,7 +71,7 @@ impl Binding {
         &mut self,
         session: &mut Session,
         inputs: &[Input],
-        outputs: &[&(String, Datatype)],
+        outputs: &[&Port],
     ) -> Result<Vec<Tensor>, Failure> {
         for (bound, input) in self.inputs.iter_mut().zip(inputs) {
             copy(input, bound.buffer(&self.host, input.shape()).map_err(|e| classify(&e))?)?;
@@ -78,18 +82,18 @@ impl Binding {
         answer
     }
 
-    fn run_bound(&mut self, session: &mut Session, outputs: &[&(String, Datatype)]) -> Result<Vec<Tensor>, Failure> {
+    fn run_bound(&mut self, session: &mut Session, outputs: &[&Port]) -> Result<Vec<Tensor>, Failure> {
         for bound in &self.inputs {
             if let Some(buffer) = &bound.buffer {
                 self.binding.bind_input(&bound.name, buffer).map_err(|e| classify(&e))?;
             }
         }
-        for (name, _) in outputs {
-            self.binding.bind_output_to_device(name, self.host.memory_info()).map_err(|e| classify(&e))?;
+        for output in outputs {
+            self.binding.bind_output_to_device(&output.name, self.host.memory_info()).map_err(|e| classify(&e))?;
         }
         let results = session.run_binding(&self.binding).map_err(|e| classify(&e))?;
         self.binding.synchronize_outputs().map_err(|e| classify(&e))?;
-        results.into_iter().zip(outputs).map(|((_, value), (name, datatype))| tensor(value, name, *datatype)).collect()
+        results.into_iter().zip(outputs).map(|((_, value), output)| output.tensor(value)).collect()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::request::{self, Payload, Tensor, TensorItem, Want};
 use crate::types::{Priority, ShapeClass};
 use bytes::Bytes;
 use http::HeaderMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Larger bodies are never decoded where they arrive: a body need not be of the datatypes that the model takes, and the
@@ -178,8 +179,9 @@ fn tensors(model: &Model, inputs: &[Input]) -> Result<Payload, Error> {
         Given { name, datatype: tensor.datatype, shape: &tensor.shape }
     }
     let given: Vec<Given<'_>> = inputs.iter().map(given).collect();
-    let Accepted { rows, len, class, order } = model.spec.accept(&given).map_err(Error::invalid)?;
+    let Accepted { rows, len, class, order, irregular } = model.spec.accept(&given).map_err(Error::invalid)?;
     inputs.iter().filter(|input| input.tensor.datatype == Datatype::Bytes).try_for_each(carried)?;
     let tensors = order.into_iter().map(|index| inputs[index].tensor.clone()).collect();
-    Ok(Payload::Tensors(TensorItem { rows, len, class, tensors }))
+    let irregular = irregular.map(Arc::from);
+    Ok(Payload::Tensors(TensorItem { rows, len, class, irregular, tensors }))
 }

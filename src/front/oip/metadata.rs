@@ -2,7 +2,7 @@
 
 use super::{TEXT, VERSION, text};
 use crate::front::tokens;
-use crate::model::{Dim, Filling, MadeUp, Model, Task, TensorSpec};
+use crate::model::{Dim, Filling, LeftOut, MadeUp, Model, Task, TensorSpec};
 use serde::Serialize;
 
 /// The answer to `GET /v2`.
@@ -31,6 +31,17 @@ pub(super) struct Metadata<'a> {
     /// Why nothing can be made up for this model, where that is so: a health check had better not try.
     #[serde(skip_serializing_if = "Option::is_none")]
     no_sample: Option<&'a str>,
+    /// What of the graph is not offered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<Missing<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Missing<'a> {
+    name: &'a str,
+    /// In ONNX's words.
+    datatype: &'a str,
+    why: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,6 +59,9 @@ struct Described<'a> {
     /// Of an input: what can be made up for it, so that the model runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     sample: Option<Sample>,
+    /// What its columns stand for.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    labels: &'a [String],
 }
 
 /// Made-up input of one row that is known to run.
@@ -76,7 +90,12 @@ pub(super) fn describe(model: &Model) -> Metadata<'_> {
             Some(MadeUp::Fails(why)) => Some(why),
             _ => None,
         },
+        left_out: model.spec.left_out.iter().map(missing).collect(),
     }
+}
+
+fn missing(LeftOut { name, datatype, why }: &LeftOut) -> Missing<'_> {
+    Missing { name, datatype, why }
 }
 
 fn tensor(spec: &TensorSpec) -> Described<'_> {
@@ -86,7 +105,7 @@ fn tensor(spec: &TensorSpec) -> Described<'_> {
     };
     // An input without a shape takes any; Triton would say as much.
     let shape = if spec.open { vec![-1] } else { spec.dims.iter().map(size).collect() };
-    Described { name: &spec.name, datatype: spec.datatype.name(), shape, sample: None }
+    Described { name: &spec.name, datatype: spec.datatype.name(), shape, sample: None, labels: &spec.labels }
 }
 
 fn sample(model: &Model, input: &TensorSpec) -> Option<Sample> {
@@ -109,15 +128,16 @@ fn sample(model: &Model, input: &TensorSpec) -> Option<Sample> {
     Some(Sample { shape, most })
 }
 
-fn describe_text(model: &Model) -> Option<Text<'static>> {
+fn describe_text(model: &Model) -> Option<Text<'_>> {
     let (name, _) = text::output(&model.spec.task).filter(|_| tokens::is_text_model(model))?;
-    let width = match &model.spec.task {
-        Task::Embedding { dimensions, .. } => i64::try_from(*dimensions).unwrap_or(-1),
-        Task::Classifier { labels, .. } if !labels.is_empty() => i64::try_from(labels.len()).unwrap_or(-1),
-        Task::Classifier { .. } | Task::Tensors => -1,
+    let size = |size: usize| i64::try_from(size).unwrap_or(-1);
+    let (width, labels) = match &model.spec.task {
+        Task::Embedding { dimensions, .. } => (size(*dimensions), &[][..]),
+        Task::Classifier { labels, .. } if !labels.is_empty() => (size(labels.len()), &labels[..]),
+        Task::Classifier { .. } | Task::Tensors => (-1, &[][..]),
     };
     Some(Text {
-        inputs: [Described { name: TEXT, datatype: "BYTES", shape: vec![-1], sample: None }],
-        outputs: [Described { name, datatype: "FP32", shape: vec![-1, width], sample: None }],
+        inputs: [Described { name: TEXT, datatype: "BYTES", shape: vec![-1], sample: None, labels: &[] }],
+        outputs: [Described { name, datatype: "FP32", shape: vec![-1, width], sample: None, labels }],
     })
 }

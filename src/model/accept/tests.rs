@@ -38,9 +38,6 @@ fn what_does_not_fit_is_refused_by_name() {
     says(&[given("ids", Int32, &[1, 2]), x(&[1, 3])], "input `ids` has datatype INT32, the model takes INT64");
     says(&[ids(&[2]), x(&[1, 3])], "input `ids` has shape [2], the model takes [batch, length]");
     says(&[ids(&[1, 2]), x(&[1, 4])], "input `x` has shape [1, 4], the model takes [batch, 3]");
-    says(&[ids(&[1, 2]), x(&[2, 3])], "inputs disagree on their rows: `ids` has 1, `x` has 2");
-    says(&[ids(&[0, 2]), x(&[0, 3])], "input `ids` has size 0 in dimension 0 (batch); at least 1");
-    says(&[ids(&[1, 0]), x(&[1, 3])], "input `ids` has size 0 in dimension 1 (length); at least 1");
     says(&[ids(&[1, 10]), x(&[1, 3])], "the request's rows are 10 long, the model takes at most 9");
     says(
         &[ids(&[usize::MAX, 2]), x(&[1, 3])],
@@ -49,11 +46,23 @@ fn what_does_not_fit_is_refused_by_name() {
 }
 
 #[test]
-fn lengths_must_agree_between_inputs() {
-    let mut tensors = text(&[1, 7]);
-    tensors[2].shape = &[1, 8];
-    let message = minilm().accept(&tensors).unwrap_err();
-    assert_eq!(message, "inputs disagree on their length: `input_ids` has 7, `token_type_ids` has 8");
+fn what_is_not_rows_of_one_length_is_kept_to_itself_and_says_why() {
+    let irregular = |shapes: [&[usize]; 3]| {
+        let mut tensors = text(&[]);
+        // `attention_mask` comes first; the model's first is `input_ids`.
+        tensors.iter_mut().zip(shapes).for_each(|(tensor, shape)| tensor.shape = shape);
+        let accepted = minilm().accept(&tensors).unwrap();
+        assert_ne!(accepted.class, minilm().accept(&tensors).unwrap().class, "it shares with nothing, not with itself");
+        (accepted.rows, accepted.len, accepted.irregular.unwrap())
+    };
+    let says = |shapes, rows, len, why: &str| assert_eq!(irregular(shapes), (rows, len, why.to_owned()));
+    let lengths = "inputs disagree on their length: `input_ids` has 7, `token_type_ids` has 8";
+    says([&[1, 7], &[1, 7], &[1, 8]], 1, 8, lengths);
+    let rows = "inputs disagree on their rows: `input_ids` has 1, `attention_mask` has 3";
+    says([&[3, 7], &[1, 7], &[3, 7]], 3, 7, rows);
+    says([&[0, 7], &[0, 7], &[0, 7]], 1, 7, "input `input_ids` has size 0 in dimension 0 (batch)");
+    says([&[2, 0], &[2, 0], &[2, 0]], 2, 1, "input `input_ids` has size 0 in dimension 1 (length)");
+    assert_eq!(minilm().accept(&text(&[3, 7])).unwrap().irregular, None);
 }
 
 #[test]

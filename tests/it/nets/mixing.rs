@@ -1,8 +1,8 @@
 //! Steps that make a row of others as well, or of their number.
 
-use super::build::Set::{Float, Graph, Int, Ints, Text};
-use super::build::{BOOL, Build, declared, node};
 use super::sound::{self, Step};
+use crate::graphs::Set::{Float, Graph, Int, Ints, Text};
+use crate::graphs::{BOOL, Build, declared, node};
 
 pub(super) const MIXING: &[Step] = &[
     ("centred over rows", centred),

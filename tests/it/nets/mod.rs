@@ -1,14 +1,13 @@
 //! Random graphs, dressed as a batch of rows: whatever a graph does with them, each caller gets what ONNX Runtime would
 //! have answered it alone, and those that keep rows apart are stacked.
 
-mod build;
 mod mixing;
 mod sound;
 
 use crate::client::Client;
 use crate::exec::runtime;
+use crate::graphs::{Build, WIDTH};
 use crate::harness::{Server, Settings, folder, together};
-use build::{Build, WIDTH};
 use mixing::{COUNTED, MIXING};
 use ort::environment::Environment;
 use ort::session::Session;

@@ -1,7 +1,7 @@
 //! Steps that make each row of its own row alone.
 
-use super::build::Set::{Float, Graph, Int, Ints, Text};
-use super::build::{BOOL, Build, declared, node};
+use crate::graphs::Set::{Float, Graph, Int, Ints, Text};
+use crate::graphs::{BOOL, Build, declared, node};
 use inferneo::graph::proto::GraphProto;
 
 /// A step, and its name.

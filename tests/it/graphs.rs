@@ -1,4 +1,4 @@
-//! A graph under construction: rows of [`WIDTH`] numbers come in, and go through one step after another.
+//! ONNX files made here: rows of [`WIDTH`] numbers come in, and go through one step after another.
 
 use inferneo::graph::proto::{
     AttributeProto, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSet, TensorProto,
@@ -7,26 +7,28 @@ use inferneo::graph::proto::{
 use prost::Message;
 
 /// Numbers in a row.
-pub(super) const WIDTH: usize = 6;
+pub(crate) const WIDTH: usize = 6;
 /// `TensorProto.DataType`.
 const FLOAT: i32 = 1;
 const INT64: i32 = 7;
-pub(super) const BOOL: i64 = 9;
+pub(crate) const BOOL: i64 = 9;
 
 /// An attribute's value.
-pub(super) enum Set {
+pub(crate) enum Set {
     Float(f32),
     Int(i64),
     Ints(&'static [i64]),
     Text(&'static str),
+    Texts(&'static [&'static str]),
+    Floats(Vec<f32>),
     Graph(GraphProto),
 }
 
 /// A graph, and the value at which it goes on.
-pub(super) struct Build {
+pub(crate) struct Build {
     graph: GraphProto,
     /// Rows of [`WIDTH`] numbers.
-    pub(super) top: String,
+    pub(crate) top: String,
     names: u32,
     /// Numbers that look like weights.
     weights: u32,
@@ -34,7 +36,7 @@ pub(super) struct Build {
 
 impl Build {
     /// A graph of inputs with these names, added up; `seed` chooses its weights.
-    pub(super) fn new(inputs: &[&str], rows: &str, seed: u32) -> Self {
+    pub(crate) fn new(inputs: &[&str], rows: &str, seed: u32) -> Self {
         let input = inputs.iter().map(|name| declared(name, FLOAT, &[rows, "6"])).collect();
         let graph = GraphProto { name: "net".to_owned(), input, ..GraphProto::default() };
         let mut this = Self { graph, top: inputs[0].to_owned(), names: 0, weights: seed };
@@ -45,7 +47,7 @@ impl Build {
     }
 
     /// The body of an operator that holds graphs: of one output, made by one operator of the values around it.
-    pub(super) fn body(op: &str, inputs: &[&str]) -> GraphProto {
+    pub(crate) fn body(op: &str, inputs: &[&str]) -> GraphProto {
         GraphProto {
             name: "body".to_owned(),
             node: vec![node(op, inputs, &["inner"], vec![])],
@@ -55,7 +57,7 @@ impl Build {
     }
 
     /// The body of a loop or scan.
-    pub(super) fn looped(
+    pub(crate) fn looped(
         inputs: Vec<ValueInfoProto>,
         nodes: Vec<NodeProto>,
         outputs: Vec<ValueInfoProto>,
@@ -69,12 +71,12 @@ impl Build {
     }
 
     /// Adds an operator of one output; answers that.
-    pub(super) fn op(&mut self, op: &str, inputs: &[&str], set: Vec<(&str, Set)>) -> String {
+    pub(crate) fn op(&mut self, op: &str, inputs: &[&str], set: Vec<(&str, Set)>) -> String {
         self.ops(op, inputs, 1, set).remove(0)
     }
 
     /// Adds an operator; answers its outputs.
-    pub(super) fn ops(&mut self, op: &str, inputs: &[&str], outputs: usize, set: Vec<(&str, Set)>) -> Vec<String> {
+    pub(crate) fn ops(&mut self, op: &str, inputs: &[&str], outputs: usize, set: Vec<(&str, Set)>) -> Vec<String> {
         let names: Vec<String> = (0..outputs).map(|_| self.fresh()).collect();
         let outputs: Vec<&str> = names.iter().map(String::as_str).collect();
         self.graph.node.push(node(op, inputs, &outputs, set));
@@ -82,14 +84,14 @@ impl Build {
     }
 
     /// Adds an operator of the value at which the graph goes on.
-    pub(super) fn then(&mut self, op: &str, others: &[&str], set: Vec<(&str, Set)>) {
+    pub(crate) fn then(&mut self, op: &str, others: &[&str], set: Vec<(&str, Set)>) {
         let top = self.top.clone();
         let inputs: Vec<&str> = std::iter::once(&*top).chain(others.iter().copied()).collect();
         self.top = self.op(op, &inputs, set);
     }
 
     /// Weights between -1 and 1.
-    pub(super) fn weight(&mut self, dims: &[usize]) -> String {
+    pub(crate) fn weight(&mut self, dims: &[usize]) -> String {
         let mut next = || {
             self.weights = self.weights.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (self.weights >> 8) as f32 / (1 << 23) as f32 - 1.0
@@ -99,18 +101,18 @@ impl Build {
     }
 
     /// Constant numbers.
-    pub(super) fn floats(&mut self, dims: &[usize], numbers: &[f32]) -> String {
+    pub(crate) fn floats(&mut self, dims: &[usize], numbers: &[f32]) -> String {
         let data = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
         self.constant(FLOAT, dims, data)
     }
 
     /// Constant whole numbers: a vector.
-    pub(super) fn ints(&mut self, numbers: &[i64]) -> String {
+    pub(crate) fn ints(&mut self, numbers: &[i64]) -> String {
         self.shaped(&[numbers.len()], numbers)
     }
 
     /// Constant whole numbers of a shape.
-    pub(super) fn shaped(&mut self, dims: &[usize], numbers: &[i64]) -> String {
+    pub(crate) fn shaped(&mut self, dims: &[usize], numbers: &[i64]) -> String {
         self.constant(INT64, dims, numbers.iter().flat_map(|n| n.to_le_bytes()).collect())
     }
 
@@ -129,29 +131,57 @@ impl Build {
     }
 
     /// Gives the value at which the graph goes on another shape.
-    pub(super) fn reshape(&mut self, shape: &[i64]) {
+    pub(crate) fn reshape(&mut self, shape: &[i64]) {
         let shape = self.ints(shape);
         self.then("Reshape", &[&shape], vec![]);
     }
 
     /// How many rows there are: a vector of one number.
-    pub(super) fn rows(&mut self) -> String {
+    pub(crate) fn rows(&mut self) -> String {
         let (top, first) = (self.top.clone(), self.ints(&[0]));
         let shape = self.op("Shape", &[&top], vec![]);
         self.op("Gather", &[&shape, &first], vec![("axis", Set::Int(0))])
     }
 
-    /// The file, whose one output has this name, type and declared shape.
-    pub(super) fn end(mut self, output: &str, elements: i32, shape: &[&str]) -> Vec<u8> {
+    /// Has the value at which the graph goes on be an output of this name, type and declared shape.
+    pub(crate) fn output(&mut self, output: &str, elements: i32, shape: &[&str]) {
         self.graph.node.push(node("Identity", &[&self.top], &[output], vec![]));
         self.graph.output.push(declared(output, elements, shape));
-        let opset_import = vec![OperatorSet { domain: String::new(), version: 17 }];
+    }
+
+    /// Has an operator of the value at which the graph goes on be an output, whose type is the runtime's to find out.
+    pub(crate) fn untyped(&mut self, output: &str, op: &str, set: Vec<(&str, Set)>) {
+        self.graph.node.push(node(op, &[&self.top], &[output], set));
+        self.graph.output.push(ValueInfoProto { name: output.to_owned(), r#type: None });
+    }
+
+    /// Has the weight that was made last be an input that need not be given.
+    pub(crate) fn default_input(&mut self, name: &str, shape: &[&str]) {
+        if let Some(weight) = self.graph.initializer.last_mut() {
+            let before = std::mem::replace(&mut weight.name, name.to_owned());
+            let named = self.graph.node.iter_mut().flat_map(|node| &mut node.input);
+            named.filter(|input| **input == before).for_each(|input| name.clone_into(input));
+            self.graph.input.push(declared(name, FLOAT, shape));
+        }
+    }
+
+    /// The file, whose one output has this name, type and declared shape.
+    pub(crate) fn end(mut self, output: &str, elements: i32, shape: &[&str]) -> Vec<u8> {
+        self.output(output, elements, shape);
+        self.file()
+    }
+
+    /// The file.
+    pub(crate) fn file(self) -> Vec<u8> {
+        let domains = [("", 17), ("ai.onnx.ml", 3)];
+        let import = |(domain, version): (&str, i64)| OperatorSet { domain: domain.to_owned(), version };
+        let opset_import = domains.map(import).to_vec();
         ModelProto { ir_version: 8, graph: Some(self.graph), opset_import, functions: Vec::new() }.encode_to_vec()
     }
 }
 
 /// A declared input or output; a size is a number or a name.
-pub(super) fn declared(name: &str, elem_type: i32, shape: &[&str]) -> ValueInfoProto {
+pub(crate) fn declared(name: &str, elem_type: i32, shape: &[&str]) -> ValueInfoProto {
     let value = |size: &&str| match size.parse() {
         Ok(size) => DimensionValue::Size(size),
         Err(_) => DimensionValue::Name((*size).to_owned()),
@@ -161,8 +191,8 @@ pub(super) fn declared(name: &str, elem_type: i32, shape: &[&str]) -> ValueInfoP
     ValueInfoProto { name: name.to_owned(), r#type: Some(TypeProto { tensor_type }) }
 }
 
-/// An operator.
-pub(super) fn node(op: &str, inputs: &[&str], outputs: &[&str], set: Vec<(&str, Set)>) -> NodeProto {
+/// An operator; one of another domain is written `domain:Operator`.
+pub(crate) fn node(op: &str, inputs: &[&str], outputs: &[&str], set: Vec<(&str, Set)>) -> NodeProto {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let attribute = set.into_iter().map(|(name, value)| {
         let mut attribute = AttributeProto { name: name.to_owned(), ..AttributeProto::default() };
@@ -171,13 +201,19 @@ pub(super) fn node(op: &str, inputs: &[&str], outputs: &[&str], set: Vec<(&str, 
             Set::Int(i) => (attribute.r#type, attribute.i) = (2, i),
             Set::Text(text) => (attribute.r#type, attribute.s) = (3, text.as_bytes().into()),
             Set::Graph(graph) => (attribute.r#type, attribute.g) = (5, Some(Box::new(graph))),
+            Set::Floats(floats) => (attribute.r#type, attribute.floats) = (6, floats),
+            Set::Texts(texts) => {
+                (attribute.r#type, attribute.strings) = (8, texts.iter().map(|text| text.as_bytes().into()).collect());
+            }
             Set::Ints(ints) => (attribute.r#type, attribute.ints) = (7, ints.to_vec()),
         }
         attribute
     });
     let attribute = attribute.collect();
+    let (domain, op) = op.rsplit_once(':').unwrap_or(("", op));
     NodeProto {
         op_type: op.to_owned(),
+        domain: domain.to_owned(),
         input: names(inputs),
         output: names(outputs),
         attribute,
