@@ -37,13 +37,19 @@ pub(crate) struct Build {
 impl Build {
     /// A graph of inputs with these names, added up; `seed` chooses its weights.
     pub(crate) fn new(inputs: &[&str], rows: &str, seed: u32) -> Self {
-        let input = inputs.iter().map(|name| declared(name, FLOAT, &[rows, "6"])).collect();
-        let graph = GraphProto { name: "net".to_owned(), input, ..GraphProto::default() };
-        let mut this = Self { graph, top: inputs[0].to_owned(), names: 0, weights: seed };
+        let declared = inputs.iter().map(|name| declared(name, FLOAT, &[rows, "6"])).collect();
+        let mut this = Self::of(declared, seed);
         for other in &inputs[1..] {
             this.top = this.op("Add", &[&this.top.clone(), other], vec![]);
         }
         this
+    }
+
+    /// A graph of these inputs, which goes on at the first.
+    pub(crate) fn of(input: Vec<ValueInfoProto>, seed: u32) -> Self {
+        let top = input[0].name.clone();
+        let graph = GraphProto { name: "net".to_owned(), input, ..GraphProto::default() };
+        Self { graph, top, names: 0, weights: seed }
     }
 
     /// The body of an operator that holds graphs: of one output, made by one operator of the values around it.

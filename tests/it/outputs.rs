@@ -2,7 +2,7 @@
 
 use crate::client::input;
 use crate::graphs::Set::{Floats, Int, Ints, Texts};
-use crate::graphs::{Build, Set};
+use crate::graphs::{Build, Set, declared};
 use crate::harness::{Settings, folder, program, together};
 use serde_json::{Value, json};
 use std::fs;
@@ -106,4 +106,18 @@ async fn a_model_without_a_tensor_to_answer_is_refused_in_the_words_of_onnx() {
     let path = dir.path().join("model.onnx");
     let message = format!("{}: no output is a tensor (`parts` is seq(tensor(float)))", path.display());
     assert!(ended.log.contains(&message) && !ended.log.contains("the model failed"), "{}", ended.log);
+}
+
+/// Four numbers below 256 can ask for more memory than any machine has.
+#[tokio::test]
+async fn what_takes_sizes_out_of_its_input_is_tried_with_small_ones() {
+    let mut build = Build::of(vec![declared("sizes", 7, &["4"])], 1);
+    build.then("ConstantOfShape", &[], vec![]);
+    let (_dir, config) = model(&build.end("y", 1, &["a", "b", "c", "d"]));
+    let server = Settings::new(config).start();
+    let client = server.http1();
+    let described = client.get("/v2/models/m").await.ok().json();
+    assert_eq!(described["inputs"][0]["sample"], json!({"shape": [4], "most": 1}));
+    let answer = client.infer("m", json!({"inputs": [input("sizes", "INT64", &[4], json!([2, 1, 1, 3]))]})).await;
+    assert_eq!(answer.ok().output("y"), (vec![2, 1, 1, 3], json!(vec![0.0; 6])));
 }
