@@ -2,6 +2,7 @@
 //! have answered it alone, and those that keep rows apart are stacked.
 
 mod mixing;
+mod settings;
 mod sound;
 
 use crate::client::Client;
