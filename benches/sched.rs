@@ -3,7 +3,7 @@
 //! deadlines and 100 tenants.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use inferneo::policy::{Policy, PolicySet, Strategy};
+use inferneo::policy::{Policy, PolicySet, QueueBytes, Strategy};
 use inferneo::sched::{
     Arrival, BatchOutcome, BatchReport, Dispatch, Grid, Item, Measured, ModelLimits, Output, Scheduler, WorkerState,
 };
@@ -68,7 +68,7 @@ impl Bed {
         let [devices, workers] = scene.fleet;
         let mut policy = Policy::preset("bench", scene.strategy);
         policy.queue.max_rows = u32::MAX;
-        policy.queue.max_bytes = u64::MAX;
+        policy.queue.max_bytes = QueueBytes::Most(u64::MAX);
         let mut sched = Scheduler::new(Arc::new(PolicySet::single(policy, 1)));
         let limits = ModelLimits { name: "m".into(), batchable: true };
         sched.handle_model(MODEL, Some(limits), Time(1));

@@ -1,6 +1,6 @@
 //! Deciding allocates nothing once it has seen its load: a queue that keeps its depth, tenants and deadlines.
 
-use inferneo::policy::{Policy, PolicySet, Strategy};
+use inferneo::policy::{Policy, PolicySet, QueueBytes, Strategy};
 use inferneo::sched::{
     Arrival, BatchOutcome, BatchReport, Dispatch, Grid, Item, Measured, ModelLimits, Output, Scheduler, WorkerState,
 };
@@ -32,7 +32,7 @@ impl Bed {
     fn new(strategy: Strategy, grid: Grid) -> Self {
         let mut policy = Policy::preset("p", strategy);
         policy.queue.max_rows = u32::MAX;
-        policy.queue.max_bytes = u64::MAX;
+        policy.queue.max_bytes = QueueBytes::Most(u64::MAX);
         policy.queue.priority_levels = 3;
         let mut sched = Scheduler::new(Arc::new(PolicySet::single(policy, 1)));
         sched.handle_model(MODEL, Some(ModelLimits { name: "m".into(), batchable: true }), Time(1));

@@ -9,6 +9,7 @@ mod followed;
 mod gpus;
 mod learned;
 mod load;
+mod memory;
 mod nodes;
 mod placement;
 mod reopen;
@@ -252,6 +253,8 @@ fn drive(
     for (model, costs) in loaded.registry.list().iter().zip(&loaded.costs) {
         learned::restore(&mut driver, model.id, &model.name, costs);
     }
+    // What is read and answered may take a quarter; models and their runs need the rest.
+    handle.gate().set_most(memory::limit().map_or(u64::MAX, |bytes| bytes / 4));
     if config.monitoring.health_checks {
         driver.check_health();
     }

@@ -41,6 +41,9 @@ pub(super) struct Args {
     /// NVML's shared library [default: libnvidia-ml.so.1, where there is one]
     #[arg(long, value_name = "FILE", env = "INFERNEO_NVML_LIBRARY", value_parser = super::path())]
     nvml_library: Option<PathBuf>,
+    /// Most bytes of a request's body, such as 64MiB [default: 16MiB, or room for a row of the widest model]
+    #[arg(long, value_name = "SIZE", env = "INFERNEO_MAX_BODY_BYTES")]
+    max_body_bytes: Option<String>,
     /// Whether batches and devices are sampled: true or false [default: true]
     #[arg(long, value_name = "BOOL", env = "INFERNEO_PERFORMANCE_MONITORING")]
     performance_monitoring: Option<String>,
@@ -81,6 +84,7 @@ impl From<Args> for Overrides {
             onnxruntime_library: args.onnxruntime_library,
             ort_dylib_path: super::ort_dylib_path(),
             nvml_library: args.nvml_library,
+            max_body_bytes: args.max_body_bytes,
             performance_monitoring: args.performance_monitoring,
             health_checks: args.health_checks,
             otlp_endpoint: args.otlp_endpoint,

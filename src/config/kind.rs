@@ -1,6 +1,7 @@
 //! How the text of a setting is understood, the same in a flag and in the file.
 
 use super::{Placement, Upstream};
+use crate::document;
 use crate::telemetry::{self, LogFormat};
 use crate::types::Device;
 use http::Uri;
@@ -41,6 +42,11 @@ pub(super) const DEVICE: Kind<Placement> = Kind {
 };
 
 pub(super) const BOOLEAN: Kind<bool> = Kind { expected: "true or false", parse: |text| text.parse().ok() };
+
+pub(super) const BYTES: Kind<u64> = Kind {
+    expected: "a size from 1 byte to 1TiB such as \"64MiB\", or a number of bytes",
+    parse: document::bytes_of_text,
+};
 
 pub(super) const LOG_FORMAT: Kind<LogFormat> =
     Kind { expected: "\"text\" or \"json\"", parse: |text| text.parse().ok() };

@@ -43,6 +43,8 @@ pub struct Overrides {
     pub ort_dylib_path: Option<PathBuf>,
     /// `--nvml-library`.
     pub nvml_library: Option<PathBuf>,
+    /// `--max-body-bytes`.
+    pub max_body_bytes: Option<String>,
     /// `--performance-monitoring`.
     pub performance_monitoring: Option<String>,
     /// `--health-checks`.
@@ -74,8 +76,8 @@ pub struct Config {
     pub upstream: Option<Upstream>,
     /// The file of API keys; without one none is asked for.
     pub keys_file: Option<PathBuf>,
-    /// Most bytes of a request's body, after decompression.
-    pub max_body_bytes: usize,
+    /// Most bytes of a request's body, after decompression; `None` for as many as suit the models.
+    pub max_body_bytes: Option<usize>,
     /// How long requests are still accepted after SIGTERM.
     pub drain_delay: Duration,
     /// How long running requests may take after that.

@@ -77,8 +77,7 @@ impl Reader<'_, '_> {
             policies: self.path("policies", flags.policies.as_deref()),
             upstream: self.text("upstream", &kind::UPSTREAM, flags.upstream.as_deref()),
             keys_file: self.keys_file(flags),
-            max_body_bytes: usize::try_from(self.root.bytes("max_body_bytes").unwrap_or(16 << 20))
-                .unwrap_or(usize::MAX),
+            max_body_bytes: self.max_body_bytes(flags.max_body_bytes.as_deref()),
             drain_delay: self.root.duration("drain_delay", Duration::ZERO).unwrap_or(Duration::ZERO),
             drain_timeout: self.root.duration("drain_timeout", Duration::ZERO).unwrap_or(seconds(30)),
             header_timeout: http.duration("header_timeout", SHORTEST).unwrap_or(seconds(10)),
@@ -117,6 +116,13 @@ impl Reader<'_, '_> {
 
     fn flag_fault(&mut self, key: &str, message: String, help: Option<&str>) {
         self.faults.push(Diagnostic::whole(&flag_name(key), message, help.map(str::to_owned)));
+    }
+
+    fn max_body_bytes(&mut self, flag: Option<&str>) -> Option<usize> {
+        const KEY: &str = "max_body_bytes";
+        let written = self.root.bytes(KEY);
+        let flagged = flag.filter(|text| !text.is_empty()).and_then(|text| self.flag(KEY, &kind::BYTES, text));
+        flagged.or(written).map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 
     fn path(&mut self, key: &str, flag: Option<&Path>) -> Option<PathBuf> {

@@ -39,7 +39,7 @@ fn everything_but_the_model_has_a_default() {
         policies: None,
         upstream: None,
         keys_file: None,
-        max_body_bytes: 16 << 20,
+        max_body_bytes: None,
         drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(30),
         header_timeout: Duration::from_secs(10),
@@ -96,7 +96,7 @@ fn every_key_of_the_file_is_read() {
     assert_eq!(config.admin_listen.to_string(), "[::1]:0");
     assert_eq!(config.policies, Some("etc/policies".into()));
     assert_eq!(config.upstream.as_ref().map(|server| server.authority.as_str()), Some("localhost:9000"));
-    assert_eq!((config.max_body_bytes, config.drain_delay), (1 << 20, Duration::from_secs(5)));
+    assert_eq!((config.max_body_bytes, config.drain_delay), (Some(1 << 20), Duration::from_secs(5)));
     assert_eq!((config.header_timeout, config.body_timeout), (Duration::from_secs(1), Duration::from_secs(2)));
     assert_eq!(config.monitoring, Monitoring { performance: false, health_checks: false });
     assert_eq!(config.ready_file, Some("/run/ready.json".into()));

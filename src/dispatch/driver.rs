@@ -10,7 +10,7 @@ use super::{ARRIVALS, Arriving, Control, Gate, Handle, LearnedCost, record, refu
 use crate::clock;
 use crate::exec::{Job, JobDone, JobItem, WorkerHandle};
 use crate::metrics::{Metrics, ModelMetrics};
-use crate::policy::PolicySet;
+use crate::policy::{PolicySet, QueueBytes};
 use crate::sched::{Arrival, Dispatch, FailReason, Item, Output, Scheduler};
 use crate::trace::Recorder;
 use crate::types::{BatchId, ModelId, RequestId, Time, WorkerId};
@@ -339,6 +339,7 @@ fn take<T>(mut next: impl FnMut() -> Option<T>, into: &mut Vec<T>) {
 fn set_gate(gate: &Gate, policies: &PolicySet) {
     let in_use = policies.in_use();
     let queues = || in_use.iter().map(|at| &policies.policies()[*at].queue);
-    gate.set_capacity(queues().map(|q| q.max_bytes).max().unwrap_or(0).saturating_mul(2));
+    let most = queues().map(|q| q.max_bytes.limit(0)).max().unwrap_or(0);
+    gate.set_capacity(most.saturating_mul(2), queues().any(|q| q.max_bytes == QueueBytes::Auto));
     gate.set_max_rows(queues().map(|q| q.max_rows).max().unwrap_or(0));
 }

@@ -5,11 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+/// Bodies of the largest size so far that are let in at a time, where the capacity grows.
+const ALIKE: u64 = 128;
+
 /// Bounds the bytes of bodies being decoded, waiting or answered. What they decode to may be larger.
 #[derive(Debug)]
 pub struct Gate {
     held: AtomicU64,
     capacity: AtomicU64,
+    /// Whether large bodies raise the capacity, as far as `most`.
+    grows: AtomicBool,
+    /// The largest body so far.
+    largest: AtomicU64,
+    most: AtomicU64,
     /// Most rows that any policy's queue takes.
     max_rows: AtomicU32,
     full: AtomicBool,
@@ -32,6 +40,9 @@ impl Gate {
         Self {
             held: AtomicU64::new(0),
             capacity: AtomicU64::new(capacity),
+            grows: AtomicBool::new(false),
+            largest: AtomicU64::new(0),
+            most: AtomicU64::new(u64::MAX),
             max_rows: AtomicU32::new(u32::MAX),
             full: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -54,9 +65,25 @@ impl Gate {
         let before = self.held.fetch_add(bytes, Ordering::Relaxed);
         let permit = Permit { gate: Arc::clone(self), bytes };
         if before > 0 && before.saturating_add(bytes) > self.capacity.load(Ordering::Relaxed) {
-            return Err(self.overloaded("too many bytes of requests are in flight"));
+            let capacity = self.raised(bytes);
+            if before.saturating_add(bytes) > capacity {
+                return Err(self.overloaded(&format!(
+                    "{before} bytes of requests are in flight, this one has {bytes}, and at most {capacity} may be \
+                     (twice the largest queue.max_bytes)"
+                )));
+            }
         }
         Ok(permit)
+    }
+
+    /// The capacity, with room for [`ALIKE`] bodies of the largest size where it grows.
+    fn raised(&self, bytes: u64) -> u64 {
+        let capacity = self.capacity.load(Ordering::Relaxed);
+        if !self.grows.load(Ordering::Relaxed) {
+            return capacity;
+        }
+        let largest = self.largest.fetch_max(bytes, Ordering::Relaxed).max(bytes);
+        capacity.max(largest.saturating_mul(ALIKE).min(self.most.load(Ordering::Relaxed)))
     }
 
     /// The bytes reserved now.
@@ -76,8 +103,15 @@ impl Gate {
         self.max_rows.store(rows, Ordering::Relaxed);
     }
 
-    pub(super) fn set_capacity(&self, bytes: u64) {
+    /// Sets the bytes that it lets in, and whether large bodies raise that.
+    pub(super) fn set_capacity(&self, bytes: u64, grows: bool) {
         self.capacity.store(bytes, Ordering::Relaxed);
+        self.grows.store(grows, Ordering::Relaxed);
+    }
+
+    /// Bounds what large bodies may raise the capacity to.
+    pub fn set_most(&self, bytes: u64) {
+        self.most.store(bytes, Ordering::Relaxed);
     }
 
     /// Notes whether every queue is full, and how long draining them is predicted to take.
@@ -124,6 +158,24 @@ mod tests {
         let large = gate.reserve(1_000).expect("alone, even a large request is let in");
         assert_eq!(gate.held(), 1_000);
         drop(large);
+    }
+
+    #[test]
+    fn large_bodies_raise_the_capacity_where_it_grows_as_far_as_memory_goes() {
+        let gate = Arc::new(Gate::new(0));
+        gate.set_capacity(100, true);
+        let held: Vec<Permit> = (0..128).map(|_| gate.reserve(80).expect("room for many alike")).collect();
+        let refused = gate.reserve(80).expect_err("one too many");
+        let told = "10240 bytes of requests are in flight, this one has 80, and at most 10240 may be";
+        assert!(refused.message.contains(told) && refused.message.contains("queue.max_bytes"), "{}", refused.message);
+        drop(held);
+        gate.set_most(1_000);
+        let held: Vec<Permit> = (0..12).map(|_| gate.reserve(80).expect("below what memory bears")).collect();
+        gate.reserve(80).expect_err("more than memory bears");
+        drop(held);
+        gate.set_capacity(100, false);
+        let _first = gate.reserve(80).expect("fits");
+        gate.reserve(80).expect_err("what is written stands");
     }
 
     #[test]

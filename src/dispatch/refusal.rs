@@ -5,6 +5,7 @@ use crate::error::{Error, Reason};
 use crate::model::{Model, ModelState};
 use crate::request::{InferRequest, Payload};
 use crate::sched::{FailReason, Reject};
+use std::fmt;
 use std::time::Duration;
 
 /// Why a request was not queued.
@@ -16,43 +17,44 @@ pub(super) fn rejected(reject: Reject, model: &Model) -> Error {
         Reject::UnknownModel => Error::new(Reason::UnknownModel, format_args!("there is no model `{name}`")),
         Reject::NotReady => not_ready(name),
         Reject::Draining => draining(),
-        Reject::RowsOverBatch { rows, limit } => Error::new(
-            Reason::TooLarge,
-            format_args!("the request has {rows} rows; a batch takes at most {limit} (max_batch_size)"),
-        ),
-        Reject::TokensOverBatch { tokens, limit } => Error::new(
-            Reason::TooLarge,
-            format_args!("a row or tensor has {tokens} tokens; a batch takes at most {limit} (max_batch_tokens)"),
-        ),
-        Reject::OverQueue { rows, limit } => Error::new(
-            Reason::TooLarge,
-            format_args!("the request has {rows} rows; the queue takes at most {limit} (queue.max_rows)"),
-        ),
-        Reject::BytesOverQueue { bytes, limit } => Error::new(
-            Reason::TooLarge,
-            format_args!("the request keeps {bytes} bytes; the queue takes at most {limit} (queue.max_bytes)"),
-        ),
+        Reject::RowsOverBatch { rows, limit } => {
+            large(format_args!("the request has {rows} rows; a batch takes at most {limit} (max_batch_size)"))
+        }
+        Reject::TokensOverBatch { tokens, limit } => {
+            large(format_args!("a row or tensor has {tokens} tokens; a batch takes at most {limit} (max_batch_tokens)"))
+        }
+        Reject::OverQueue { rows, limit } => {
+            large(format_args!("the request has {rows} rows; the queue takes at most {limit} (queue.max_rows)"))
+        }
+        Reject::BytesOverQueue { bytes, limit } => {
+            large(format_args!("the request keeps {bytes} bytes; the queue takes at most {limit} (queue.max_bytes)"))
+        }
         Reject::QueueFull { drain } => {
             Error::new(Reason::Overloaded, "the queue is full; retry later").retry_after(drain)
+        }
+        Reject::BytesFull { bytes, waiting, limit, drain } => {
+            let message = format_args!(
+                "the request keeps {bytes} bytes and {waiting} wait already; the queue takes at most {limit} \
+                 (queue.max_bytes); retry later"
+            );
+            Error::new(Reason::Overloaded, message).retry_after(drain)
         }
         Reject::PredictedMiss { drain } => predicted_miss(drain),
         Reject::RateLimited { limit, retry } => {
             let message = format_args!("the tenant's rate limit is {limit} (tenancy.rate_limit); retry later");
             Error::new(Reason::RateLimited, message).retry_after(retry)
         }
-        Reject::OverRate { rows, limit } => Error::new(
-            Reason::TooLarge,
-            format_args!("the request has {rows} rows; the tenant's rate limit is {limit} (tenancy.rate_limit)"),
-        ),
+        Reject::OverRate { rows, limit } => {
+            large(format_args!("the request has {rows} rows; the tenant's rate limit is {limit} (tenancy.rate_limit)"))
+        }
         Reject::TenantFull { limit, drain } => {
             let message =
                 format_args!("{limit} rows of the tenant wait already (tenancy.max_waiting_rows); retry later");
             Error::new(Reason::RateLimited, message).retry_after(drain)
         }
-        Reject::OverTenant { rows, limit } => Error::new(
-            Reason::TooLarge,
-            format_args!("the request has {rows} rows; {limit} of the tenant may wait (tenancy.max_waiting_rows)"),
-        ),
+        Reject::OverTenant { rows, limit } => large(format_args!(
+            "the request has {rows} rows; {limit} of the tenant may wait (tenancy.max_waiting_rows)"
+        )),
         Reject::DeadlinePassed => Error::new(Reason::DeadlineExceeded, "the deadline had passed on arrival"),
     }
 }
@@ -63,6 +65,7 @@ pub(super) fn is_ours(reject: &Reject) -> bool {
         Reject::NotReady
         | Reject::Draining
         | Reject::QueueFull { .. }
+        | Reject::BytesFull { .. }
         | Reject::PredictedMiss { .. }
         | Reject::DeadlinePassed => true,
         Reject::UnknownModel
@@ -100,6 +103,10 @@ pub(super) fn failed(reason: FailReason, request: &InferRequest, detail: Option<
         FailReason::NotReady => not_ready(model),
         FailReason::UnknownModel => Error::new(Reason::UnknownModel, format_args!("model `{model}` was unloaded")),
     }
+}
+
+fn large(message: fmt::Arguments<'_>) -> Error {
+    Error::new(Reason::TooLarge, message)
 }
 
 fn predicted_miss(drain: Duration) -> Error {

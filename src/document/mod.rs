@@ -27,7 +27,7 @@ mod tests;
 pub use diagnostic::{Diagnostic, Place, Span};
 pub use table::{Located, Table};
 pub use value::{BYTE_UNITS, DURATION_UNITS, LONGEST_DURATION, MOST_BYTES};
-pub use value::{bytes_as_text, duration, duration_as_text, nearest, quote};
+pub use value::{bytes_as_text, bytes_of_text, duration, duration_as_text, nearest, quote};
 
 use diagnostic::Lines;
 use std::cell::RefCell;

@@ -117,6 +117,13 @@ pub(super) fn bytes(value: &DeValue<'_>) -> Option<u64> {
     }
 }
 
+/// Reads a size as [`bytes`] does, from text alone: with a unit or as a number.
+#[must_use]
+pub fn bytes_of_text(text: &str) -> Option<u64> {
+    let bytes = text.parse().ok().or_else(|| quantity(text, &BYTE_UNITS));
+    bytes.filter(|bytes| (1..=MOST_BYTES).contains(bytes))
+}
+
 /// Reads a whole number with its unit, spaces between them allowed.
 fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.find(|letter: char| !letter.is_ascii_digit())?;

@@ -13,6 +13,9 @@ use http_body_util::BodyExt;
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// The most bytes of a body where nothing is set and no model has larger rows.
+const USUAL: usize = 16 << 20;
+
 /// First reservation for a body of unknown length; each next one doubles what is held.
 const STEP: usize = 64 << 10;
 /// Most bytes, and longest time, that the rest of a refused body is read and thrown away.
@@ -37,12 +40,12 @@ pub(super) async fn receive(front: &Front, headers: &HeaderMap, mut body: Body) 
 }
 
 async fn read(front: &Front, headers: &HeaderMap, body: &mut Body, room: &mut Room<'_>) -> Result<Bytes, Error> {
-    let max = front.limits.max_body_bytes;
+    let max = most_bytes(front);
     check_content_type(headers)?;
     let gzipped = is_gzip(headers)?;
     let length = content_length(headers);
     if length.is_some_and(|length| length > max as u64) {
-        return Err(too_large(max));
+        return Err(too_large(max, length));
     }
     let length = length.and_then(|length| usize::try_from(length).ok());
     room.grow_to(length.unwrap_or(STEP.min(max)))?;
@@ -109,7 +112,7 @@ async fn collect(body: &mut Body, expected: Expected, max: usize, room: &mut Roo
         };
         let size = whole.len() + first.as_ref().map_or(0, Bytes::len) + data.len();
         if size > max {
-            return Err(too_large(max));
+            return Err(too_large(max, None));
         }
         room.grow_to(size)?;
         match first.take() {
@@ -141,7 +144,7 @@ impl Room<'_> {
             self.held.push(self.front.backend.reserve(bytes)?);
             self.bytes = bytes;
         } else if bytes > self.bytes {
-            let wanted = bytes.max(self.bytes.saturating_mul(2)).min(self.front.limits.max_body_bytes).max(bytes);
+            let wanted = bytes.max(self.bytes.saturating_mul(2)).min(most_bytes(self.front)).max(bytes);
             self.held.push(self.front.backend.reserve(wanted - self.bytes)?);
             self.bytes = wanted;
         }
@@ -149,8 +152,14 @@ impl Room<'_> {
     }
 }
 
-fn too_large(max: usize) -> Error {
-    Error::new(Reason::TooLarge, format!("the body is larger than {max} bytes"))
+/// The most bytes of a body: what was set, or 16 MiB and room for one row of the widest model.
+fn most_bytes(front: &Front) -> usize {
+    front.limits.max_body_bytes.unwrap_or_else(|| front.registry.widest_row().max(USUAL))
+}
+
+fn too_large(max: usize, length: Option<u64>) -> Error {
+    let size = length.map_or_else(|| format!("more than {max}"), |length| length.to_string());
+    Error::new(Reason::TooLarge, format!("the body has {size} bytes; at most {max} are taken (max_body_bytes)"))
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {

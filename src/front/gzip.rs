@@ -22,7 +22,10 @@ pub(super) fn expand(compressed: &[u8], max: usize) -> Result<Bytes, Error> {
         .read_to_end(&mut whole)
         .map_err(|e| Error::invalid(format!("the body is not valid gzip: {e}")))?;
     if whole.len() > max {
-        return Err(Error::new(Reason::TooLarge, format!("the body expands to more than {max} bytes")));
+        return Err(Error::new(
+            Reason::TooLarge,
+            format!("the body expands to more than {max} bytes, the most that are taken (max_body_bytes)"),
+        ));
     }
     Ok(whole.into())
 }

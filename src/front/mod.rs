@@ -47,8 +47,8 @@ use std::time::Duration;
 /// Bounds on what a client may send, and how slowly.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Most bytes of an inference body, after decompression.
-    pub max_body_bytes: usize,
+    /// Most bytes of an inference body, after decompression; `None` for as many as suit the models.
+    pub max_body_bytes: Option<usize>,
     /// Longest a request's head may take from its first byte.
     pub header_timeout: Duration,
     /// Longest an inference body may take to arrive.

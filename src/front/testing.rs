@@ -40,7 +40,7 @@ impl World {
             readiness: Arc::new(Readiness::new(Arc::clone(&registry))),
             registry,
             limits: Limits {
-                max_body_bytes: 64 << 10,
+                max_body_bytes: Some(64 << 10),
                 header_timeout: Duration::from_secs(10),
                 body_timeout: Duration::from_secs(30),
                 connections: 1024,

@@ -29,7 +29,10 @@ pub(super) fn check_count(count: usize, most: u32) -> Result<(), Error> {
     if count <= most as usize {
         return Ok(());
     }
-    Err(Error::new(Reason::TooLarge, format!("the request has {count} rows; a queue takes at most {most}")))
+    Err(Error::new(
+        Reason::TooLarge,
+        format!("the request has {count} rows; a queue takes at most {most} (queue.max_rows)"),
+    ))
 }
 
 /// Encodes one text; `name` is what messages call it.

@@ -7,7 +7,7 @@ use crate::types::ModelId;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 /// A model being served.
 #[derive(Debug)]
@@ -141,6 +141,8 @@ impl Model {
 #[derive(Debug, Default)]
 pub struct Registry {
     models: ArcSwap<Vec<Arc<Model>>>,
+    /// Bytes of a body that holds one row of the model with the widest rows.
+    widest: AtomicUsize,
     readers: Readers,
 }
 
@@ -148,7 +150,20 @@ impl Registry {
     /// Builds a table of these models.
     #[must_use]
     pub fn new(models: Vec<Arc<Model>>) -> Self {
-        Self { models: ArcSwap::from_pointee(models), readers: Readers::default() }
+        let this = Self { models: ArcSwap::from_pointee(models), ..Self::default() };
+        this.measure();
+        this
+    }
+
+    /// Bytes that a body has room for if it is to hold one row of any model that is served, written as JSON.
+    #[must_use]
+    pub fn widest_row(&self) -> usize {
+        self.widest.load(Ordering::Relaxed)
+    }
+
+    fn measure(&self) {
+        let widest = self.models.load().iter().map(|model| model.spec.row_body()).max();
+        self.widest.store(widest.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// All models, in the order of their configuration.
@@ -173,6 +188,7 @@ impl Registry {
     pub fn replace(&self, model: &Arc<Model>) -> Earlier {
         let new = |old: &Arc<Model>| Arc::clone(if old.name == model.name { model } else { old });
         self.models.rcu(|models| models.iter().map(new).collect::<Vec<_>>());
+        self.measure();
         self.readers.turn()
     }
 }

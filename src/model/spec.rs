@@ -92,6 +92,26 @@ impl ModelSpec {
         self.max_length.unwrap_or(8).clamp(1, 8)
     }
 
+    /// Bytes of a body that holds one row as JSON: 24 for each number, and 64 KiB for what is around them. Where a
+    /// dimension is open, as many as are made up; words are not counted.
+    #[must_use]
+    pub fn row_body(&self) -> usize {
+        let size = |input: &TensorSpec, (axis, dim): (usize, &Dim)| match dim {
+            Dim::Fixed(size) => *size,
+            Dim::Batch => 1,
+            Dim::Length => self.max_length.map_or(1, |most| most as usize),
+            Dim::Free(_) => input.sample.as_ref().and_then(|sample| sample.get(axis)).copied().unwrap_or(1),
+        };
+        let elements = |input: &TensorSpec| -> usize {
+            match &input.sample {
+                Some(sample) if input.open => sample.iter().fold(1, |n, size| n.saturating_mul(*size)),
+                _ => input.dims.iter().enumerate().map(|dim| size(input, dim)).fold(1, usize::saturating_mul),
+            }
+        };
+        let all = self.inputs.iter().map(elements).fold(0, usize::saturating_add);
+        all.saturating_mul(24).saturating_add(64 << 10)
+    }
+
     /// The input of this name and its place in the model's order.
     #[must_use]
     pub fn input(&self, name: &str) -> Option<(usize, &TensorSpec)> {

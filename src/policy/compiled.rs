@@ -150,7 +150,7 @@ impl Policy {
             dynamic_batching: true,
             batch: strategy.batch_limits(),
             slo: Slo { target: None, deadline: None, on_predicted_miss: OnPredictedMiss::Reject },
-            queue: QueueLimits { max_rows: 4_096, max_bytes: 64 << 20, priority_levels: 3 },
+            queue: QueueLimits { max_rows: 4_096, max_bytes: QueueBytes::Auto, priority_levels: 3 },
             tenancy: Tenancy { weight: 1.0, rate_limit: None, max_waiting_rows: None },
             reuse: Reuse { identical: false },
             script: None,
@@ -222,9 +222,29 @@ pub struct QueueLimits {
     /// Most rows waiting, ≥ 1.
     pub max_rows: u32,
     /// Most payload bytes waiting.
-    pub max_bytes: u64,
+    pub max_bytes: QueueBytes,
     /// Priority levels, ≥ 1.
     pub priority_levels: u32,
+}
+
+/// Most payload bytes that wait for a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueBytes {
+    /// As many as the requests are large: 64 MiB, or 64 of the largest that came, whichever is more.
+    Auto,
+    /// So many.
+    Most(u64),
+}
+
+impl QueueBytes {
+    /// The most bytes where the largest request so far has `largest`.
+    #[must_use]
+    pub fn limit(self, largest: u64) -> u64 {
+        match self {
+            Self::Most(bytes) => bytes,
+            Self::Auto => largest.saturating_mul(64).max(64 << 20),
+        }
+    }
 }
 
 /// What each tenant is entitled to.

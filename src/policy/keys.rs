@@ -5,7 +5,7 @@
 
 use super::read::Rule;
 use super::scripts::ENDING;
-use super::{BatchLimits, OnPredictedMiss, Policy, Strategy};
+use super::{BatchLimits, OnPredictedMiss, Policy, QueueBytes, Strategy};
 use crate::document;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -64,8 +64,8 @@ pub enum Kind {
     Duration(Duration),
     /// The same, or `"none"`.
     DurationOrNone(Duration),
-    /// A size in bytes, written with a unit or as a number.
-    Bytes,
+    /// A size in bytes, written with a unit or as a number, or `"auto"`.
+    BytesOrAuto,
     /// One of these names.
     Choice(&'static [&'static str]),
     /// Names and globs, at least one.
@@ -220,9 +220,12 @@ pub static KEYS: [Key; 20] = [
     Key::new(
         "queue",
         "max_bytes",
-        Kind::Bytes,
-        |policy, _| quoted(&document::bytes_as_text(policy.queue.max_bytes)),
-        "Most payload bytes that wait for the model; beyond it 503.",
+        Kind::BytesOrAuto,
+        |policy, _| match policy.queue.max_bytes {
+            QueueBytes::Auto => quoted("auto"),
+            QueueBytes::Most(bytes) => quoted(&document::bytes_as_text(bytes)),
+        },
+        "Most payload bytes that wait for the model; beyond it 503. With auto 64 MiB, or 64 of the largest requests.",
     ),
     Key::new(
         "queue",

@@ -20,7 +20,7 @@ mod ties;
 mod tests;
 
 pub use compiled::{
-    BatchLimits, NotARate, OnPredictedMiss, Policy, QueueLimits, Reuse, RowRate, Slo, Strategy, Tenancy,
+    BatchLimits, NotARate, OnPredictedMiss, Policy, QueueBytes, QueueLimits, Reuse, RowRate, Slo, Strategy, Tenancy,
 };
 pub use keys::{KEYS, Key, Kind, LONGEST_NAME, TABLES};
 pub use overrides::{Override, Version};

@@ -5,7 +5,7 @@ use super::keys::{
 };
 use super::pattern::Pattern;
 use super::scripts::Scripts;
-use super::{BatchLimits, OnPredictedMiss, Policy, QueueLimits, Slo, Source, Strategy, Tenancy};
+use super::{BatchLimits, OnPredictedMiss, Policy, QueueBytes, QueueLimits, Slo, Source, Strategy, Tenancy};
 use crate::document::{Diagnostic, Document, Located, Span, Table};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -191,7 +191,8 @@ fn slo(mut table: Table<'_>, defaults: &Slo) -> Slo {
 fn queue_limits(table: &mut Table<'_>, limits: &mut QueueLimits) -> bool {
     let rows = table.u32("max_rows", QUEUE_ROWS);
     limits.max_rows = rows.unwrap_or(limits.max_rows);
-    limits.max_bytes = table.bytes("max_bytes").unwrap_or(limits.max_bytes);
+    let bytes = table.bytes_or_auto("max_bytes").map(|bytes| bytes.map_or(QueueBytes::Auto, QueueBytes::Most));
+    limits.max_bytes = bytes.unwrap_or(limits.max_bytes);
     limits.priority_levels = table.u32("priority_levels", LEVELS).unwrap_or(limits.priority_levels);
     rows.is_some() || !table.has("max_rows")
 }

@@ -27,7 +27,7 @@ fn an_empty_file_is_adaptive_with_its_defaults() {
     let policy = one("");
     assert_eq!(policy, Policy::preset("p", Strategy::Adaptive));
     assert_eq!((policy.batch.max_batch_size, policy.batch.max_batch_tokens), (64, 16_384));
-    assert_eq!(policy.queue, QueueLimits { max_rows: 4096, max_bytes: 64 << 20, priority_levels: 3 });
+    assert_eq!(policy.queue, QueueLimits { max_rows: 4096, max_bytes: QueueBytes::Auto, priority_levels: 3 });
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn every_key_is_read() {
             deadline: Some(Duration::from_secs(2)),
             on_predicted_miss: OnPredictedMiss::Serve,
         },
-        queue: QueueLimits { max_rows: 10, max_bytes: 1000, priority_levels: 5 },
+        queue: QueueLimits { max_rows: 10, max_bytes: QueueBytes::Most(1000), priority_levels: 5 },
         tenancy: Tenancy { weight: 2.5, rate_limit: Some(RowRate(200)), max_waiting_rows: Some(512) },
         reuse: Reuse { identical: true },
         script: None,

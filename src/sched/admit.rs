@@ -163,13 +163,16 @@ fn fits_the_queue(a: &Arrival<'_>, rows: u64, model: &ModelState, policy: &Polic
     if rows > u64::from(limits.max_rows) {
         return Err(Reject::OverQueue { rows, limit: limits.max_rows });
     }
-    if bytes > limits.max_bytes {
-        return Err(Reject::BytesOverQueue { bytes, limit: limits.max_bytes });
+    let limit = limits.max_bytes.limit(model.largest.max(bytes));
+    if bytes > limit {
+        return Err(Reject::BytesOverQueue { bytes, limit });
     }
-    let full = u64::from(model.rows()) + rows > u64::from(limits.max_rows)
-        || model.bytes.saturating_add(bytes) > limits.max_bytes;
-    if full {
-        return Err(Reject::QueueFull { drain: model.drain_time() });
+    let drain = model.drain_time();
+    if u64::from(model.rows()) + rows > u64::from(limits.max_rows) {
+        return Err(Reject::QueueFull { drain });
+    }
+    if model.bytes.saturating_add(bytes) > limit {
+        return Err(Reject::BytesFull { bytes, waiting: model.bytes, limit, drain });
     }
     Ok(())
 }

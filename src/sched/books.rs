@@ -15,6 +15,7 @@ impl Scheduler {
         };
         let item = self.table.item(slot);
         state.bytes += u64::from(item.bytes);
+        state.largest = state.largest.max(u64::from(item.bytes));
         state.dirty = true;
         let ModelState { lanes, learned, home, turn, grid, limits, .. } = state;
         let Some(known) = learned.get(home.slot) else { return };

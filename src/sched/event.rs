@@ -192,6 +192,17 @@ pub enum Reject {
         /// When it is predicted to be empty.
         drain: Duration,
     },
+    /// The queue has no room for its bytes now.
+    BytesFull {
+        /// Its bytes.
+        bytes: u64,
+        /// Bytes that wait.
+        waiting: u64,
+        /// `queue.max_bytes`.
+        limit: u64,
+        /// When the queue is predicted to be empty.
+        drain: Duration,
+    },
     /// Its tenant has sent more than it may.
     RateLimited {
         /// `tenancy.rate_limit`.

@@ -30,6 +30,8 @@ pub(super) struct ModelState {
     pub(super) turn: f64,
     /// Payload bytes waiting.
     pub(super) bytes: u64,
+    /// Bytes of the largest item that ever waited.
+    pub(super) largest: u64,
     /// Since when requests are refused for a predicted miss and nothing was sent to a worker.
     pub(super) refusing: Option<Time>,
     /// When a held-back batch is due.
@@ -115,6 +117,7 @@ impl ModelState {
             retries: VecDeque::new(),
             turn: 0.0,
             bytes: 0,
+            largest: 0,
             refusing: None,
             wake: Time::NEVER,
             dirty: true,

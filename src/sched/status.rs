@@ -43,7 +43,8 @@ impl Scheduler {
     pub fn is_full(&self, model: ModelId) -> bool {
         let Some(model) = self.models.get(&model) else { return false };
         let (rows, bytes) = (model.rows(), model.bytes);
-        let full = |policy: &Policy| rows >= policy.queue.max_rows || bytes >= policy.queue.max_bytes;
+        let full =
+            |policy: &Policy| rows >= policy.queue.max_rows || bytes >= policy.queue.max_bytes.limit(model.largest);
         if self.policies.names_tenants() {
             self.policies.policies().iter().all(|p| full(p))
         } else {

@@ -108,7 +108,7 @@ pub(super) fn refusal(reject: &Reject) -> &'static str {
         | Reject::OverTenant { .. }
         | Reject::BytesOverQueue { .. } => "too_large",
         Reject::RateLimited { .. } | Reject::TenantFull { .. } => "rate_limited",
-        Reject::QueueFull { .. } | Reject::PredictedMiss { .. } => "overloaded",
+        Reject::QueueFull { .. } | Reject::BytesFull { .. } | Reject::PredictedMiss { .. } => "overloaded",
         Reject::DeadlinePassed => "deadline_exceeded",
     }
 }

@@ -93,9 +93,9 @@ impl Client {
             json!({"name": name, "datatype": datatype, "shape": shape, "parameters": size})
         });
         let head = json!({"inputs": heads.collect::<Vec<_>>(), "parameters": {"binary_data_output": true}}).to_string();
-        let data = inputs.iter().flat_map(|(.., data)| data.clone());
-        let body: Vec<u8> = head.bytes().chain(data).collect();
         let client = self.clone().with(JSON_LENGTH, &head.len().to_string());
+        let mut body = head.into_bytes();
+        inputs.iter().for_each(|(.., data)| body.extend_from_slice(data));
         client.send("POST", &format!("/v2/models/{model}/infer"), body).await
     }
 }

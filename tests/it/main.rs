@@ -22,6 +22,7 @@ mod flags;
 mod gpus;
 mod graphs;
 mod harness;
+mod images;
 mod inject;
 mod learned;
 mod memory;

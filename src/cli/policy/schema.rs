@@ -58,7 +58,9 @@ fn form(kind: &Kind) -> &'static str {
         Kind::Duration(_) => " A whole number with ns, us, ms, s, m or h, up to 24h.",
         Kind::DurationOrNone(_) => " A whole number with ns, us, ms, s, m or h, from 1us to 24h, or \"none\".",
         Kind::RateOrNone(_) => " A whole number with /s, or \"none\".",
-        Kind::Bytes => " A number of bytes, or a whole number with B, kB, MB, GB, KiB, MiB, GiB or TiB, up to 1TiB.",
+        Kind::BytesOrAuto => {
+            " A number of bytes, or a whole number with B, kB, MB, GB, KiB, MiB, GiB or TiB, up to 1TiB, or \"auto\"."
+        }
         _ => "",
     }
 }
@@ -77,10 +79,10 @@ fn values(kind: &Kind) -> Value {
         Kind::Integers(range) => json!({ "type": "array", "items": integer(range), "uniqueItems": true }),
         Kind::Duration(least) => duration(*least),
         Kind::DurationOrNone(least) => json!({ "anyOf": [duration(*least), { "const": "none" }] }),
-        Kind::Bytes => {
+        Kind::BytesOrAuto => {
             let pattern = quantities(&BYTE_UNITS, 1, MOST_BYTES);
             let number = json!({ "type": "integer", "minimum": 1, "maximum": MOST_BYTES });
-            json!({ "anyOf": [{ "type": "string", "pattern": pattern }, number] })
+            json!({ "anyOf": [{ "type": "string", "pattern": pattern }, number, { "const": "auto" }] })
         }
         Kind::Choice(names) => json!({ "type": "string", "enum": names }),
         Kind::Names => {

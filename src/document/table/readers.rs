@@ -85,6 +85,15 @@ impl<'d> Table<'d> {
         self.value(key, "a size from 1 byte to 1TiB such as \"64MiB\", or a number of bytes", value::bytes)
     }
 
+    /// The same, or `"auto"`, which is `Some(None)`.
+    pub fn bytes_or_auto(&mut self, key: &str) -> Option<Option<u64>> {
+        let expected = "a size from 1 byte to 1TiB such as \"64MiB\", a number of bytes, or \"auto\"";
+        self.value(key, expected, |found| match found.as_str() {
+            Some("auto") => Some(None),
+            _ => value::bytes(found).map(Some),
+        })
+    }
+
     /// A list whose elements `parse` understands; `expected` describes the list.
     pub fn list<T>(
         &mut self,

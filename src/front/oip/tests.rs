@@ -37,7 +37,10 @@ async fn the_server_and_its_models_describe_themselves() {
     assert_eq!(text["inputs"], json!([{"name": "text", "datatype": "BYTES", "shape": [-1]}]));
     assert_eq!(text["outputs"], json!([{"name": "embedding", "datatype": "FP32", "shape": [-1, 4]}]));
     let text = &world.get("/v2/models/classify").await.json()["text"];
-    assert_eq!(text["outputs"], json!([{"name": "logits", "datatype": "FP32", "shape": [-1, 2]}]));
+    assert_eq!(
+        text["outputs"],
+        json!([{"name": "logits", "datatype": "FP32", "shape": [-1, 2], "labels": ["no", "yes"]}])
+    );
 }
 
 #[tokio::test]

@@ -142,7 +142,7 @@ async fn headers_cross_but_for_those_of_the_hop() {
 #[tokio::test]
 async fn no_limit_of_ours_touches_what_passes() {
     let (mut world, _) = world().await;
-    world.limits.max_body_bytes = 10;
+    world.limits.max_body_bytes = Some(10);
     *world.echo.refuse_room.lock().unwrap() = Some(Error::new(Reason::Overloaded, "full"));
     let request = Request::put("/files").header("content-type", "text/plain").header("content-encoding", "br");
     let answer = world.send(request.body(Body::from(vec![b'x'; 1 << 20])).unwrap()).await;

@@ -127,13 +127,14 @@ fn samples(kind: &Kind) -> Vec<String> {
             lists.chain(["[]", "[1, 2]", "[2, 2]", "[\"2\"]"].map(str::to_owned)).collect()
         }
         Kind::Duration(least) | Kind::DurationOrNone(least) => durations(*least),
-        Kind::Bytes => {
+        Kind::BytesOrAuto => {
             let units = BYTE_UNITS.map(|(unit, factor)| {
                 let most = MOST_BYTES / factor;
                 [0, 1, most - 1, most, most + 1].map(|number| format!("\"{number}{unit}\""))
             });
             let numbers = [0, 1, MOST_BYTES, MOST_BYTES + 1].map(|number| number.to_string());
-            [units.concat(), numbers.to_vec()].concat()
+            let words = ["\"auto\"", "\"none\""].map(str::to_owned);
+            [units.concat(), numbers.to_vec(), words.to_vec()].concat()
         }
         Kind::File(_) => file_names(),
         Kind::Names => {
