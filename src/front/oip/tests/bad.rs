@@ -124,7 +124,7 @@ async fn more_texts_than_any_queue_takes_are_refused_untokenised() {
         |n: usize| json!({"inputs": [{"name": "text", "datatype": "BYTES", "shape": [n], "data": vec![""; n]}]});
     infer(&world, "embed", texts(2)).await.refusal(400, "invalid_request");
     let message = infer(&world, "embed", texts(3)).await.refusal(413, "too_large");
-    assert_eq!(message, "the request has 3 rows; a queue takes at most 2");
+    assert_eq!(message, "the request has 3 rows; a queue takes at most 2 (queue.max_rows)");
 }
 
 #[tokio::test]
