@@ -61,6 +61,8 @@ pub(super) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
         engine.disable_symbol(word);
     }
     engine.register_fn("wait", wait).register_fn("wait", |ms: INT| wait(ms as FLOAT));
+    #[cfg(test)]
+    engine.register_fn("panic_at", |rows: FLOAT, at: FLOAT| if rows == at { panic!("at {at}") } else { rows });
     show_segment(&mut engine);
     show_load(&mut engine);
     engine

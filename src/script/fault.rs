@@ -60,6 +60,11 @@ impl Fault {
         Self { line, column, message: shortened(message), help: Some(ALLOWED.to_owned()) }
     }
 
+    /// A panic of the engine, which is told no place.
+    pub(super) fn of_panic(panic: &str, text: &str) -> Self {
+        Self { help: None, ..Self::at_end(format!("the engine panicked on the script: {panic}"), text) }
+    }
+
     /// Says that the script was only tried.
     pub(super) fn of_rehearsal(mut self) -> Self {
         self.message.push_str(" (in a dry run)");

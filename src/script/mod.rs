@@ -17,7 +17,7 @@ pub use engine::OPERATIONS;
 pub use fault::Fault;
 pub use scene::{FAR, Load, Scene, Segment, Verdict};
 
-use crate::types::Fnv;
+use crate::types::{Fnv, fenced};
 use engine::{Answer, ENGINE};
 use rhai::{AST, Scope};
 use std::fmt;
@@ -46,7 +46,8 @@ impl Script {
         }
         // A mark that some editors put before the text, and nobody sees.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let code = ENGINE.compile_with_scope(&engine::names(), text).map_err(Fault::of_syntax)?;
+        let compiled = fenced(|| ENGINE.compile_with_scope(&engine::names(), text));
+        let code = compiled.map_err(|panic| Fault::of_panic(&panic, text))?.map_err(Fault::of_syntax)?;
         let script = Self { name: name.into(), text: text.into(), code };
         rehearsal::scenes().iter().try_for_each(|scene| script.decide(scene).map(drop).map_err(Fault::of_rehearsal))?;
         Ok(script)
@@ -62,8 +63,12 @@ impl Script {
     /// ones the first. Where it scores none, all wait: for the shortest time that it named.
     ///
     /// # Errors
-    /// What went wrong in the script, over-use of its [`OPERATIONS`] included.
+    /// What went wrong in the script, over-use of its [`OPERATIONS`] included, or in what runs it.
     pub fn decide(&self, scene: &Scene) -> Result<Verdict, Fault> {
+        fenced(|| self.judge(scene)).unwrap_or_else(|panic| Err(Fault::of_panic(&panic, &self.text)))
+    }
+
+    fn judge(&self, scene: &Scene) -> Result<Verdict, Fault> {
         let mut scope = Scope::new();
         let (mut best, mut wait) = (None, None);
         for (index, segment) in scene.segments.iter().take(MAX_SEGMENTS).enumerate() {

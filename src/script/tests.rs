@@ -53,6 +53,17 @@ fn what_does_not_exist_compares_as_far_away() {
 }
 
 #[test]
+fn a_panic_of_the_engine_is_the_scripts_fault() {
+    let rows = rehearsal::scenes()[0].segments[0].rows;
+    let fault = Script::compile("s.rhai", &format!("panic_at(segment.rows, {rows:?})")).unwrap_err();
+    assert_eq!(fault.to_string(), format!("1:1: the engine panicked on the script: at {rows} (in a dry run)"));
+    let script = Script::compile("s.rhai", "panic_at(segment.rows, 77.0)").unwrap();
+    let mut scene = rehearsal::scenes()[0].clone();
+    scene.segments[0].rows = 77.0;
+    assert_eq!(script.decide(&scene).unwrap_err().message, "the engine panicked on the script: at 77");
+}
+
+#[test]
 fn functions_loops_and_constants_are_there() {
     let text = "const HALF = 0.5;\nfn part(a, b) { if b == 0 { 0.0 } else { a / b } }\n\
                 let sum = 0.0;\nfor n in 0..3 { sum += n; }\nmax(part(segment.tokens, segment.length), sum * HALF).sqrt()";
