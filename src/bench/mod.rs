@@ -14,6 +14,7 @@ mod plan;
 mod progress;
 mod ramp;
 mod report;
+mod sample;
 mod table;
 mod tally;
 mod tensor;
@@ -173,6 +174,7 @@ pub enum Error {
 /// connection cannot be made, [`Error::Refused`] where the first request is answered with a 4xx
 /// other than 429. Later refusals are counted in the report instead.
 pub async fn run(options: Options) -> Result<Report, Error> {
+    let options = sample::fit(options).await?;
     let workload = Arc::new(Workload::new(&options)?);
     let mut first = Client::new(Arc::clone(&workload));
     prove(&mut first, &workload).await?;

@@ -11,12 +11,14 @@ use std::str::FromStr;
 /// The most bytes of one tensor.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// A tensor as `--tensor` names it: `NAME:DATATYPE:SHAPE`, for example `x:FP32:1x3x224x224`.
+/// A tensor as `--tensor` names it: `NAME:DATATYPE:SHAPE`, for example `x:FP32:1x3x224x224`. The shape of a scalar is
+/// empty, as in `x:FP32:`; without a shape, as in `x:FP32`, it is the one that the server knows to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tensor {
     name: String,
     datatype: Datatype,
-    shape: Vec<u64>,
+    /// `None` until the server was asked.
+    shape: Option<Vec<u64>>,
     /// Product of `shape`.
     elements: usize,
 }
@@ -48,6 +50,10 @@ impl Datatype {
         Self::Fp32,
         Self::Fp64,
     ];
+
+    fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
 
     const fn name(self) -> &'static str {
         match self {
@@ -82,6 +88,29 @@ impl Datatype {
 }
 
 impl Tensor {
+    /// The input it is for.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it has a shape.
+    pub(super) fn is_shaped(&self) -> bool {
+        self.shape.is_some()
+    }
+
+    /// The same with this shape.
+    ///
+    /// # Errors
+    /// Where that is more than is sent.
+    pub(super) fn of_shape(&self, shape: Vec<u64>) -> Result<Self, String> {
+        let elements = shape.iter().try_fold(1_u64, |product, size| product.checked_mul(*size));
+        let bytes = elements.and_then(|elements| elements.checked_mul(self.datatype.size() as u64));
+        let elements = elements.filter(|_| bytes.is_some_and(|bytes| bytes <= MOST_BYTES));
+        let elements = elements.and_then(|elements| usize::try_from(elements).ok());
+        let elements = elements.ok_or("at most 1 GiB of data is sent")?;
+        Ok(Self { name: self.name.clone(), datatype: self.datatype, shape: Some(shape), elements })
+    }
+
     /// The tensor's entry in the request, whose data follows as bytes.
     pub(super) fn describe(&self) -> Value {
         json!({
@@ -100,8 +129,11 @@ impl Tensor {
 
 impl fmt::Display for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shape: Vec<_> = self.shape.iter().map(u64::to_string).collect();
-        write!(f, "{}:{}:{}", self.name, self.datatype.name(), shape.join("x"))
+        write!(f, "{}:{}", self.name, self.datatype.name())?;
+        match &self.shape {
+            Some(shape) => write!(f, ":{}", shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -110,23 +142,19 @@ impl FromStr for Tensor {
 
     fn from_str(word: &str) -> Result<Self, String> {
         let wanted = || "NAME:DATATYPE:SHAPE is wanted, for example x:FP32:1x3x224x224".to_owned();
-        let (rest, shape) = word.rsplit_once(':').ok_or_else(wanted)?;
+        let (rest, last) = word.rsplit_once(':').ok_or_else(wanted)?;
+        if let Some(datatype) = Datatype::of(last).filter(|_| !rest.is_empty()) {
+            return Ok(Self { name: rest.to_owned(), datatype, shape: None, elements: 0 });
+        }
         let (name, datatype) = rest.rsplit_once(':').filter(|(name, _)| !name.is_empty()).ok_or_else(wanted)?;
-        let known = Datatype::ALL.into_iter().find(|known| known.name() == datatype);
-        let datatype = known.ok_or_else(|| {
+        let datatype = Datatype::of(datatype).ok_or_else(|| {
             let all = Datatype::ALL.map(Datatype::name).join(", ");
             format!("{datatype:?} is no datatype of made-up tensors; allowed: {all}")
         })?;
-        let shape: Vec<u64> = shape
-            .split('x')
-            .map(|size| size.parse().ok().filter(|size| *size > 0))
-            .collect::<Option<_>>()
-            .ok_or("the shape is sizes of at least 1 with an x between them, for example 1x128")?;
-        let elements = shape.iter().try_fold(1_u64, |product, size| product.checked_mul(*size));
-        let bytes = elements.and_then(|elements| elements.checked_mul(datatype.size() as u64));
-        let elements = elements.filter(|_| bytes.is_some_and(|bytes| bytes <= MOST_BYTES));
-        let elements = elements.and_then(|elements| usize::try_from(elements).ok());
-        Ok(Self { name: name.to_owned(), datatype, shape, elements: elements.ok_or("at most 1 GiB of data is sent")? })
+        let sizes = last.split('x').filter(|_| !last.is_empty());
+        let shape: Option<Vec<u64>> = sizes.map(|size| size.parse().ok().filter(|size| *size > 0)).collect();
+        let shape = shape.ok_or("the shape is sizes of at least 1 with an x between them, for example 1x128")?;
+        Self { name: name.to_owned(), datatype, shape: None, elements: 0 }.of_shape(shape)
     }
 }
 
@@ -151,6 +179,18 @@ mod tests {
     }
 
     #[test]
+    fn a_scalar_has_one_element_and_a_shape_may_be_the_servers() {
+        let scalar: Tensor = "x:FP32:".parse().unwrap();
+        assert_eq!((scalar.describe()["shape"].clone(), scalar.elements), (json!([]), 1));
+        assert_eq!(scalar.to_string(), "x:FP32:");
+        let open: Tensor = "x:y:FP32".parse().unwrap();
+        assert_eq!((open.is_shaped(), open.name(), open.to_string()), (false, "x:y", "x:y:FP32".to_owned()));
+        let shaped = open.of_shape(vec![1, 3]).unwrap();
+        assert_eq!((shaped.elements, shaped.to_string()), (3, "x:y:FP32:1x3".to_owned()));
+        assert!(open.of_shape(vec![1 << 40]).unwrap_err().contains("1 GiB"));
+    }
+
+    #[test]
     fn integers_are_zero() {
         let mut data = Vec::new();
         "ids:INT64:1x2".parse::<Tensor>().unwrap().write(&mut Random::new(1), &mut data);
@@ -161,7 +201,8 @@ mod tests {
     fn bad_tensors_say_what_is_wanted() {
         for (word, want) in [
             ("x", "NAME:DATATYPE:SHAPE"),
-            ("x:FP32", "NAME:DATATYPE:SHAPE"),
+            ("x:1x2", "NAME:DATATYPE:SHAPE"),
+            (":FP32", "NAME:DATATYPE:SHAPE"),
             (":FP32:1", "NAME:DATATYPE:SHAPE"),
             ("x:BYTES:1", "allowed: BOOL, UINT8"),
             ("x:FP32:0", "at least 1"),

@@ -42,8 +42,8 @@ pub enum Error {
     NoTexts,
     /// Nothing can be made up for this model.
     #[error(
-        "{}: no input can be made up for this model, because it has sizes that nobody knows or takes strings: \
-         set `instances` and `threads` of its [[model]] by hand", path.display()
+        "{}: no made-up input of this model runs: give its shape by [inputs.NAME] sample in model.toml, or set \
+         `instances` and `threads` of its [[model]] by hand", path.display()
     )]
     Unsound {
         /// The graph.

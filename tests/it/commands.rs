@@ -162,6 +162,23 @@ fn bench_of_a_tensor_asks_in_binary() {
 }
 
 #[test]
+fn bench_of_a_tensor_without_a_shape_has_the_one_that_the_server_knows_to_run() {
+    let server = Settings::new(model("affine", "test/affine", "instances = 1")).start();
+    let url = format!("http://{}", server.data);
+    let common = ["bench", "--url", &url, "--model", "affine", "--json", "-", "--duration", "300ms", "--warmup", "1ms"];
+    let bench = |tensor: &str| run(&[&common[..], &["--protocol", "v2-binary", "--tensor", tensor]].concat());
+    let (code, figures, said) = bench("x:FP32");
+    assert_eq!(code, Some(0), "{said}");
+    let figures: Value = serde_json::from_str(&figures).unwrap();
+    assert!(figures["requests"].as_u64().unwrap() > 0 && figures["errors"] == 0, "{figures}");
+    let (code, _, said) = bench("y:FP32");
+    assert!(code == Some(2) && said.contains("the model has no input \"y\"; it has x"), "{code:?} {said}");
+    // A scalar is sent, and what the server says of it is told.
+    let (code, _, said) = bench("x:FP32:");
+    assert!(code == Some(1) && said.contains("has shape [], the model takes [batch, 3]"), "{code:?} {said}");
+}
+
+#[test]
 fn bench_of_nothing_that_answers_is_exit_1() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{closed}");

@@ -39,8 +39,9 @@ pub(super) struct Args {
     /// UTF-8 file of texts, one a line, sent in its order over and over [default: shipped mixed-length texts]
     #[arg(long, env = "INFERNEO_BENCH_TEXTS", value_name = "FILE")]
     texts: Option<PathBuf>,
-    /// Sends a made-up tensor instead of texts, for example x:FP32:1x128, over v2-binary; may be repeated
-    #[arg(long = "tensor", value_name = "NAME:DATATYPE:SHAPE", conflicts_with = "texts")]
+    /// Sends a made-up tensor instead of texts, for example x:FP32:1x128, over v2-binary; may be repeated. Without a shape
+    /// it has the one that the server knows to run
+    #[arg(long = "tensor", value_name = "NAME:DATATYPE[:SHAPE]", conflicts_with = "texts")]
     tensors: Vec<Tensor>,
     /// Connections of a closed loop
     #[arg(long, env = "INFERNEO_BENCH_CONCURRENCY", default_value = "64", value_name = "C")]

@@ -90,7 +90,7 @@ fn bad_flags_name_themselves_and_what_is_allowed() {
         ("--connections 0 --rate 5", "0 is not in 1.."),
         ("--connections 5", "--rate"),
         ("--slo 5ms", "--rate"),
-        ("--tensor x:FP32", "for example x:FP32:1x3x224x224"),
+        ("--tensor x:1x2", "for example x:FP32:1x3x224x224"),
         ("--tensor x:FP32:1 --texts file", "--texts"),
     ] {
         let error = parse(flags).unwrap_err();
