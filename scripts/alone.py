@@ -4,6 +4,7 @@ import ctypes
 
 import ml_dtypes
 import numpy
+import onnx
 import onnxruntime
 
 BF16 = "tensor(bfloat16)"
@@ -23,19 +24,40 @@ class Alone:
         options.log_severity_level = 4
         self.session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         self.inputs = self.session.get_inputs()
-        self.outputs = [output for output in self.session.get_outputs() if output.type.startswith("tensor(")]
-        self.left_out = [output.name for output in self.session.get_outputs() if output not in self.outputs]
+        self.classes = {}
+        if any(output.type.startswith("seq(map(") for output in self.session.get_outputs()):
+            self.classes = classes(file)
+        served = lambda output: output.type.startswith("tensor(") or output.name in self.classes
+        self.outputs = [output for output in self.session.get_outputs() if served(output)]
+        self.left_out = [output.name for output in self.session.get_outputs() if not served(output)]
         self.bf16 = any(value.type == BF16 for value in (*self.inputs, *self.outputs))
 
     def run(self, inputs):
-        """The outputs that are tensors, by name."""
+        """The outputs that are tensors, by name; the scores that `ZipMap` maps are one, a column a class."""
         names = [output.name for output in self.outputs]
         if not self.bf16:
-            return dict(zip(names, self.session.run(names, inputs)))
+            return {name: self.array(name, answer) for name, answer in zip(names, self.session.run(names, inputs))}
         # The Python package knows no arrays of BF16: they go in and out as bytes.
         values = {name: to_value(array) for name, array in inputs.items()}
         answers = self.session.run_with_ort_values(names, values)
         return {name: to_array(answer) for name, answer in zip(names, answers)}
+
+
+    def array(self, name, answer):
+        if name not in self.classes:
+            return answer
+        rows = [[row[label] for label in self.classes[name]] for row in answer]
+        return numpy.array(rows, dtype=numpy.float32).reshape(len(answer), len(self.classes[name]))
+
+
+def classes(file):
+    """The classes whose scores `ZipMap` maps, by the output's name, in the order of its columns."""
+    found = {}
+    for node in onnx.load(str(file), load_external_data=False).graph.node:
+        for attribute in node.attribute if node.op_type == "ZipMap" else ():
+            labels = onnx.helper.get_attribute_value(attribute)
+            found[node.output[0]] = [label.decode() if isinstance(label, bytes) else label for label in labels]
+    return found
 
 
 def to_value(array):

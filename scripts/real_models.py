@@ -104,7 +104,7 @@ def try_model(arguments, model, folder):
         doctor(arguments, outcome, "server", ["--url", url])
         alone = Alone(place / "model.onnx")
         silent = ", and the doctor of the folder does not say so"
-        outcome.left_out = [f"output `{name}`{'' if f'`{name}`' in said else silent}" for name in alone.left_out]
+        outcome.left_out = [f"output `{name}`{'' if f'left out: {name},' in said else silent}" for name in alone.left_out]
         draw = numpy.random.default_rng(arguments.seed)
         for _ in range(arguments.rounds):
             inputs = [model.draw(draw) for _ in range(arguments.callers)]

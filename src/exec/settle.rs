@@ -13,7 +13,7 @@ use super::warmup::Cell;
 use crate::clock;
 use crate::graph::proto::ModelProto;
 use crate::graph::{Cause, Kind, Reading};
-use crate::model::{Batching, Dim, Filling, MadeUp, Mode, Model, ModelSpec, Stacking, Task};
+use crate::model::{Batching, Dim, Filling, MadeUp, Mode, Model, ModelSpec, Stacking, Task, TensorSpec};
 use crate::request::Payload;
 use std::sync::Arc;
 use std::time::Duration;
@@ -282,23 +282,28 @@ fn sized(spec: &ModelSpec, reading: &Reading) -> Vec<ModelSpec> {
     if !spec.inputs.iter().any(|input| input.sample.is_none() && input.dims.iter().any(is_open)) {
         return vec![spec.clone()];
     }
-    let with = |open: usize| {
+    let with = |one_row: bool, open: usize| {
         let mut sized = spec.clone();
         for input in sized.inputs.iter_mut().filter(|input| input.sample.is_none() && input.dims.iter().any(is_open)) {
-            let size = |dim: &Dim| match dim {
+            let rank = input.dims.len();
+            let size = |(axis, dim): (usize, &Dim)| match dim {
                 Dim::Fixed(size) => *size,
                 Dim::Batch => 1,
                 Dim::Length => 8,
                 Dim::Free(symbol) => {
                     let needed = reading.needs.get(symbol).and_then(|sizes| sizes.first());
-                    needed.and_then(|size| usize::try_from(*size).ok()).unwrap_or(open)
+                    let usual = if one_row && axis == 0 && rank > 1 { 1 } else { open };
+                    needed.and_then(|size| usize::try_from(*size).ok()).unwrap_or(usual)
                 }
             };
-            input.sample = Some(input.dims.iter().map(size).collect());
+            input.sample = Some(input.dims.iter().enumerate().map(size).collect());
         }
         sized
     };
-    SIZES.into_iter().map(with).collect()
+    // Where nothing stacks, an open first dimension is most often that of rows all the same.
+    let opens_with_rows = |input: &TensorSpec| input.dims.len() > 1 && input.dims.first().is_some_and(is_open);
+    let one_row = SIZES.into_iter().filter(|_| spec.inputs.iter().any(opens_with_rows)).map(|size| with(true, size));
+    one_row.chain(SIZES.into_iter().map(|size| with(false, size))).collect()
 }
 
 /// The description with some likely shapes of inputs that are declared without one.
