@@ -2,8 +2,11 @@
 //!
 //! Decides how connections are taken, and what happens when one cannot be. Knows no protocol and no route.
 
+mod heads;
+
 use crate::clock::{self, Seldom};
 use axum::body::{Body, Bytes};
+pub use heads::{Explained, FirstRequest};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use std::future::Future;

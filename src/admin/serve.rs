@@ -6,7 +6,7 @@ mod connections;
 
 use super::{Admin, refuse};
 use crate::error::{Error, Reason};
-use crate::listener::{accept, holding};
+use crate::listener::{Explained, FirstRequest, accept, holding};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -79,7 +79,10 @@ impl Admin {
 }
 
 async fn converse(stream: TcpStream, router: Router, activity: Activity, watcher: Watcher) {
+    let first = FirstRequest::default();
+    let io = TokioIo::new(Explained::new(stream, first.clone(), HEAD_BYTES));
     let service = service_fn(move |request: http::Request<Incoming>| {
+        first.begin();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(activity.clone());
         router.clone().oneshot(request)
@@ -88,7 +91,7 @@ async fn converse(stream: TcpStream, router: Router, activity: Activity, watcher
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(io, service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "an admin connection ended");
     }

@@ -6,7 +6,7 @@
 
 use super::patience::{Exchange, IDLE, Patient};
 use super::{Front, layers};
-use crate::listener::{Place, accept, holding};
+use crate::listener::{Explained, FirstRequest, Place, accept, holding};
 use crate::readiness::Readiness;
 use axum::Router;
 use axum::body::Body;
@@ -25,6 +25,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
+/// Most bytes of an HTTP/1.1 request's head: the library's own limit, said here because refusals name it.
+const HEAD_BYTES: usize = 408 << 10;
 /// Most requests in flight on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 1024;
 /// Receive windows of HTTP/2: the default of 64 KiB would make a tensor wait for round trips.
@@ -56,6 +58,7 @@ fn builder() -> Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
+        .max_buf_size(HEAD_BYTES)
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30))
@@ -78,9 +81,11 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(peer = %self.peer, %error, "TCP_NODELAY was refused");
         }
-        let (peer, exchange) = (self.peer, Exchange::default());
-        let io = TokioIo::new(Patient::new(stream, self.header_timeout, exchange.clone()));
+        let (peer, exchange, first) = (self.peer, Exchange::default(), FirstRequest::default());
+        let patient = Patient::new(stream, self.header_timeout, exchange.clone());
+        let io = TokioIo::new(Explained::new(patient, first.clone(), HEAD_BYTES));
         let service = service_fn(move |request: http::Request<Incoming>| {
+            first.begin();
             let (router, exchange) = (router.clone(), exchange.clone());
             let readiness = Arc::clone(&self.readiness);
             let may_close = request.version() <= Version::HTTP_11;

@@ -8,10 +8,10 @@ mod control;
 mod elementwise;
 mod gathering;
 mod layers;
+mod loops;
 mod making;
 mod products;
 mod reducing;
-mod rounds;
 mod shaping;
 
 use super::follow::{Call, Follower};
@@ -105,8 +105,8 @@ fn computing<'g>(follower: &mut Follower<'g>, call: &Call<'_, 'g>) -> Found<Vec<
         "NonMaxSuppression" | "NonZero" | "Unique" | "StringNormalizer" | "StringSplit" =>
             Err(Fault::sizes("makes as many rows as it finds, over all rows of a batch")),
         "If" => control::branch(follower, call),
-        "Loop" => rounds::repeated(follower, call),
-        "Scan" => rounds::scan(follower, call),
+        "Loop" => loops::repeated(follower, call),
+        "Scan" => loops::scan(follower, call),
         "SequenceMap" => Err(Fault::sizes("repeats its body as values say")),
         "TfIdfVectorizer" => layers::sample(follower, call),
         _ => Err(Fault::untraced("is an operator that is not followed")),
