@@ -1,6 +1,7 @@
 //! The shapes of tensors that were named without one: those of the input that the server knows to run.
 //!
-//! Decides what is asked of the server, and what a size is that it leaves open. Knows of an answer its `sample`s alone.
+//! Decides what is asked of the server, and which size stands in for one that is left open. Knows only the `sample`s of the
+//! response.
 
 use super::{ANSWER_TIMEOUT, Error, Options, Payload};
 use crate::remote::Connection;

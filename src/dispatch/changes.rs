@@ -131,7 +131,7 @@ impl Driver {
             model.set_ailment(None);
             self.changes.leaving.entry(model.id).or_insert(End::Unloaded);
         }
-        // Who asked may have gone.
+        // The caller may have disconnected.
         drop(reply.send(Ok(())));
     }
 

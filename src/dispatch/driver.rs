@@ -191,7 +191,7 @@ impl Driver {
             Control::Enlist(newcomer, reply) => self.enlist(newcomer, reply),
             Control::Unload(model, reply) => self.unload(&model, reply),
             Control::Retire(model, reply) => self.retire(&model, reply),
-            // Who asked may have gone.
+            // The caller may have disconnected.
             Control::Report(reply) => drop(reply.send(self.report())),
             Control::Learned(reply) => drop(reply.send(self.learned())),
             Control::Drain => self.drain(),

@@ -137,7 +137,7 @@ impl Repository {
         match self.place(name, line, unloads).await {
             Ok((old, earlier)) => {
                 tracing::info!(model = name, took = ?clock::now().since(begun), "loaded anew");
-                // Who asked may have gone.
+                // The caller may have disconnected.
                 drop(reply.send(Ok(())));
                 earlier.ended().await;
                 self.see_off(old).await;

@@ -12,6 +12,7 @@ mod weights;
 
 use super::Failure;
 use super::backend::{Backend, Input};
+use super::process::return_free_memory;
 use super::runtime::Runtime;
 use super::session::{SessionSettings, builder};
 use crate::model::{Datatype, ModelSpec, TensorSpec};
@@ -118,9 +119,14 @@ impl OnnxBackend {
                 None => builder,
             })
         };
-        let path = file.path();
+        let (path, turn) = (file.path(), file.turn());
         let session = options().and_then(|mut builder| builder.commit_from_file(path));
         file.made();
+        if turn.is_some() {
+            // The next one would come on top of what this one has left.
+            return_free_memory();
+        }
+        drop(turn);
         let session = session.map_err(|e| at(path, &e))?;
         let outputs = spec.outputs.iter().map(Port::new).collect();
         let binding = match settings.device {

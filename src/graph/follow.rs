@@ -118,7 +118,7 @@ impl<'g> Follower<'g> {
         Self { functions, symbols: Symbols::default(), bounds: BTreeMap::new(), needs: BTreeMap::new(), depth: 0 }
     }
 
-    /// Follows the whole graph from its inputs, and answers what is known of `outputs`.
+    /// Follows the whole graph from its inputs, and returns what is known of `outputs`.
     pub(super) fn graph(
         &mut self,
         model: &'g ModelProto,

@@ -1,4 +1,4 @@
-//! Who may still use a model that was taken out of the live table.
+//! Tracks the requests that may still use a model that was taken out of the live table.
 //!
 //! Decides when nobody does: once every reading that began before has ended. Knows no models.
 

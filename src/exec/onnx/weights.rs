@@ -6,6 +6,7 @@ use crate::exec::engine::guarded;
 use crate::exec::process::{Mapped, Weight};
 use crate::exec::runtime::Runtime;
 use crate::graph::proto::{GraphProto, ModelProto, TensorProto};
+use crate::types::locked;
 use bytes::Bytes;
 use half::{bf16, f16};
 use ort::session::builder::{PrepackedWeights, SessionBuilder};
@@ -14,11 +15,13 @@ use prost::Message;
 use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 /// Smaller ones are left to each session: shapes and other constants, which the runtime computes with when it reads a
 /// graph.
 const LEAST_BYTES: usize = 4 << 10;
+/// Files of so many bytes are large. Smaller ones start sooner where their sessions are made at the same time.
+const LARGE: u64 = 128 << 20;
 /// `TensorProto.DataType.FLOAT`.
 const FP32: i32 = 1;
 
@@ -30,6 +33,8 @@ pub struct ModelFile {
     mapped: OnceLock<Option<Mapped>>,
     /// Read when the first session wants them; `None` for good where sessions do not share.
     weights: Option<OnceLock<Weights>>,
+    /// Held by whoever makes a session of a large file.
+    making: Mutex<()>,
 }
 
 impl fmt::Debug for ModelFile {
@@ -42,7 +47,13 @@ impl ModelFile {
     /// A file of which each session has weights of its own, as suits a single one.
     #[must_use]
     pub fn new(runtime: &Arc<Runtime>, path: &Path) -> Self {
-        Self { runtime: Arc::clone(runtime), path: path.to_owned(), mapped: OnceLock::new(), weights: None }
+        Self {
+            runtime: Arc::clone(runtime),
+            path: path.to_owned(),
+            mapped: OnceLock::new(),
+            weights: None,
+            making: Mutex::default(),
+        }
     }
 
     /// A file whose sessions on the CPU share their weights, also in the form that the runtime packs them into.
@@ -96,6 +107,13 @@ impl ModelFile {
             file.rest();
             Weights::default()
         })
+    }
+
+    /// Waits for one's turn to make a session. To make one takes several times the file's size in memory for a while, so
+    /// that of a large file there is one at a time.
+    pub(super) fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        let is_large = self.path.metadata().is_ok_and(|file| file.len() >= LARGE);
+        is_large.then(|| locked(&self.making))
     }
 
     /// Has a session on the CPU use what is shared.

@@ -134,7 +134,7 @@ async fn finish(
     Ok(response)
 }
 
-/// Loads a model anew from its folder; answers once what is there is served.
+/// Loads a model again from its folder; responds once the new model is served.
 async fn load(State(front): State<Arc<Front>>, Named(model): Named, body: Bytes) -> Result<Response, Error> {
     repository::no_changes(&body)?;
     front.backend.load(model).await?;
